@@ -1,0 +1,148 @@
+"""Connections to RabbitMQ that come back, and the declaration of our topology.
+
+In: an AMQP URL. Out: an open channel while there is one, `BrokerAway` while there is none.
+Must stay true: consuming and publishing use separate connections (a blocked publisher must not stop acks); a
+`Link` never waits inside an operation for the broker to return: the caller decides.
+
+aio-pika's robust connection is left aside on purpose: it hides the moment of loss, a publish hangs while it
+reconnects, and opening a channel meanwhile raises RuntimeError. A link that says "away" is simpler to reason about.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import aio_pika
+import aiormq.exceptions
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection
+
+from contracts.topology import Topology
+
+log = structlog.get_logger(__name__)
+
+CONNECT_SECONDS = 5
+HEARTBEAT_SECONDS = 10
+RECONNECT_SECONDS = (0.1, 0.2, 0.5, 1.0)
+
+LINK_ERRORS = (aiormq.exceptions.AMQPError, aiormq.exceptions.AMQPException, OSError, TimeoutError, RuntimeError)
+"""What opening or using a dead connection raises (RuntimeError: a channel on a closed connection)."""
+
+
+class BrokerAway(Exception):
+    """There is no connection to the broker: what was asked has surely not been sent."""
+
+
+async def declare(channel: AbstractChannel, topology: Topology) -> None:
+    """Declare everything. Raises ChannelPreconditionFailed (406) when something exists in another shape."""
+    for exchange in topology.exchanges:
+        await channel.declare_exchange(exchange.name, exchange.kind, durable=True)
+    for queue in topology.queues:
+        await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
+    for binding in topology.bindings:
+        queue_object = await channel.get_queue(binding.queue, ensure=False)
+        await queue_object.bind(binding.exchange, binding.key)
+
+
+OnOpen = Callable[[AbstractChannel], Awaitable[None]]
+
+
+class Link:
+    """One connection with one channel, reopened in the background when it is lost.
+
+    `on_open` runs on each new channel (declare, consume); `on_lost` after each loss.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        *,
+        on_open: OnOpen | None = None,
+        on_lost: Callable[[], None] | None = None,
+    ) -> None:
+        self._url, self._name = url, name
+        self._on_open, self._on_lost = on_open, on_lost
+        self._channel: AbstractChannel | None = None
+        self._connection: AbstractConnection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._opened = asyncio.Event()
+
+    @property
+    def channel(self) -> AbstractChannel:
+        """The open channel. Raises BrokerAway."""
+        if self._channel is None or self._channel.is_closed:
+            raise BrokerAway(f"{self._name}: no connection to the broker")
+        return self._channel
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a channel right now."""
+        return self._channel is not None and not self._channel.is_closed
+
+    async def start(self, *, wait: float | None = None) -> None:
+        """Begin connecting; with `wait`, return once open or raise BrokerAway after that many seconds."""
+        self._task = asyncio.create_task(self._keep_open(), name=f"link {self._name}")
+        if wait is None:
+            return
+        try:
+            async with asyncio.timeout(wait):
+                await self._opened.wait()
+        except TimeoutError:
+            raise BrokerAway(f"{self._name}: not connected after {wait} s") from None
+
+    async def stop(self) -> None:
+        """Close the connection for good."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._close()
+
+    def reset(self) -> None:
+        """Give the present connection up (it is not to be trusted); a new one is opened."""
+        if self._connection is not None:
+            self._resetting = asyncio.ensure_future(self._connection.close())
+
+    async def _keep_open(self) -> None:
+        failures = 0
+        while True:
+            try:
+                lost = await self._open()
+                failures = 0
+                self._opened.set()
+                await lost.wait()
+                log.warning("broker connection lost", link=self._name)
+            except LINK_ERRORS as error:
+                log.warning("broker not reached", link=self._name, error=repr(error))
+            self._opened.clear()
+            if self._on_lost is not None:
+                self._on_lost()
+            await self._close()
+            await asyncio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
+            failures += 1
+
+    async def _open(self) -> asyncio.Event:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            self._connection = await aio_pika.connect(
+                self._url,
+                timeout=CONNECT_SECONDS,
+                client_properties={"connection_name": self._name},
+                heartbeat=HEARTBEAT_SECONDS,
+            )
+            channel = await self._connection.channel(on_return_raises=True)
+        lost = asyncio.Event()
+        self._connection.close_callbacks.add(lambda *_: lost.set())
+        channel.close_callbacks.add(lambda *_: lost.set())
+        if self._on_open is not None:
+            await self._on_open(channel)
+        self._channel = channel
+        return lost
+
+    async def _close(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is None or connection.is_closed:
+            return
+        try:
+            async with asyncio.timeout(2):
+                await connection.close()
+        except LINK_ERRORS as error:
+            log.info("broker connection did not close cleanly", link=self._name, error=repr(error))

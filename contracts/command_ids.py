@@ -1,0 +1,59 @@
+"""Command ids that need no table: a UUID, the acceptance time and a MAC over both and the caller.
+
+In: a UUID, a time, the caller's user id. Out: an opaque string of 54 characters, and back.
+Must stay true: only a holder of the secret can make one; it opens for no other caller; the UUID of a
+keyed request depends on caller, key and attempt alone, so every gateway derives the same one.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from contracts.signing import MAC_BYTES, Mac, from_text, to_text
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ID_BYTES = 16 + 8 + MAC_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class CommandId:
+    """An opened command id: which command, when it was accepted (UTC, microseconds)."""
+
+    uuid: bytes
+    accepted_at: datetime
+
+
+class CommandIds:
+    """Makes and opens command ids for one deployment (one master secret)."""
+
+    def __init__(self, secret: str) -> None:
+        self._mac = Mac.derived(secret, "eventhub command id")
+        self._keyed = Mac.derived(secret, "eventhub idempotency key")
+
+    def fresh(self) -> bytes:
+        """The UUID of a request without an Idempotency-Key."""
+        return uuid.uuid4().bytes
+
+    def keyed(self, caller: int, key: str, attempt: int) -> bytes:
+        """The UUID of the n-th attempt (from 1) of a caller's Idempotency-Key."""
+        return self._keyed.sign(b"%d\n%d\n%s" % (caller, attempt, key.encode()))
+
+    def seal(self, command: CommandId, caller: int) -> str:
+        """The string that clients see."""
+        micros = (command.accepted_at - EPOCH) // timedelta(microseconds=1)
+        body = command.uuid + micros.to_bytes(8, "big")
+        return to_text(body + self._mac.sign(body + b"%d" % caller))
+
+    def open(self, text: str, caller: int) -> CommandId | None:
+        """The command behind `text`, or None when it is malformed, forged or somebody else's."""
+        try:
+            raw = from_text(text)
+        except ValueError:
+            return None
+        if len(raw) != _ID_BYTES:
+            return None
+        body, mac = raw[:24], raw[24:]
+        if not self._mac.verify(body + b"%d" % caller, mac):
+            return None
+        micros = int.from_bytes(body[16:], "big")
+        return CommandId(body[:16], EPOCH + timedelta(microseconds=micros))

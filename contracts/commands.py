@@ -1,0 +1,180 @@
+"""What may be asked of the workers: one frozen model per command, its wire type and its queue's owner.
+
+In: built by the gateway from a validated request. Out: the `data` of an envelope on `eventhub.commands`.
+Must stay true: a type string never changes its meaning (a new meaning is a new version); each command carries its
+caller and the fingerprint of the request that made it.
+"""
+
+from typing import ClassVar, Literal
+
+from contracts.models import Amount, Asset, Currency, Id, Principal, Quantity, TxHash, Wire
+
+Owner = Literal["inventory", "order", "payment", "quote"]
+
+
+class Command(Wire):
+    """Base of all commands. `fingerprint`: 32 hex digits over method, path and validated body."""
+
+    TYPE: ClassVar[str]
+    OWNER: ClassVar[Owner]
+
+    principal: Principal
+    fingerprint: str
+
+
+class OrderItem(Wire):
+    """So many tickets of one type."""
+
+    ticket_type_id: Id
+    quantity: Quantity
+
+
+class PlaceOrder(Command):
+    """A new order: all items of one event, or none."""
+
+    TYPE = "eventhub.order.place.v1"
+    OWNER = "inventory"
+    event_id: Id
+    items: tuple[OrderItem, ...]
+
+
+class AddItems(Command):
+    """More items for an unpaid order of the same event."""
+
+    TYPE = "eventhub.order.add_items.v1"
+    OWNER = "inventory"
+    event_id: Id
+    order_id: Id
+    items: tuple[OrderItem, ...]
+
+
+class CancelOrder(Command):
+    """End an unpaid order at its owner's (or an admin's) wish."""
+
+    TYPE = "eventhub.order.cancel.v1"
+    OWNER = "order"
+    order_id: Id
+
+
+class CreateEvent(Command):
+    """A new event of the caller's. Times are RFC 3339 texts."""
+
+    TYPE = "eventhub.event.create.v1"
+    OWNER = "inventory"
+    name: str
+    description: str | None = None
+    venue: str | None = None
+    start_time: str
+    end_time: str
+
+
+class UpdateEvent(Command):
+    """Merge patch (RFC 7396) of an event: `patch` holds only the members the client sent."""
+
+    TYPE = "eventhub.event.update.v1"
+    OWNER = "inventory"
+    event_id: Id
+    patch: dict[str, str | None]
+    if_match: str | None = None
+    """The If-Match header as sent; only its version part counts."""
+
+
+class CancelEvent(Command):
+    """End an event that nobody has paid for; its unpaid orders are cancelled."""
+
+    TYPE = "eventhub.event.cancel.v1"
+    OWNER = "inventory"
+    event_id: Id
+
+
+class CreateTicketType(Command):
+    """A new kind of ticket for an event."""
+
+    TYPE = "eventhub.ticket_type.create.v1"
+    OWNER = "inventory"
+    event_id: Id
+    name: str
+    price: Amount
+    currency: Currency
+    quota: int
+    max_per_order: int
+    sales_start: str | None = None
+    sales_end: str | None = None
+
+
+class UpdateTicketType(Command):
+    """Merge patch (RFC 7396) of a ticket type."""
+
+    TYPE = "eventhub.ticket_type.update.v1"
+    OWNER = "inventory"
+    event_id: Id
+    ticket_type_id: Id
+    patch: dict[str, str | int | None]
+    if_match: str | None = None
+
+
+class DeleteTicketType(Command):
+    """Remove a ticket type that no live order names."""
+
+    TYPE = "eventhub.ticket_type.delete.v1"
+    OWNER = "inventory"
+    event_id: Id
+    ticket_type_id: Id
+    if_match: str | None = None
+
+
+class CreateQuote(Command):
+    """Price an unpaid order in an asset, or give the quote that still stands."""
+
+    TYPE = "eventhub.payment.quote.v1"
+    OWNER = "payment"
+    order_id: Id
+    asset: Asset
+
+
+class ConfirmPayment(Command):
+    """The buyer shows the transaction that paid a quote."""
+
+    TYPE = "eventhub.payment.confirm.v1"
+    OWNER = "payment"
+    payment_id: Id
+    tx_hash: TxHash
+
+
+class PublishRate(Command):
+    """A provider reports what one unit of an asset costs. `rate`: decimal text."""
+
+    TYPE = "eventhub.rate.publish.v1"
+    OWNER = "quote"
+    asset: str
+    currency: str
+    rate: str
+    observed_at: str
+
+
+class AcceptRate(Command):
+    """An admin takes a quarantined rate after all."""
+
+    TYPE = "eventhub.rate.accept.v1"
+    OWNER = "quote"
+    quarantine_id: Id
+
+
+COMMANDS: dict[str, type[Command]] = {
+    model.TYPE: model
+    for model in (
+        PlaceOrder,
+        AddItems,
+        CancelOrder,
+        CreateEvent,
+        UpdateEvent,
+        CancelEvent,
+        CreateTicketType,
+        UpdateTicketType,
+        DeleteTicketType,
+        CreateQuote,
+        ConfirmPayment,
+        PublishRate,
+        AcceptRate,
+    )
+}

@@ -1,0 +1,150 @@
+"""What has happened: one frozen model per event, its wire type and where it is routed.
+
+In: a worker's decision, written to the outbox in its transaction. Out: the `data` of an envelope on `eventhub.events`.
+Must stay true: an event is a fact that is already committed; resources inside are those of api.md; a type
+string never changes its meaning.
+"""
+
+from typing import Any, ClassVar
+
+from contracts.models import Id, Wire
+
+
+class Event(Wire):
+    """Base of all events."""
+
+    TYPE: ClassVar[str]
+    TOPIC: ClassVar[str]
+    """The routing key; those that inventory must hear get `.<shard>` behind it."""
+    SHARDED: ClassVar[bool] = False
+
+
+class OrderEvent(Event):
+    """Something happened to an order. `order` is the order resource after it."""
+
+    order: dict[str, Any]
+    organizer_id: Id
+
+
+class OrderPlaced(OrderEvent):
+    TYPE = "eventhub.order.placed.v1"
+    TOPIC = "order.placed"
+
+
+class OrderItemsAdded(OrderEvent):
+    TYPE = "eventhub.order.items_added.v1"
+    TOPIC = "order.items_added"
+
+
+class OrderConfirmed(OrderEvent):
+    TYPE = "eventhub.order.confirmed.v1"
+    TOPIC = "order.confirmed"
+
+
+class OrderCancelled(OrderEvent):
+    TYPE = "eventhub.order.cancelled.v1"
+    TOPIC = "order.cancelled"
+    SHARDED = True
+    reason: str = "buyer"
+    """buyer, admin or event."""
+
+
+class OrderExpired(OrderEvent):
+    TYPE = "eventhub.order.expired.v1"
+    TOPIC = "order.expired"
+    SHARDED = True
+
+
+class StockChanged(Event):
+    """A ticket type's stock after a version step; gateways keep the highest version they heard."""
+
+    TYPE = "eventhub.ticket_type.stock_changed.v1"
+    TOPIC = "ticket_type.stock_changed"
+    ticket_type_id: Id
+    event_id: Id
+    version: int
+    quota: int
+    available: int
+
+
+class EventChanged(Event):
+    """An event or one of its ticket types was created, changed or deleted."""
+
+    TYPE = "eventhub.event.changed.v1"
+    TOPIC = "event.changed"
+    event: dict[str, Any]
+    organizer_id: Id
+
+
+class EventCancelled(Event):
+    """The event is off; the order worker ends its unpaid orders."""
+
+    TYPE = "eventhub.event.cancelled.v1"
+    TOPIC = "event.cancelled"
+    event: dict[str, Any]
+    organizer_id: Id
+
+
+class PaymentEvent(Event):
+    """Something happened to a payment. `payment` is the payment resource after it."""
+
+    payment: dict[str, Any]
+    user_id: Id
+    event_id: Id
+    organizer_id: Id
+
+
+class QuoteCreated(PaymentEvent):
+    TYPE = "eventhub.payment.quoted.v1"
+    TOPIC = "payment.quoted"
+
+
+class PaymentConfirmed(PaymentEvent):
+    TYPE = "eventhub.payment.confirmed.v1"
+    TOPIC = "payment.confirmed"
+
+
+class PaymentLate(PaymentEvent):
+    """Money that can no longer buy: a refund is owed. `tx_hash` is the late one."""
+
+    TYPE = "eventhub.payment.late.v1"
+    TOPIC = "payment.late"
+    tx_hash: str
+
+
+class RateUpdated(Event):
+    TYPE = "eventhub.rate.updated.v1"
+    TOPIC = "rate.updated"
+    rate: dict[str, Any]
+
+
+class RateQuarantined(Event):
+    TYPE = "eventhub.rate.quarantined.v1"
+    TOPIC = "rate.quarantined"
+    rate: dict[str, Any]
+    reason: str
+
+
+EVENTS: dict[str, type[Event]] = {
+    model.TYPE: model
+    for model in (
+        OrderPlaced,
+        OrderItemsAdded,
+        OrderConfirmed,
+        OrderCancelled,
+        OrderExpired,
+        StockChanged,
+        EventChanged,
+        EventCancelled,
+        QuoteCreated,
+        PaymentConfirmed,
+        PaymentLate,
+        RateUpdated,
+        RateQuarantined,
+    )
+}
+
+
+def routing_key(event: type[Event], shard: int) -> str:
+    """Where an event goes on `eventhub.events`; `shard` matters only to those that inventory hears."""
+    return f"{event.TOPIC}.{shard}" if event.SHARDED else event.TOPIC

@@ -1,0 +1,29 @@
+"""Time on the wire: RFC 3339 in UTC, ending in `Z`, and naive UTC in MySQL's DATETIME(6) columns.
+
+Must stay true: a datetime inside EventHub is always aware and in UTC; naive values exist only in SQL.
+"""
+
+from datetime import UTC, datetime
+
+
+def to_wire(moment: datetime) -> str:
+    """`2026-01-31T12:00:00.123456Z`, always with six decimals so that text order is time order."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond:06d}Z"
+
+
+def from_wire(text: str) -> datetime:
+    """The moment behind an RFC 3339 text with any offset. Raises ValueError for anything else."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time needs an offset")
+    return moment.astimezone(UTC)
+
+
+def to_sql(moment: datetime) -> datetime:
+    """Naive UTC, as the DATETIME(6) columns hold it."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def from_sql(moment: datetime) -> datetime:
+    """Aware UTC from a DATETIME(6) column."""
+    return moment.replace(tzinfo=UTC)
