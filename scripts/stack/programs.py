@@ -1,0 +1,67 @@
+"""A program: one supervised process, as data.
+
+In: what the server and process modules say. Out: supervisord's section for it and what the launcher
+needs. Must stay true: the section holds no secret, only a digest; a program whose command,
+environment or sources changed has another digest, so that supervisord restarts it and nothing else.
+"""
+
+import hashlib
+import json
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scripts.stack.home import CHECKOUT, Home
+
+LAUNCHER = CHECKOUT / "scripts" / "stack" / "launcher.py"
+PYTHON = CHECKOUT / ".venv" / "bin" / "python"
+
+
+@dataclass(frozen=True)
+class Program:
+    """One process. `env` holds all that it gets beyond PATH, HOME and the locale.
+
+    rank: 1 starts first and stops last. stop_seconds: how long it may take after SIGTERM.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: dict[str, str] = field(default_factory=dict)
+    folder: Path = CHECKOUT
+    rank: int = 9
+    stop_seconds: int = 15
+
+    def digest(self) -> str:
+        """Return a fingerprint of everything that a restart would change."""
+        said = json.dumps([self.argv, sorted(self.env.items()), str(self.folder)])
+        return hashlib.sha256(said.encode()).hexdigest()[:24]
+
+    def launch(self) -> dict[str, object]:
+        """Return what the launcher needs: argv, env and folder."""
+        return {"argv": self.argv, "env": self.env, "folder": str(self.folder)}
+
+    def section(self, home: Home) -> str:
+        """Return supervisord's section for this program."""
+        command = (PYTHON, "-IS", LAUNCHER, home.root, self.name, self.digest())
+        lines = {
+            "command": shlex.join(str(part) for part in command),
+            "directory": str(self.folder),
+            "autorestart": "true",
+            "startsecs": "1",
+            "startretries": "1000000",
+            "stopsignal": "TERM",
+            "stopwaitsecs": str(self.stop_seconds),
+            "killasgroup": "true",
+            "priority": str(self.rank),
+            "redirect_stderr": "true",
+            "stdout_logfile": str(home.logs / f"{self.name}.log"),
+            "stdout_logfile_maxbytes": "10MB",
+            "stdout_logfile_backups": "2",
+        }
+        return render(f"program:{self.name}", lines)
+
+
+def render(title: str, lines: dict[str, str]) -> str:
+    """Return one section of supervisord's configuration; `%` has to be doubled there."""
+    body = "".join(f"{key}={value.replace('%', '%%')}\n" for key, value in lines.items())
+    return f"[{title}]\n{body}\n"
