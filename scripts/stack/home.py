@@ -122,6 +122,7 @@ def new_secrets() -> dict[str, str]:
     """Make a full set: passwords (24 random bytes), master secret and signing key (32 each)."""
     return {
         "mysqlPassword": secrets.token_urlsafe(24),
+        "mysqlRootPassword": secrets.token_urlsafe(24),
         "amqpPassword": secrets.token_urlsafe(24),
         "redisPassword": secrets.token_urlsafe(24),
         "erlangCookie": secrets.token_hex(16),

@@ -10,6 +10,7 @@ import json
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from scripts.stack.home import CHECKOUT, Home
 
@@ -22,6 +23,7 @@ class Program:
     """One process. `env` holds all that it gets beyond PATH, HOME and the locale.
 
     rank: 1 starts first and stops last. stop_seconds: how long it may take after SIGTERM.
+    stamp: what else calls for a restart when it changes, e.g. the fingerprint of the sources.
     """
 
     name: str
@@ -30,15 +32,17 @@ class Program:
     folder: Path = CHECKOUT
     rank: int = 9
     stop_seconds: int = 15
+    stamp: str = ""
 
     def digest(self) -> str:
         """Return a fingerprint of everything that a restart would change."""
-        said = json.dumps([self.argv, sorted(self.env.items()), str(self.folder)])
+        said = json.dumps([self.argv, sorted(self.env.items()), str(self.folder), self.stamp])
         return hashlib.sha256(said.encode()).hexdigest()[:24]
 
-    def launch(self) -> dict[str, object]:
-        """Return what the launcher needs: argv, env and folder."""
-        return {"argv": self.argv, "env": self.env, "folder": str(self.folder)}
+    def launch(self, home: Home) -> dict[str, Any]:
+        """Return what the launcher needs (argv, env, folder), and the section to keep with it."""
+        section = self.section(home)
+        return {"argv": self.argv, "env": self.env, "folder": str(self.folder), "section": section}
 
     def section(self, home: Home) -> str:
         """Return supervisord's section for this program."""

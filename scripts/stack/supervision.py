@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.stack.home import CHECKOUT, Home, SetupError, State, write_private
+from scripts.stack.home import CHECKOUT, Home, SetupError, State, read_json, write_private
 from scripts.stack.programs import PYTHON, Program, render
 
 STOPPED = {"STOPPED", "EXITED", "FATAL"}
 GRACE_SECONDS = 15
+STARTS_MAX = 4
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Supervision:
         self.home = home
         self.sockets = Path(state.sockets or home.root)
         self.socket = self.sockets / "supervisor.sock"
+        self._starts: dict[str, set[int]] = {}
 
     def call(self, method: str, *arguments: object) -> Any:
         """Call one of supervisord's XML-RPC methods.
@@ -88,16 +90,26 @@ class Supervision:
         return [ProcessState(i["name"], i["pid"] or None, i["statename"]) for i in infos]
 
     def doomed(self, name: str) -> str | None:
-        """Say why waiting for a process is of no use, None while it may still come."""
+        """Say why waiting for a process is of no use, None while it may still come.
+
+        Asked again and again: it counts how often the process was started meanwhile.
+        """
         for process in self.processes():
-            if process.name == name and process.state in {"FATAL", "BACKOFF"}:
-                return f"it ends as soon as it is started ({process.state})"
+            if process.name == name:
+                if process.pid:
+                    self._starts.setdefault(name, set()).add(process.pid)
+                if process.state == "FATAL" or len(self._starts.get(name, ())) >= STARTS_MAX:
+                    return "it ends again and again"
         return None
 
-    def apply(self, programs: list[Program]) -> list[str]:
-        """Make exactly these programs run; return the names of those (re)started or stopped."""
-        self._configure(programs)
-        if not self.alive():
+    def apply(self, programs: list[Program], keep_others: bool = False) -> list[str]:
+        """Make these programs run; return the names of those (re)started or stopped.
+
+        Others end, unless `keep_others`: then those that are supervised now stay as they are.
+        """
+        alive = self.alive()
+        self._configure(programs, read_json(self.home.programs) if keep_others and alive else {})
+        if not alive:
             self._start()
             return [program.name for program in programs]
         added, changed, removed = self.call("reloadConfig")[0]
@@ -177,10 +189,10 @@ class Supervision:
             time.sleep(0.05)
         raise SetupError(f"supervisord does not start: {run.stdout}{run.stderr}")
 
-    def _configure(self, programs: list[Program]) -> None:
-        launches = {program.name: program.launch() for program in programs}
+    def _configure(self, programs: list[Program], kept: dict[str, Any]) -> None:
+        launches = kept | {program.name: program.launch(self.home) for program in programs}
         write_private(self.home.programs, json.dumps(launches, indent=1))
-        sections = [program.section(self.home) for program in programs]
+        sections = [launch["section"] for launch in launches.values()]
         write_private(self.home.supervisor_conf, self._head() + "".join(sections))
 
     def _head(self) -> str:

@@ -1,0 +1,129 @@
+"""`scripts/up`: from a checkout to a running EventHub; on a running one, apply what changed.
+
+In: EVENTHUB_* settings, URLs of servers to use instead of ours. Out: processes that answer /readyz,
+`.run/eventhub.json`. Must stay true: safe to run again at any time; what did not change is not
+restarted; without --detach the system lives exactly as long as this command.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from types import FrameType
+
+from scripts.stack import compose, follow, ports, processes, servers
+from scripts.stack.home import CHECKOUT, Home, SetupError, State
+from scripts.stack.supervision import Supervision
+
+READY_SECONDS = 90
+
+
+def main() -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="scripts/up", description="Start EventHub.")
+    parser.add_argument("--detach", action="store_true", help="return when everything is ready")
+    parser.add_argument("--compose", action="store_true", help="in containers, by Docker Compose")
+    options = parser.parse_args()
+    os.umask(0o077)
+    signal.signal(signal.SIGTERM, _interrupt)
+    home = Home(CHECKOUT / ".run")
+    try:
+        if options.compose:
+            return compose.up(home, detach=options.detach)
+        return _up(home, options.detach)
+    except (SetupError, OSError) as error:
+        print(f"{error}\nscripts/down stops what runs.", file=sys.stderr)
+        return 1
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _up(home: Home, detach: bool) -> int:
+    began = time.monotonic()
+    ran_before = Supervision(home, home.load()).alive()
+    try:
+        with home.lock():
+            changed = bring_up(home, dict(os.environ))
+        report(home, changed, ran_before, time.monotonic() - began)
+        if not detach and not ran_before:
+            follow.follow(home)
+    except KeyboardInterrupt:
+        if ran_before or detach:
+            return 130
+        print("\nstopping", file=sys.stderr)
+        servers.stop(home, home.load())
+    return 0
+
+
+def bring_up(home: Home, environment: dict[str, str]) -> list[str]:
+    """Start what does not run, change what should run differently; return the changed names.
+
+    Raises SetupError that names what does not become ready, with the end of its log.
+    """
+    state, supervision, running = _look(home)
+    before = state.ports.get("gateway")
+    state.compose, state.urls = False, servers.given_urls(environment)
+    processes.adopt(home, state, environment)
+    own, urls = servers.plan(home, state, running)
+    supervision = Supervision(home, state)
+    changed = supervision.apply(own, keep_others=True)
+    servers.await_ready(supervision, servers.checks(urls), servers.START_SECONDS)
+    secrets = home.secrets()
+    processes.free_gateway_port(
+        state, bool(environment.get("EVENTHUB_PORT")), any(_gateways(running)), before
+    )
+    _prepare_data(state, secrets, urls)
+    changed += start_processes(home, state, running)
+    processes.write_description(home, state, secrets, urls)
+    return changed
+
+
+def start_processes(home: Home, state: State, running: set[str]) -> list[str]:
+    """Make EventHub's processes run as state says; wait for them; return the changed names."""
+    secrets = home.secrets()
+    supervision = Supervision(home, state)
+    own, urls = servers.plan(home, state, running | set(servers.RANKS))
+    ports.assign(state.ports, processes.names(state), running)
+    home.save(state)
+    changed = supervision.apply([*own, *processes.plan(state, secrets, urls)])
+    servers.await_ready(supervision, processes.checks(state), READY_SECONDS)
+    return changed
+
+
+def report(home: Home, changed: list[str], ran_before: bool, seconds: float) -> None:
+    """Tell the operator where everything is."""
+    state = home.load()
+    if ran_before:
+        done = f"started or changed: {', '.join(sorted(set(changed)))}" if changed else "unchanged"
+        print(f"EventHub was running already; {done}.")
+    else:
+        print(f"EventHub is ready after {seconds:.0f} s.")
+    url = f"http://127.0.0.1:{state.ports['gateway']}"
+    print(f"  gateway  {url}\n  docs     {url}/docs")
+    print(f"  admin    {home.secrets()['adminEmail']} (password: {home.root / 'eventhub.json'})")
+    print(f"  logs     {home.logs}", flush=True)
+
+
+def _look(home: Home) -> tuple[State, Supervision, set[str]]:
+    state = home.load()
+    supervision = Supervision(home, state)
+    return state, supervision, {p.name for p in supervision.processes() if p.pid}
+
+
+def _gateways(running: set[str]) -> list[str]:
+    return [name for name in running if name.startswith("gateway-")]
+
+
+def _prepare_data(state: State, secrets: dict[str, str], urls: dict[str, str]) -> None:
+    """Bring the tables up to date and see that there is an admin."""
+    env = processes.environment(state, secrets, urls) | {"EVENTHUB_PROCESS": "setup-1"}
+    processes.run_step("db.migrate", env)
+    admin = {name: secrets[kept] for name, kept in processes.ADMIN.items()}
+    processes.run_step("gateway.first_admin", env | admin)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
