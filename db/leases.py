@@ -1,0 +1,215 @@
+"""Leases: who alone may do a thing for a while. Inventory's shards, the relay's streams and single jobs alike.
+
+In: a kind, the names to share, this process's stable name and its incarnation. Out: calls of `on_gain` and `on_loss`.
+Must stay true: a live name has one holder; present holders share the names fairly (counts differ by at most one);
+a dead holder's names move within `LEASE_SECONDS` + one beat, a restarted one takes its own back at once. Times are the
+database's. A lease lowers contention as the lock does: versions guard the stock when one lapses.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from db.mysql import Database, Transaction, is_away, is_transient
+
+log = structlog.get_logger(__name__)
+
+LEASE_SECONDS = 3
+BEAT_SECONDS = 0.8
+
+Change = Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One row: `live` says whether it had not lapsed when it was read."""
+
+    name: str
+    holder: str
+    incarnation: str
+    live: bool
+
+
+def fair_share(names: int, holders: Sequence[str], me: str) -> int:
+    """How many of `names` belong to `me`: all get the quotient, the first by name one of the remainder."""
+    ranked = sorted(set(holders) | {me})
+    quotient, remainder = divmod(names, len(ranked))
+    return quotient + (1 if ranked.index(me) < remainder else 0)
+
+
+class Share:
+    """One process's part of the names of a kind."""
+
+    def __init__(
+        self,
+        database: Database,
+        kind: str,
+        names: Sequence[str],
+        holder: tuple[str, str],
+        *,
+        on_gain: Change,
+        on_loss: Change,
+    ) -> None:
+        self._database = database
+        self._kind, self._names = kind, tuple(names)
+        self._me, self._incarnation = holder
+        self._on_gain, self._on_loss = on_gain, on_loss
+        self.held: set[str] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Beat until stopped, then give everything back."""
+        while not stop.is_set():
+            await self.try_beat()
+            try:
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+        await self.release_all()
+
+    async def try_beat(self) -> None:
+        """One beat; with the database away we keep what we have: others cannot take it either."""
+        try:
+            await self.beat()
+        except Exception as error:
+            if not (is_away(error) or is_transient(error)):
+                raise
+            log.warning("lease beat failed", kind=self._kind, error=repr(error))
+
+    async def beat(self) -> None:
+        """Say that we live, renew what is ours, give up what is too much, take what is free."""
+        leases, holders = await self._database.run(self._renew)
+        mine = {x.name for x in leases if (x.holder, x.incarnation) == self._identity}
+        for name in sorted(self.held - mine):
+            await self._lose(name)
+        share = fair_share(len(self._names), holders, self._me)
+        for name in sorted(mine)[share:]:
+            await self._lose(name)
+            await self._give_back(name)
+            mine.discard(name)
+        for name in sorted(mine - self.held):
+            await self._gain(name)
+        await self._take(leases, share - len(mine))
+
+    async def release_all(self) -> None:
+        """Stop doing, then let others take over without waiting for the lease to lapse."""
+        for name in sorted(self.held):
+            await self._lose(name)
+        try:
+            await self._database.write(
+                "DELETE FROM leases WHERE kind IN (%s, %s) AND holder = %s AND incarnation = %s",
+                self._kind,
+                self._presence,
+                *self._identity,
+            )
+        except Exception as error:
+            if not (is_away(error) or is_transient(error)):
+                raise
+            log.warning("leases left to lapse", kind=self._kind, error=repr(error))
+
+    @property
+    def _identity(self) -> tuple[str, str]:
+        return self._me, self._incarnation
+
+    @property
+    def _presence(self) -> str:
+        return f"{self._kind}:present"
+
+    async def _renew(self, transaction: Transaction) -> tuple[list[Lease], list[str]]:
+        # Presence first, one row of our own; then our leases by their full key: no two processes meet.
+        await transaction.execute(
+            "INSERT INTO leases (kind, name, holder, incarnation, expires_at) "
+            "VALUES (%s, %s, %s, %s, UTC_TIMESTAMP(6) + INTERVAL %s SECOND) "
+            "ON DUPLICATE KEY UPDATE incarnation = VALUES(incarnation), expires_at = VALUES(expires_at)",
+            self._presence,
+            self._me,
+            *self._identity,
+            LEASE_SECONDS,
+        )
+        for name in sorted(self.held):
+            await transaction.execute(
+                "UPDATE leases SET expires_at = UTC_TIMESTAMP(6) + INTERVAL %s SECOND "
+                "WHERE kind = %s AND name = %s AND holder = %s AND incarnation = %s",
+                LEASE_SECONDS,
+                self._kind,
+                name,
+                *self._identity,
+            )
+        rows = await transaction.fetch(
+            "SELECT kind, name, holder, incarnation, expires_at > UTC_TIMESTAMP(6) FROM leases "
+            "WHERE kind IN (%s, %s)",
+            self._kind,
+            self._presence,
+        )
+        leases = [Lease(r[1], r[2], r[3], bool(r[4])) for r in rows if r[0] == self._kind]
+        return leases, [r[1] for r in rows if r[0] == self._presence and r[4]]
+
+    async def _take(self, leases: Sequence[Lease], wanted: int) -> None:
+        known = {lease.name: lease for lease in leases}
+        # Our own earlier life's first: they are surely free.
+        names = sorted(self._names, key=lambda n: (n not in known or known[n].holder != self._me, n))
+        for name in names:
+            if wanted <= 0:
+                return
+            if name not in self.held and await self._take_one(name, known.get(name)):
+                await self._gain(name)
+                wanted -= 1
+
+    async def _take_one(self, name: str, lease: Lease | None) -> bool:
+        if lease is None:
+            return bool(
+                await self._database.write(
+                    "INSERT IGNORE INTO leases (kind, name, holder, incarnation, expires_at) "
+                    "VALUES (%s, %s, %s, %s, UTC_TIMESTAMP(6) + INTERVAL %s SECOND)",
+                    self._kind,
+                    name,
+                    *self._identity,
+                    LEASE_SECONDS,
+                )
+            )
+        if lease.live and lease.holder != self._me:
+            return False
+        return bool(
+            await self._database.write(
+                "UPDATE leases SET holder = %s, incarnation = %s, "
+                "expires_at = UTC_TIMESTAMP(6) + INTERVAL %s SECOND "
+                "WHERE kind = %s AND name = %s AND holder = %s AND incarnation = %s "
+                "AND (expires_at <= UTC_TIMESTAMP(6) OR holder = %s)",
+                *self._identity,
+                LEASE_SECONDS,
+                self._kind,
+                name,
+                lease.holder,
+                lease.incarnation,
+                self._me,
+            )
+        )
+
+    async def _give_back(self, name: str) -> None:
+        await self._database.write(
+            "DELETE FROM leases WHERE kind = %s AND name = %s AND holder = %s AND incarnation = %s",
+            self._kind,
+            name,
+            *self._identity,
+        )
+
+    async def _gain(self, name: str) -> None:
+        self.held.add(name)
+        log.info("lease gained", kind=self._kind, name=name)
+        await self._on_gain(name)
+
+    async def _lose(self, name: str) -> None:
+        self.held.discard(name)
+        log.info("lease lost", kind=self._kind, name=name)
+        await self._on_loss(name)
+
+
+async def holders(database: Database, kind: str) -> dict[str, str]:
+    """Who holds which live name of a kind."""
+    rows = await database.read(
+        "SELECT name, holder FROM leases WHERE kind = %s AND expires_at > UTC_TIMESTAMP(6)", kind
+    )
+    return {row[0]: row[1] for row in rows}
+
