@@ -1,0 +1,252 @@
+"""Orders and their details: written by inventory, ended by order and payment, always along the table of moves.
+
+In: rows of a decision. Out: `contracts.resources` rows.
+Must stay true: a row is changed only after it was locked by its primary key, ids ascending, and only by an UPDATE that
+names status and version; every change leaves a row in `order_history`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from contracts.orders import OrderStatus, may_move
+from contracts.resources import OrderDetailRow, OrderRow
+from contracts.times import to_sql
+from db.mysql import Database, Row, Transaction, VersionConflict, placeholders
+from db.rows import ORDER_COLUMNS, ORDER_DETAIL_COLUMNS, order_detail_row, order_row
+
+_PENDING = str(OrderStatus.PENDING_PAYMENT)
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """An order about to be stored, with the lines it takes."""
+
+    user_id: int
+    event_id: int
+    total_cost: Decimal
+    currency: str
+    expires_at: datetime
+    command: bytes
+    lines: tuple["NewLine", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewLine:
+    """One item: `taken_version` is the ticket type's version step that takes it."""
+
+    ticket_type_id: int
+    quantity: int
+    unit_price: Decimal
+    taken_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockedOrder:
+    """An order whose row this transaction holds."""
+
+    row: OrderRow
+    organizer_id: int
+
+
+async def insert(
+    transaction: Transaction, orders: Sequence[NewOrder], now: datetime
+) -> list[OrderRow]:
+    """Store new unpaid orders with their lines; the rows in the same order."""
+    at = to_sql(now)
+    columns = ("user_id", "event_id", "total_cost", "currency", "expires_at", "command_id")
+    first = await transaction.insert(
+        "orders",
+        (*columns, "created_at", "updated_at"),
+        [
+            (o.user_id, o.event_id, o.total_cost, o.currency, to_sql(o.expires_at), o.command, at, at)
+            for o in orders
+        ],
+    )
+    rows = [_new_row(first + n, order, now) for n, order in enumerate(orders)]
+    lines = [
+        (row.id, order.command, line)
+        for row, order in zip(rows, orders, strict=True)
+        for line in order.lines
+    ]
+    await insert_lines(transaction, lines, now)
+    return rows
+
+
+async def insert_lines(
+    transaction: Transaction, lines: Sequence[tuple[int, bytes, NewLine]], now: datetime
+) -> None:
+    """Store lines of orders: (order id, command's UUID, line)."""
+    at = to_sql(now)
+    columns = ("order_id", "ticket_type_id", "quantity", "unit_price", "cost", "taken_version")
+    await transaction.insert(
+        "order_details",
+        (*columns, "command_id", "created_at", "updated_at"),
+        [
+            (
+                order_id,
+                line.ticket_type_id,
+                line.quantity,
+                line.unit_price,
+                line.unit_price * line.quantity,
+                line.taken_version,
+                command,
+                at,
+                at,
+            )
+            for order_id, command, line in lines
+        ],
+    )
+
+
+def _new_row(order_id: int, order: NewOrder, now: datetime) -> OrderRow:
+    return OrderRow(
+        id=order_id,
+        user_id=order.user_id,
+        event_id=order.event_id,
+        status=_PENDING,
+        total_cost=order.total_cost,
+        currency=order.currency,
+        expires_at=order.expires_at,
+        version=1,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+async def lock(
+    transaction: Transaction, ids: Iterable[int], *, skip_locked: bool = False
+) -> dict[int, LockedOrder]:
+    """Lock orders by primary key, ids ascending; those that exist (and are free, with `skip_locked`)."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    rows = await transaction.fetch(
+        f"SELECT {ORDER_COLUMNS} FROM orders o FORCE INDEX (PRIMARY) "  # noqa: S608 - our own names
+        f"WHERE o.id IN ({placeholders(wanted)}) ORDER BY o.id FOR UPDATE"
+        f"{' SKIP LOCKED' if skip_locked else ''}",
+        *wanted,
+    )
+    orders = [order_row(row) for row in rows]
+    organizers = await _organizers(transaction, {order.event_id for order in orders})
+    return {order.id: LockedOrder(order, organizers[order.event_id]) for order in orders}
+
+
+async def _organizers(transaction: Transaction, event_ids: set[int]) -> dict[int, int]:
+    """Who organises each event: never changes, so no lock is needed."""
+    if not event_ids:
+        return {}
+    rows = await transaction.fetch(
+        f"SELECT id, organizer_id FROM events WHERE id IN ({placeholders(list(event_ids))})",
+        *event_ids,
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def details(transaction: Transaction, ids: Iterable[int]) -> dict[int, list[OrderDetailRow]]:
+    """The item rows of orders that this transaction has locked or made (as last committed)."""
+    wanted = sorted(set(ids))
+    found: dict[int, list[OrderDetailRow]] = {order_id: [] for order_id in wanted}
+    if not wanted:
+        return found
+    rows = await transaction.fetch(
+        f"SELECT d.order_id, {ORDER_DETAIL_COLUMNS} FROM order_details d "  # noqa: S608 - our own names
+        f"WHERE d.order_id IN ({placeholders(wanted)}) ORDER BY d.id LOCK IN SHARE MODE",
+        *wanted,
+    )
+    for row in rows:
+        found[row[0]].append(order_detail_row(row[1:]))
+    return found
+
+
+async def change(
+    transaction: Transaction,
+    order: OrderRow,
+    now: datetime,
+    reason: str,
+    *,
+    total_cost: Decimal | None = None,
+    expires_at: datetime | None = None,
+) -> OrderRow:
+    """Give an unpaid, locked order another total or another end. Raises VersionConflict."""
+    changed = replace(
+        order,
+        total_cost=order.total_cost if total_cost is None else total_cost,
+        expires_at=order.expires_at if expires_at is None else expires_at,
+        version=order.version + 1,
+        updated_at=now,
+    )
+    count = await transaction.execute(
+        "UPDATE orders SET total_cost = %s, expires_at = %s, version = version + 1, updated_at = %s "
+        "WHERE id = %s AND status = %s AND version = %s",
+        changed.total_cost,
+        to_sql(changed.expires_at),
+        to_sql(now),
+        order.id,
+        _PENDING,
+        order.version,
+    )
+    if count != 1:
+        raise VersionConflict(f"order {order.id}")
+    await _remember(transaction, [changed], reason, now)
+    return changed
+
+
+async def move(
+    transaction: Transaction,
+    orders: Sequence[OrderRow],
+    to: OrderStatus,
+    reason: str,
+    now: datetime,
+) -> list[OrderRow]:
+    """Move locked orders to a status, with a history row each. Raises VersionConflict."""
+    for order in orders:
+        assert may_move(OrderStatus(order.status), to), f"{order.status} never becomes {to}"
+    for version in {order.version for order in orders}:
+        ids = [order.id for order in orders if order.version == version]
+        count = await transaction.execute(
+            "UPDATE orders SET status = %s, version = version + 1, updated_at = %s "
+            f"WHERE id IN ({placeholders(ids)}) AND status = %s AND version = %s",
+            str(to),
+            to_sql(now),
+            *ids,
+            _PENDING,
+            version,
+        )
+        if count != len(ids):
+            raise VersionConflict(f"orders {ids}")
+    moved = [replace(o, status=str(to), version=o.version + 1, updated_at=now) for o in orders]
+    await _remember(transaction, moved, reason, now)
+    return moved
+
+
+async def _remember(
+    transaction: Transaction, orders: Sequence[OrderRow], reason: str, now: datetime
+) -> None:
+    rows: list[Row] = [(o.id, o.version, o.status, reason, to_sql(now)) for o in orders]
+    if rows:
+        columns = ("order_id", "version", "status", "reason", "created_at")
+        await transaction.insert("order_history", columns, rows)
+
+
+async def past_deadline(database: Database, limit: int) -> list[int]:
+    """Ids of unpaid orders whose time is over, oldest first; read without a lock."""
+    rows = await database.read(
+        "SELECT id FROM orders WHERE status = %s AND expires_at <= UTC_TIMESTAMP(6) "
+        "ORDER BY expires_at LIMIT %s",
+        _PENDING,
+        limit,
+    )
+    return [row[0] for row in rows]
+
+
+async def unpaid_of_event(database: Database, event_id: int, limit: int) -> list[int]:
+    """Ids of an event's unpaid orders; read without a lock."""
+    rows = await database.read(
+        "SELECT id FROM orders WHERE event_id = %s AND status = %s LIMIT %s",
+        event_id,
+        _PENDING,
+        limit,
+    )
+    return [row[0] for row in rows]
