@@ -69,10 +69,10 @@ def main() -> int:
     except InstallError as error:
         print(error, file=sys.stderr)
         return 1
-    # The caller's folder stays the working folder; modules are found through the path.
+    # -P: the caller may stand in another checkout, whose modules must not be taken for ours.
     path = os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))
     os.environ |= {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
-    os.execv(python, [python, "-m", need.module, *arguments])  # noqa: S606 - no shell is the point
+    os.execv(python, [python, "-P", "-m", need.module, *arguments])  # noqa: S606 - no shell is the point
 
 
 def install(need: Need) -> str:
