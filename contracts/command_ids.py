@@ -1,6 +1,6 @@
-"""Command ids that need no table: a UUID, the acceptance time and a MAC over both and the caller.
+"""Command ids that need no table: UUID, kind, acceptance time and a MAC over them and the caller.
 
-In: a UUID, a time, the caller's user id. Out: an opaque string of 54 characters, and back.
+In: a UUID, a kind, a time, the caller's user id. Out: an opaque string of 54 characters, and back.
 Must stay true: only a holder of the secret can make one; it opens for no other caller; the UUID of a
 keyed request depends on caller, key and attempt alone, so every gateway derives the same one.
 """
@@ -13,14 +13,21 @@ from contracts.signing import MAC_BYTES, Mac, from_text, to_text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ID_BYTES = 16 + 8 + MAC_BYTES
+_MICROS_BITS = 56
+"""Microseconds since 1970 fit for 2,283 years; the byte before them is the kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandId:
-    """An opened command id: which command, when it was accepted (UTC, microseconds)."""
+    """An opened command id: which command, when it was accepted (UTC, microseconds), of what kind.
+
+    `kind` is `contracts.commands.KINDS`' number (0: unknown): an undecided command has no row yet
+    that could say its type.
+    """
 
     uuid: bytes
     accepted_at: datetime
+    kind: int = 0
 
 
 class CommandIds:
@@ -41,7 +48,7 @@ class CommandIds:
     def seal(self, command: CommandId, caller: int) -> str:
         """The string that clients see."""
         micros = (command.accepted_at - EPOCH) // timedelta(microseconds=1)
-        body = command.uuid + micros.to_bytes(8, "big")
+        body = command.uuid + (command.kind << _MICROS_BITS | micros).to_bytes(8, "big")
         return to_text(body + self._mac.sign(body + b"%d" % caller))
 
     def open(self, text: str, caller: int) -> CommandId | None:
@@ -55,5 +62,5 @@ class CommandIds:
         body, mac = raw[:24], raw[24:]
         if not self._mac.verify(body + b"%d" % caller, mac):
             return None
-        micros = int.from_bytes(body[16:], "big")
-        return CommandId(body[:16], EPOCH + timedelta(microseconds=micros))
+        kind, micros = divmod(int.from_bytes(body[16:], "big"), 1 << _MICROS_BITS)
+        return CommandId(body[:16], EPOCH + timedelta(microseconds=micros), kind)

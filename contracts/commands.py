@@ -178,3 +178,11 @@ COMMANDS: dict[str, type[Command]] = {
         AcceptRate,
     )
 }
+
+KINDS: dict[str, int] = {type_: number for number, type_ in enumerate(COMMANDS, start=1)}
+"""Wire type -> its number in command ids. COMMANDS only grows at its end: ids outlive a release."""
+
+
+def type_of_kind(kind: int) -> str:
+    """The wire type of a command id's kind; `unknown` for a number that a newer release gave."""
+    return next((type_ for type_, number in KINDS.items() if number == kind), "unknown")

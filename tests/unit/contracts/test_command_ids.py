@@ -1,0 +1,59 @@
+"""A command id says what it carries to its own caller, and nothing to anybody else."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from contracts.command_ids import CommandId, CommandIds
+from contracts.commands import COMMANDS, KINDS, type_of_kind
+
+IDS = CommandIds("a secret of at least thirty-two bytes")
+AT = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("kind", [0, 1, 255])
+def test_what_was_sealed_opens_again(kind: int) -> None:
+    """UUID, time to the microsecond and kind survive the way through the client."""
+    command = CommandId(IDS.fresh(), AT, kind)
+    text = IDS.seal(command, 7)
+    assert len(text) == 54
+    assert IDS.open(text, 7) == command
+
+
+def test_nobody_else_can_open_it_and_no_bit_of_it_can_be_changed() -> None:
+    """Another caller, another deployment and every changed character see nothing."""
+    text = IDS.seal(CommandId(IDS.fresh(), AT, 1), 7)
+    assert IDS.open(text, 8) is None
+    assert CommandIds("another secret of thirty-two bytes!").open(text, 7) is None
+    for position in range(len(text)):
+        other = "A" if text[position] != "A" else "B"
+        assert IDS.open(text[:position] + other + text[position + 1 :], 7) is None
+
+
+@pytest.mark.parametrize("text", ["", "x", "é" * 54, "A" * 54, "A" * 5000, "====", "a b"])
+def test_what_is_no_id_opens_to_nothing(text: str) -> None:
+    """Whatever stands in the path: None, never an exception."""
+    assert IDS.open(text, 7) is None
+
+
+def test_a_keyed_uuid_depends_on_caller_key_and_attempt_alone() -> None:
+    """Every gateway derives the same one, and no two of them meet."""
+    assert IDS.keyed(7, "k", 1) == CommandIds("a secret of at least thirty-two bytes").keyed(
+        7, "k", 1
+    )
+    others = {
+        IDS.keyed(7, "k", 1),
+        IDS.keyed(7, "k", 2),
+        IDS.keyed(8, "k", 1),
+        IDS.keyed(7, "l", 1),
+    }
+    assert len(others) == 4
+
+
+def test_kinds_are_numbered_for_good() -> None:
+    """Ids outlive a release: a type's number never changes, new ones come at the end."""
+    assert list(KINDS.values()) == list(range(1, len(COMMANDS) + 1))
+    assert KINDS["eventhub.order.place.v1"] == 1
+    assert KINDS["eventhub.rate.accept.v1"] == 13
+    assert type_of_kind(1) == "eventhub.order.place.v1"
+    assert type_of_kind(200) == "unknown"
