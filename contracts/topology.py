@@ -20,6 +20,8 @@ RATES_EXCHANGE = "eventhub.rates"
 AGAIN_EXCHANGE = "eventhub.again"
 DEAD_EXCHANGE = "eventhub.dead"
 DEAD_QUEUE = "dead"
+RATES_QUEUE = "quote.rates"
+"""What providers send; plain JSON or CloudEvents, unsigned: the broker vouches for `user_id`."""
 
 DELIVERY_LIMIT = 20
 """How often the broker delivers a message again before it gives up on it (crash loops)."""
@@ -123,9 +125,11 @@ def topology(shards: int, queue_length: int) -> Topology:
     """Everything, for so many inventory shards."""
     commands = [inventory_queue(n) for n in range(shards)] + ["order", "payment", "quote"]
     returns = [returns_queue(n) for n in range(shards)]
-    listeners = [*returns, *EVENT_SUBSCRIPTIONS, "quote.rates"]
+    listeners = [*returns, *EVENT_SUBSCRIPTIONS, RATES_QUEUE]
     queues = [_command_queue(name, queue_length) for name in commands]
-    queues += [Queue(name, _work_arguments(single=name in returns)) for name in listeners]
+    # One consumer at a time where order decides: a provider's reports are judged against the one before.
+    single = {*returns, RATES_QUEUE}
+    queues += [Queue(name, _work_arguments(single=name in single)) for name in listeners]
     queues += [_retry_step(seconds) for seconds in RETRY_STEPS]
     queues.append(Queue(DEAD_QUEUE, {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}))
     return Topology(EXCHANGES, tuple(queues), tuple(_bindings(shards, commands, listeners)))
@@ -172,6 +176,6 @@ def _bindings(shards: int, commands: list[str], listeners: list[str]) -> list[Bi
         for topic in ("order.cancelled", "order.expired"):
             bindings.append(Binding(EVENTS_EXCHANGE, returns_queue(shard), f"{topic}.{shard}"))
     bindings += [Binding(retry_exchange(n), retry_queue(n), "") for n in RETRY_STEPS]
-    bindings.append(Binding(RATES_EXCHANGE, "quote.rates", "rates.#"))
+    bindings.append(Binding(RATES_EXCHANGE, RATES_QUEUE, "rates.#"))
     bindings.append(Binding(DEAD_EXCHANGE, DEAD_QUEUE, ""))
     return bindings
