@@ -1,0 +1,86 @@
+"""Logs of every process: one JSON object per line on standard output, with ids from the request to its last event.
+
+In: structlog calls (and the standard library's loggers of aiohttp, aio-pika …). Out: lines with `timestamp`, `level`,
+`event`, `process`, whatever is bound (`request_id`, `command_id`, `correlation_id`) and the call's own members.
+Must stay true: no secret reaches a line; members named like one are masked even when somebody passes them.
+"""
+
+import logging
+import sys
+from typing import Any
+
+import orjson
+import structlog
+from structlog.types import EventDict, WrappedLogger
+
+SECRET_WORDS = (
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "authorization",
+    "cookie",
+    "hash",
+    "credential",
+)
+MASKED = "[masked]"
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def mask_secrets(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """A structlog processor: the last net under careless callers, by the member's name."""
+    for name in event:
+        if any(word in name for word in SECRET_WORDS):
+            event[name] = MASKED
+    return event
+
+
+def _dump(event: EventDict, **_: Any) -> bytes:
+    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _shared_processors() -> list[Any]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        mask_secrets,
+    ]
+
+
+def configure(process: str, level: str = "info") -> None:
+    """Set up structlog and the standard library for this process. `level`: debug, info, warning, error."""
+
+    def named(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        event["process"] = process
+        return event
+
+    processors = [*_shared_processors(), named]
+    structlog.configure(
+        processors=[
+            *processors,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_dump),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        cache_logger_on_first_use=True,
+    )
+    _route_standard_library(processors, level)
+
+
+def _route_standard_library(processors: list[Any], level: str) -> None:
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*processors, structlog.stdlib.add_logger_name],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=lambda event, **_: _dump(event).decode()),
+        ],
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    # Libraries speak up only when something is wrong: their INFO is not ours.
+    root.setLevel(max(_LEVELS[level], logging.WARNING))

@@ -1,0 +1,86 @@
+"""`python -m gateway`: serve until SIGTERM or SIGINT, then finish what is in flight and exit 0 within 10 s.
+
+In: the environment (contracts/settings.py). Out: HTTP on EVENTHUB_PORT, shared with other gateways of this machine
+(SO_REUSEPORT), and the three operations calls alone on EVENTHUB_HEALTH_PORT when that is set.
+Must stay true: with weak keys or wrong settings it says why on standard error and exits 2 before any port is open.
+"""
+
+import asyncio
+import signal
+import sys
+
+import structlog
+import uvloop
+from aiohttp import web
+from pydantic import ValidationError
+
+from contracts import logs
+from contracts.settings import Settings, load_settings
+from gateway import operations
+from gateway.app import build_app
+from gateway.keys import METRICS
+from gateway.operations import CHECKS
+from gateway.server import GatewayRunner
+from gateway.tokens import WeakKey
+
+BACKLOG = 1024
+
+log = structlog.get_logger(__name__)
+
+
+def _health_app(app: web.Application) -> web.Application:
+    health = web.Application()
+    health[CHECKS], health[METRICS] = app[CHECKS], app[METRICS]
+    for route in operations.ROUTES:
+        health.router.add_get(route.path, route.handler)
+    return health
+
+
+async def serve(settings: Settings) -> None:
+    """Open the ports, wait for a signal, close in order. Raises what a context raises at start-up."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    app = build_app(settings)
+    runner = GatewayRunner(app)
+    health: GatewayRunner | None = None
+    try:
+        await runner.setup()
+        if settings.health_port:
+            health = GatewayRunner(_health_app(app))
+            await health.setup()
+            await web.TCPSite(health, port=settings.health_port).start()
+        site = web.TCPSite(runner, port=settings.port, reuse_port=True, backlog=BACKLOG)
+        await site.start()
+        log.info("gateway.ready", port=settings.port, health_port=settings.health_port)
+        await stop.wait()
+        log.info("gateway.stopping")
+    finally:
+        await runner.cleanup()
+        if health is not None:
+            await health.cleanup()
+    log.info("gateway.stopped")
+
+
+def main() -> int:
+    """The process's exit code."""
+    try:
+        settings = load_settings()
+    except ValidationError as error:
+        # Which variables are wrong, never their values.
+        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        print("settings: " + "; ".join(wrong), file=sys.stderr)
+        return 2
+    logs.configure(settings.process, settings.log_level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings))
+    except WeakKey as error:
+        print(str(error), file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""The gateway as an aiohttp application: what it holds, how it begins, how it ends.
+
+In: settings, the table of routes, the contexts that open what handlers need. Out: an application ready to be served.
+Must stay true: nothing connects before start-up and everything is closed after it, in reverse order; the application
+refuses to start with weak signing keys, a route outside the table, or a limit that cannot be read.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import structlog
+from aiohttp import web
+
+from contracts.accounts import AccountAccess
+from contracts.metrics import Metrics
+from contracts.settings import Settings
+from db import accounts
+from db.mysql import Database
+from db.redis import quick_client
+from gateway.access import POLL_SECONDS, AccessChanges, Fetch
+from gateway.frame import frame, response_headers
+from gateway.gate import Gate
+from gateway.keys import ACCESS, DATABASE, METRICS, REDIS, SETTINGS, STOPPING, TOKENS
+from gateway.limiting import Limiter
+from gateway.operations import CHECKS, Checks
+from gateway.parsing import BODY_BYTES_MAX
+from gateway.routes import TABLE, check, register
+from gateway.routing import Route
+from gateway.tokens import Tokens, parse_keys
+
+DATABASE_SESSIONS = 8
+
+Context = Callable[[web.Application], AsyncIterator[None]]
+
+log = structlog.get_logger(__name__)
+
+
+async def stores(app: web.Application) -> AsyncIterator[None]:
+    """MySQL and Redis. The order of contexts matters: the others find these open."""
+    settings, redis, checks = app[SETTINGS], app[REDIS], app[CHECKS]
+    database = app[DATABASE] = await Database.connect(
+        settings.mysql_url.get_secret_value(), size=DATABASE_SESSIONS
+    )
+
+    async def ask_database() -> None:
+        await database.read("SELECT 1")
+
+    async def ask_redis() -> None:
+        await redis.ping()
+
+    checks.require("mysql", ask_database)
+    checks.report("redis", ask_redis)
+    yield
+    await redis.aclose()
+    await database.close()
+
+
+async def access_changes(app: web.Application) -> AsyncIterator[None]:
+    """The poll that lets changes of accounts reach tokens that are out."""
+    access = app[ACCESS]
+    await access.poll(time.time_ns() // 1000)
+    task = asyncio.create_task(_poll_access(access), name="access changes")
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _poll_access(access: AccessChanges) -> None:
+    while True:
+        await asyncio.sleep(POLL_SECONDS)
+        try:
+            await access.poll(time.time_ns() // 1000)
+        except Exception as error:
+            # What is known stays in force; nobody can change an account while the database is away.
+            log.warning("access_changes.behind", reason=repr(error)[:200])
+
+
+async def _stop(app: web.Application) -> None:
+    app[CHECKS].stopping = True
+    app[STOPPING].set()
+
+
+CONTEXTS: tuple[Context, ...] = (stores, access_changes)
+
+
+def build_app(
+    settings: Settings,
+    *,
+    table: Sequence[Route] = TABLE,
+    contexts: Sequence[Context] = CONTEXTS,
+    metrics: Metrics | None = None,
+) -> web.Application:
+    """The application, not yet started.
+
+    Raises tokens.WeakKey, routes.RouteMismatch, ValueError (limits, networks) when it must not start.
+    """
+    metrics = metrics or Metrics()
+    app = web.Application(middlewares=[frame(metrics)], client_max_size=BODY_BYTES_MAX)
+    app[SETTINGS], app[METRICS], app[CHECKS] = settings, metrics, Checks()
+    app[STOPPING] = asyncio.Event()
+    app[REDIS] = quick_client(settings.redis_url.get_secret_value())
+    app[TOKENS] = Tokens(parse_keys(settings.jwt_keys.get_secret_value()), settings.access_ttl)
+    app[ACCESS] = AccessChanges(_fetch_changes(app), settings.access_ttl)
+    limiter = Limiter(
+        app[REDIS].connection_pool,
+        user=settings.limit_user,
+        address=settings.limit_address,
+        login=settings.limit_login,
+        off_for=settings.limits_off_for,
+    )
+    register(app, tuple(table), Gate(app[TOKENS], app[ACCESS], limiter))
+    check(app, tuple(table))
+    app.cleanup_ctx.extend(contexts)
+    app.on_shutdown.append(_stop)
+    app.on_response_prepare.append(response_headers(settings.cors_origins))
+    return app
+
+
+def _fetch_changes(app: web.Application) -> Fetch:
+    async def fetch(since_micros: int) -> list[AccountAccess]:
+        return await accounts.changed_since(app[DATABASE], since_micros)
+
+    return fetch

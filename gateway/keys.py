@@ -1,0 +1,61 @@
+"""What handlers find in the application and in a request, by typed keys, and the short ways to get it.
+
+Must stay true: a request key is set before a handler runs, or its accessor raises KeyError, a bug of ours.
+"""
+
+import asyncio
+from typing import TypeVar, cast
+
+from aiohttp import web
+from pydantic import BaseModel
+from redis.asyncio import Redis
+
+from contracts.metrics import Metrics
+from contracts.models import Principal
+from contracts.settings import Settings
+from db.mysql import Database
+from gateway.access import AccessChanges
+from gateway.tokens import Tokens
+
+SETTINGS = web.AppKey("settings", Settings)
+DATABASE = web.AppKey("database", Database)
+REDIS = web.AppKey("redis", Redis)
+"""The fast client (short time-outs): cache, limits. Blocking reads need a client of their own."""
+TOKENS = web.AppKey("tokens", Tokens)
+ACCESS = web.AppKey("access", AccessChanges)
+STOPPING = web.AppKey("stopping", asyncio.Event)
+"""Set when the process begins to stop: whoever waits for something answers now."""
+METRICS = web.AppKey("metrics", Metrics)
+
+REQUEST_ID = web.RequestKey("request_id", str)
+PRINCIPAL: web.RequestKey[Principal | None] = web.RequestKey("principal", Principal)
+"""None: nobody is signed in (possible only on routes for anyone)."""
+IDS: web.RequestKey[dict[str, int]] = web.RequestKey("ids", dict)
+"""The path's numeric ids by their placeholder, each in 1 … 2^63 - 1."""
+BODY = web.RequestKey("body", BaseModel)
+QUERY = web.RequestKey("query", BaseModel)
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def principal(request: web.Request) -> Principal:
+    """The caller of a route for signed-in accounts."""
+    caller = request[PRINCIPAL]
+    if caller is None:
+        raise KeyError("nobody is signed in: the route's access is ANYONE")
+    return caller
+
+
+def body(request: web.Request, model: type[M]) -> M:
+    """The validated body; `model` is the route's."""
+    return cast("M", request[BODY])
+
+
+def query(request: web.Request, model: type[M]) -> M:
+    """The validated query; `model` is the route's."""
+    return cast("M", request[QUERY])
+
+
+def path_id(request: web.Request, name: str) -> int:
+    """A numeric id of the path."""
+    return request[IDS][name]

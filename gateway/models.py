@@ -1,0 +1,116 @@
+"""The bases of every HTTP request model and the types of their fields.
+
+Must stay true: a body is strict ("1", 1.0 and true are no integers) and refuses unknown members; a query ignores
+unknown names and refuses bad values; no text holds NUL or other control characters; errors never repeat the input.
+"""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from contracts.times import from_wire
+
+LIMIT_MAX = 100
+LIMIT_DEFAULT = 20
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_DIGITS = re.compile(r"[0-9]{1,19}")
+_RFC3339 = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
+
+
+class Body(BaseModel):
+    """Base of request bodies."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        hide_input_in_errors=True,
+        regex_engine="rust-regex",
+    )
+
+
+class Query(BaseModel):
+    """Base of query models; values arrive as text."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", alias_generator=to_camel, hide_input_in_errors=True
+    )
+
+
+class NoBody(Body):
+    """A call that takes nothing: an empty body or `{}`."""
+
+
+class NoQuery(Query):
+    """A call whose query says nothing."""
+
+
+def _one_line(value: str) -> str:
+    if _CONTROL.search(value):
+        raise ValueError("holds a control character")
+    return value
+
+
+def _several_lines(value: str) -> str:
+    if _CONTROL_BUT_LINES.search(value):
+        raise ValueError("holds a control character")
+    return value
+
+
+def _whole_number(value: Any) -> Any:
+    if isinstance(value, str):
+        if not _DIGITS.fullmatch(value):
+            raise ValueError("is not a whole number")
+        return int(value)
+    return value
+
+
+def _boolean(value: Any) -> Any:
+    if isinstance(value, str):
+        if value not in ("true", "false"):
+            raise ValueError("is neither true nor false")
+        return value == "true"
+    return value
+
+
+def _moment(value: str) -> str:
+    if not _RFC3339.fullmatch(value):
+        raise ValueError("is no RFC 3339 time with an offset, such as 2026-01-31T12:00:00Z")
+    try:
+        moment: datetime = from_wire(value.upper())
+    except (ValueError, OverflowError):
+        raise ValueError("is no moment of the calendar") from None
+    if not 1970 <= moment.year <= 9998:
+        raise ValueError("lies outside the years 1970 to 9998")
+    return value.upper()
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+"""One line of text without control characters; give it its length with `Field`."""
+Prose = Annotated[str, AfterValidator(_several_lines)]
+"""Text that may have line breaks and tabs."""
+QueryInt = Annotated[int, BeforeValidator(_whole_number)]
+QueryBool = Annotated[bool, BeforeValidator(_boolean)]
+MomentText = Annotated[
+    str,
+    Field(max_length=40),
+    AfterValidator(_moment),
+    WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40}),
+]
+"""An RFC 3339 time with any offset; `contracts.times.from_wire` reads it."""
+Limit = Annotated[QueryInt, Field(ge=1, le=LIMIT_MAX)]
+Cursor = Annotated[Line, Field(min_length=1, max_length=512)]
+
+
+class PageQuery(Query):
+    """`?limit=&cursor=` of every list."""
+
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor | None = None

@@ -1,0 +1,103 @@
+"""Models of what the gateway answers, for OpenAPI and for the tests that compare real answers with it.
+
+Must stay true: they describe, they do not serialise; a member that the contract names is required here, unknown members
+are not expected. Resources of orders, events, payments … stand in `responses_<resource>.py`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from contracts.models import RoleName
+
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, pattern=r"Z$")]
+"""RFC 3339 in UTC, six decimals, ending in Z."""
+IdNumber = Annotated[int, Field(ge=1, le=2**63 - 1)]
+Money = Annotated[str, Field(pattern=r"^\d{1,16}\.\d{2}$")]
+
+
+class Reply(BaseModel):
+    """Base of response models."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, alias_generator=to_camel, populate_by_name=True
+    )
+
+
+class ProblemError(Reply):
+    """One thing that is wrong with a request."""
+
+    pointer: str
+    detail: str
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457 problem details."""
+
+    model_config = ConfigDict(extra="allow", alias_generator=to_camel, populate_by_name=True)
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    instance: str
+    errors: list[ProblemError] | None = None
+    retry_after: int | None = None
+
+
+class Liveness(Reply):
+    """The loop turns."""
+
+    status: Literal["alive"]
+
+
+class Readiness(Reply):
+    """What is missing, and what works without its faster half."""
+
+    status: Literal["ready", "unready"]
+    missing: list[str]
+    degraded: list[str]
+
+
+class User(Reply):
+    """An account."""
+
+    id: IdNumber
+    email: str
+    roles: list[RoleName]
+    status: Literal["ACTIVE", "DISABLED"]
+    failed_login_count: Annotated[int, Field(ge=0)]
+    created_at: Moment
+    updated_at: Moment
+
+
+class TokenPair(Reply):
+    """What a sign-in gives. `expiresIn`: seconds of the access token."""
+
+    access_token: str
+    refresh_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+
+
+class UserPage(Reply):
+    """A page of accounts."""
+
+    data: list[User]
+    next_cursor: str | None
+    has_more: bool
+
+
+class Command(Reply):
+    """The command resource: what became of a ⚡ call."""
+
+    id: str
+    type: str
+    status: Literal["PENDING", "SUCCEEDED", "REJECTED", "FAILED"]
+    accepted_at: Moment
+    decided_at: Moment | None
+    status_code: int | None
+    result: Any
+    problem: ProblemDocument | None

@@ -1,0 +1,62 @@
+"""The one table of everything the gateway answers: each resource's `ROUTES`, one after the other.
+
+Must stay true: what is registered with aiohttp and what stands here are the same set, or nothing starts.
+"""
+
+from aiohttp import web
+
+from gateway import operations
+from gateway.frame import OPERATION
+from gateway.gate import Gate
+from gateway.routing import Handler, Route
+
+TABLE: tuple[Route, ...] = (*operations.ROUTES,)
+
+
+class RouteMismatch(RuntimeError):
+    """The table and the registered routes differ; the text names the routes."""
+
+
+def register(app: web.Application, table: tuple[Route, ...], gate: Gate) -> None:
+    """Give aiohttp every route of the table, behind its checks; GET answers HEAD as well."""
+    for route in table:
+        handler = _named(route, gate.guard(route))
+        app.router.add_route(route.method, route.path, handler, expect_handler=_expect)
+        if route.method == "GET":
+            app.router.add_route("HEAD", route.path, handler, expect_handler=_expect)
+
+
+def _named(route: Route, guarded: Handler) -> Handler:
+    async def named(request: web.Request) -> web.StreamResponse:
+        request[OPERATION] = route.operation_id
+        return await guarded(request)
+
+    return named
+
+
+async def _expect(request: web.Request) -> None:
+    # RFC 9110 section 10.1.1: a server may ignore an expectation that it does not know.
+    if request.version >= (1, 1) and request.headers["Expect"].lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # What the handler will send starts its own count (see RequestHandler.handle_error).
+        request.writer.output_size = 0
+
+
+def check(app: web.Application, table: tuple[Route, ...]) -> None:
+    """Raises RouteMismatch unless table and application hold the same routes, each once."""
+    wanted: list[tuple[str, str]] = [(route.method, route.path) for route in table]
+    wanted += [("HEAD", route.path) for route in table if route.method == "GET"]
+    registered = [
+        (route.method, route.resource.canonical if route.resource else "?")
+        for route in app.router.routes()
+    ]
+    operations_ = [route.operation_id for route in table]
+    twice = {r for r in wanted if wanted.count(r) > 1} | {
+        o for o in operations_ if operations_.count(o) > 1
+    }
+    missing, extra = set(registered) - set(wanted), set(wanted) - set(registered)
+    if missing or extra or twice:
+        raise RouteMismatch(
+            f"not in the table: {sorted(missing)}; not registered: {sorted(extra)}; "
+            f"twice: {sorted(map(str, twice))}"
+        )

@@ -1,0 +1,110 @@
+"""aiohttp's HTTP server with our manners: problem documents for what the parser refuses, patience that ends.
+
+In: connections. Out: requests for the application; a problem document for bytes that are no request.
+Must stay true: nothing that a client sends, however broken, is answered by a page or a trace of the framework; a
+connection that never finishes its headers is closed.
+
+`handler_cancellation` is False on purpose: an order that is being published when its buyer hangs up still ends
+properly, and is found again by its Idempotency-Key; waiting handlers have a limit of their own.
+"""
+
+import asyncio
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from contracts.problems import Code, Problem
+from gateway.frame import bare_problem
+from gateway.problems import INTERNAL, from_exception
+
+FIRST_REQUEST_SECONDS = 15.0
+KEEPALIVE_SECONDS = 75.0
+LINGER_SECONDS = 2.0
+"""How long the rest of a refused body is read and thrown away, so that the client sees the answer."""
+SHUTDOWN_SECONDS = 4.0
+"""Cleanup may take this twice: RequestHandler.shutdown waits for the handler, cancels it and waits again."""
+
+log = structlog.get_logger(__name__)
+
+
+class ProblemHandler(web.RequestHandler):
+    """One connection."""
+
+    __slots__ = ("_first_request",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A connection that has not sent one whole request in time is closed."""
+        super().connection_made(transport)
+        self._first_request = self._loop.call_later(FIRST_REQUEST_SECONDS, self._close_if_silent)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The line is gone."""
+        self._first_request.cancel()
+        super().connection_lost(exc)
+
+    def _close_if_silent(self) -> None:
+        if self._request_count == 0 and not self._request_in_progress:
+            self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What the parser refused (4xx) or what broke outside the frame (500), as a problem document."""
+        if request.writer.output_size > 0:
+            raise ConnectionResetError("an answer had begun")
+        if status < 500 or isinstance(exc, HttpProcessingError):
+            problem = Problem(Code.INVALID, "This is no well-formed HTTP request.")
+        else:
+            log.error("connection.failed", exc_info=exc)
+            problem = INTERNAL
+        response = bare_problem(request, problem)
+        response.force_close()
+        return response
+
+
+class ProblemServer(web.Server):
+    """Makes our connections instead of aiohttp's."""
+
+    def __call__(self) -> web.RequestHandler:
+        """A new connection's protocol."""
+        return ProblemHandler(self, loop=self._loop, **self._kwargs)
+
+
+class GatewayRunner(web.AppRunner):
+    """Runs an application on `ProblemServer`."""
+
+    def __init__(self, app: web.Application) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            auto_decompress=False,  # parsing.py unpacks, with a limit
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            lingering_time=LINGER_SECONDS,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+        )
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        inner = server.request_handler
+
+        async def handle(request: Any) -> web.StreamResponse:
+            try:
+                return await inner(request)
+            except web.HTTPException as error:
+                # Raised outside the middleware: an Expect header that nobody can meet.
+                refusal = from_exception(error)
+                return bare_problem(request, refusal.problem if refusal else INTERNAL)
+
+        return ProblemServer(
+            handle,
+            request_factory=server.request_factory,
+            handler_cancellation=False,
+            loop=server._loop,
+            **server._kwargs,
+        )
