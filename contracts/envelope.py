@@ -65,25 +65,7 @@ class Codec:
 
     def encode(self, envelope: Envelope) -> bytes:
         """The signed JSON of one envelope."""
-        time = to_wire(envelope.time)
-        expiry = to_wire(envelope.expirytime) if envelope.expirytime else None
-        fields: dict[str, Any] = {
-            "specversion": "1.0",
-            "id": envelope.id,
-            "type": envelope.type,
-            "source": envelope.source,
-            "time": time,
-            "datacontenttype": "application/json",
-        }
-        for name in _OPTIONAL_TEXT:
-            if (value := getattr(envelope, name)) is not None:
-                fields[name] = value
-        if expiry is not None:
-            fields["expirytime"] = expiry
-        signed = _signed_part(envelope.id, envelope.type, time, expiry, envelope.data)
-        fields["signature"] = to_text(self._mac.sign(signed))
-        fields["data"] = envelope.data
-        return orjson.dumps(fields)
+        return orjson.dumps(_fields(envelope, to_text(self._mac.sign(_signed_part(envelope)))))
 
     def verifies(self, envelope: Envelope) -> bool:
         """Whether a process with our secret made this envelope, unchanged since."""
@@ -93,11 +75,7 @@ class Codec:
             mac = from_text(envelope.signature)
         except ValueError:
             return False
-        expiry = to_wire(envelope.expirytime) if envelope.expirytime else None
-        time = to_wire(envelope.time)
-        return self._mac.verify(
-            _signed_part(envelope.id, envelope.type, time, expiry, envelope.data), mac
-        )
+        return self._mac.verify(_signed_part(envelope), mac)
 
 
 _OPTIONAL_TEXT = (
@@ -111,9 +89,35 @@ _OPTIONAL_TEXT = (
 )
 
 
-def _signed_part(id_: str, type_: str, time: str, expiry: str | None, data: Any) -> bytes:
-    head = f"{id_}\n{type_}\n{time}\n{expiry or ''}\n".encode()
-    return head + orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
+def _signed_part(envelope: Envelope) -> bytes:
+    expiry = to_wire(envelope.expirytime) if envelope.expirytime else ""
+    head = f"{envelope.id}\n{envelope.type}\n{to_wire(envelope.time)}\n{expiry}\n"
+    return head.encode() + orjson.dumps(envelope.data, option=orjson.OPT_SORT_KEYS)
+
+
+def _fields(envelope: Envelope, signature: str | None) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": envelope.id,
+        "type": envelope.type,
+        "source": envelope.source,
+        "time": to_wire(envelope.time),
+        "datacontenttype": "application/json",
+    }
+    for name in _OPTIONAL_TEXT:
+        if (value := getattr(envelope, name)) is not None:
+            fields[name] = value
+    if envelope.expirytime is not None:
+        fields["expirytime"] = to_wire(envelope.expirytime)
+    if signature is not None:
+        fields["signature"] = signature
+    fields["data"] = envelope.data
+    return fields
+
+
+def forward(envelope: Envelope) -> bytes:
+    """An envelope on its way again, with the signature it came with (none stays none)."""
+    return orjson.dumps(_fields(envelope, envelope.signature))
 
 
 def join_batch(bodies: Sequence[bytes]) -> tuple[bytes, str]:

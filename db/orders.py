@@ -145,14 +145,18 @@ async def _organizers(transaction: Transaction, event_ids: set[int]) -> dict[int
 
 
 async def details(transaction: Transaction, ids: Iterable[int]) -> dict[int, list[OrderDetailRow]]:
-    """The item rows of orders that this transaction has locked or made (as last committed)."""
+    """The item rows of orders that this transaction has locked or made.
+
+    Read without a lock: a lock on this index would hold the gap that new orders go into. The locked order
+    keeps its lines still, provided this is the transaction's first plain read or comes after the lock.
+    """
     wanted = sorted(set(ids))
     found: dict[int, list[OrderDetailRow]] = {order_id: [] for order_id in wanted}
     if not wanted:
         return found
     rows = await transaction.fetch(
         f"SELECT d.order_id, {ORDER_DETAIL_COLUMNS} FROM order_details d "  # noqa: S608 - our own names
-        f"WHERE d.order_id IN ({placeholders(wanted)}) ORDER BY d.id LOCK IN SHARE MODE",
+        f"WHERE d.order_id IN ({placeholders(wanted)}) ORDER BY d.id",
         *wanted,
     )
     for row in rows:

@@ -1,0 +1,244 @@
+"""Commands become outcomes: seat locks, one transaction, push. The heart of every deciding worker.
+
+In: items of one command type, in order. Out: each with its end; outcomes and events committed together.
+Must stay true: a command gets at most one outcome (its primary key), and its effect and events are committed with it or not
+at all; a batch is decided in one transaction, and alone, one by one, when any of it was seen before or the batch failed;
+a command past its deadline is never executed; a busy seat delays and refuses only who needs it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+
+from contracts.commands import Command
+from contracts.outcomes import Outcome
+from contracts.problems import Code, Problem
+from contracts.settings import Settings
+from contracts.topology import shard_of
+from db import outcomes
+from db.locks import Seats
+from db.mysql import Database, Transaction, is_away, is_duplicate, is_transient
+from db.outbox import Outbox
+from db.push import Replies
+from workers.handlers import (
+    ACK,
+    Context,
+    Dead,
+    Decides,
+    Decision,
+    Item,
+    Received,
+    Retry,
+    rejected,
+)
+from workers.measures import BATCH_COMMANDS, DECIDED, OLDEST_UNDECIDED
+
+log = structlog.get_logger(__name__)
+
+BATCH_MAX = 128
+SEAT_WAIT_SECONDS = 0.2
+SEAT_POLL_SECONDS = 0.02
+DUPLICATES_MAX = 3
+
+_LATE = rejected(Problem(Code.UNAVAILABLE, "Nobody took the command up in time; nothing was done."))
+_LOCKED = rejected(
+    Problem(Code.SEAT_LOCKED, "These tickets are being dealt with; try again.", retry_after=1)
+)
+
+Decide = Callable[[Context, Sequence[Received[Any]]], Awaitable[list[Decision]]]
+
+
+async def _refuse_locked(_: Context, commands: Sequence[Received[Any]]) -> list[Decision]:
+    return [_LOCKED] * len(commands)
+
+
+class Deciding:
+    """Decides commands for one process."""
+
+    def __init__(
+        self,
+        database: Database,
+        redis: "Redis",
+        settings: Settings,
+        *,
+        outbox: Outbox,
+        seats: Seats,
+        database_back: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._database, self._redis, self._settings = database, redis, settings
+        self._outbox, self._seats = outbox, seats
+        self._replies = Replies(redis)
+        self._database_back = database_back
+        self._deferred: set[asyncio.Task[None]] = set()
+
+    async def decide(self, handler: Decides[Any], items: Sequence[Item]) -> None:
+        """Decide a group in order: what was seen before first and alone, the rest in batches."""
+        for item in items:
+            if item.received.seen_before:
+                await self._alone(handler, item)
+        fresh = [item for item in items if item.end is None]
+        for start in range(0, len(fresh), BATCH_MAX):
+            await self._together(handler, fresh[start : start + BATCH_MAX])
+
+    async def settle(self) -> None:
+        """Wait for the commands that still wait for a seat."""
+        while self._deferred:
+            await asyncio.gather(*self._deferred)
+
+    async def _together(self, handler: Decides[Any], items: Sequence[Item]) -> None:
+        """One lock round, one transaction for the batch; those whose seat is busy wait apart."""
+        busy = await self._round(handler, items)
+        if busy:
+            task = asyncio.create_task(self._when_free(handler, busy), name="seats busy")
+            self._deferred.add(task)
+            task.add_done_callback(self._deferred.discard)
+
+    async def _round(self, handler: Decides[Any], items: Sequence[Item]) -> list[Item]:
+        """Decide whoever gets all seats at once; return the others, in order."""
+        tokens = await self._lock(handler, items)
+        ready, busy = [], []
+        for item in items:
+            free = self._seats_of(handler, item).keys() <= tokens.keys()
+            (ready if free else busy).append(item)
+        try:
+            failed = not await self._batch(handler.decide, ready)
+        finally:
+            await self._seats.release(tokens)
+        if failed:
+            for item in ready:
+                await self._alone(handler, item)
+        return busy
+
+    async def _when_free(self, handler: Decides[Any], busy: list[Item]) -> None:
+        """Try again for 200 ms, once for all of them; who still has no seat gets 429."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + SEAT_WAIT_SECONDS
+        while busy and clock() < deadline:
+            await asyncio.sleep(SEAT_POLL_SECONDS)
+            busy = await self._round(handler, busy)
+        if not await self._batch(_refuse_locked, busy):
+            for item in busy:
+                await self._alone(handler, item)
+
+    async def _batch(self, decide: Decide, items: Sequence[Item]) -> bool:
+        """Whether the batch is decided (an empty one is)."""
+        if not items:
+            return True
+        try:
+            decided = await self._transact(decide, items)
+        except Exception as error:
+            log.warning("batch failed, going one by one", size=len(items), error=repr(error))
+            return False
+        await self._answer(items, decided)
+        return True
+
+    async def _alone(self, handler: Decides[Any], item: Item) -> None:
+        """One command, its outcome looked up first: it may have been decided before."""
+        duplicates = 0
+        while True:
+            try:
+                found = await outcomes.find(self._database, [item.received.uuid])
+                if not found:
+                    await self._alone_fresh(handler, item)
+                    return
+                await self._answer([item], list(found.values()))
+                return
+            except Exception as error:
+                if is_away(error):
+                    await self._database_back()
+                elif is_duplicate(error) and duplicates < DUPLICATES_MAX:
+                    duplicates += 1  # decided by somebody else just now, or a key to be looked at again
+                elif is_transient(error) or is_duplicate(error):
+                    item.finish(Retry(repr(error)))
+                    return
+                else:
+                    log.exception("command failed", command=item.received.envelope.id)
+                    item.finish(Dead(f"handler failed: {error!r}"))
+                    return
+
+    async def _alone_fresh(self, handler: Decides[Any], item: Item) -> None:
+        tokens = await self._lock_patiently(handler, item)
+        try:
+            decide = handler.decide if tokens is not None else _refuse_locked
+            decided = await self._transact(decide, [item])
+        finally:
+            await self._seats.release(tokens or {})
+        await self._answer([item], decided)
+
+    async def _transact(self, decide: Decide, items: Sequence[Item]) -> list[Outcome]:
+        """Decide, write outcomes and events, commit: all of it or nothing."""
+        received = [item.received for item in items]
+
+        async def work(transaction: Transaction) -> list[Outcome]:
+            now = await transaction.now()
+            context = Context(transaction, now, self._settings, self._redis)
+            decisions = await _within_deadline(decide, context, received)
+            pairs = list(zip(received, decisions, strict=True))
+            rows = [decision.outcome(one, now) for one, decision in pairs]
+            await outcomes.insert(transaction, rows)
+            events = [(event, one.cause) for one, decision in pairs for event in decision.events]
+            await self._outbox.add(transaction, now, events)
+            return rows
+
+        return await self._database.run(work)
+
+    async def _answer(self, items: Sequence[Item], decided: Sequence[Outcome]) -> None:
+        BATCH_COMMANDS.observe(len(items))
+        pairs = list(zip(items, decided, strict=True))
+        OLDEST_UNDECIDED.set(max((o.decided_at - o.accepted_at).total_seconds() for o in decided))
+        await self._replies.push((item.received.envelope.replyto, o) for item, o in pairs)
+        for item, outcome in pairs:
+            DECIDED.labels(outcome.type, outcome.code or "OK").inc()
+            log.info(
+                "command decided",
+                command_id=item.received.envelope.id,
+                command_type=outcome.type,
+                request_id=outcome.request_id,
+                status=outcome.status_code,
+                code=outcome.code,
+            )
+            item.finish(ACK)
+
+    def _seats_of(self, handler: Decides[Any], item: Item) -> dict[int, int]:
+        if handler.seats is None:
+            return {}
+        shards = self._settings.shards
+        return {seat: shard_of(event, shards) for seat, event in handler.seats(item.received.message)}
+
+    async def _lock(self, handler: Decides[Any], items: Sequence[Item]) -> dict[int, str]:
+        seats: dict[int, int] = {}
+        for item in items:
+            seats.update(self._seats_of(handler, item))
+        return await self._seats.acquire(seats) if seats else {}
+
+    async def _lock_patiently(self, handler: Decides[Any], item: Item) -> dict[int, str] | None:
+        """The item's seats within 200 ms, or None."""
+        seats = self._seats_of(handler, item)
+        deadline = asyncio.get_running_loop().time() + SEAT_WAIT_SECONDS
+        while seats:
+            tokens = await self._seats.acquire(seats)
+            if tokens.keys() == seats.keys():
+                return tokens
+            await self._seats.release(tokens)
+            if asyncio.get_running_loop().time() >= deadline:
+                return None
+            await asyncio.sleep(SEAT_POLL_SECONDS)
+        return {}
+
+
+async def _within_deadline(
+    decide: Decide, context: Context, received: Sequence[Received[Command]]
+) -> list[Decision]:
+    """Decide those that are in time; the others are refused without having been looked at."""
+    in_time = [one for one in received if not _late(one, context.now)]
+    decided = iter(await decide(context, in_time) if in_time else [])
+    return [_LATE if _late(one, context.now) else next(decided) for one in received]
+
+
+def _late(received: Received[Command], now: datetime) -> bool:
+    expiry = received.envelope.expirytime
+    return expiry is not None and expiry <= now

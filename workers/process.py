@@ -1,0 +1,206 @@
+"""A worker process from its start to its graceful end. Connections are born and die here.
+
+In: `Worker`: what it consumes, its handlers, its background jobs. Out: an exit code.
+Must stay true: no message is taken before the database has proved durable and migrated and the topology exists; SIGTERM stops
+taking, finishes what was taken, gives leases back and exits 0 within 10 s; what could not be finished stays on its queue.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+import uvloop
+from aio_pika.abc import AbstractChannel
+from redis.asyncio import Redis
+
+from contracts import logs
+from contracts.broker import Link, declare
+from contracts.command_ids import CommandIds
+from contracts.envelope import Codec
+from contracts.publisher import Publisher
+from contracts.settings import Settings, load_settings
+from contracts.topology import topology
+from db import guard
+from db.locks import SeatLocks, Seats
+from db.mysql import Database, is_away
+from db.outbox import Outbox
+from db.redis import quick_client
+from workers.deciding import Deciding
+from workers.handlers import Handler
+from workers.health import serve_health
+from workers.intake import Intake
+from workers.reacting import Reacting
+from workers.road import Raw, Road
+
+log = structlog.get_logger(__name__)
+
+STOP_SECONDS = 9.0
+START_SECONDS = 60.0
+DATABASE_POLL_SECONDS = 0.25
+
+
+class Stopping(Exception):
+    """The process ends while it waits for the database: the messages stay on their queues."""
+
+
+@dataclass(slots=True)
+class Services:
+    """The connections of a process, and what stands on them."""
+
+    settings: Settings
+    incarnation: str
+    database: Database
+    redis: "Redis"
+    publisher: Publisher
+    intake: Intake
+    codec: Codec
+    command_ids: CommandIds
+    outbox: Outbox
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def database_back(self) -> None:
+        """Wait until the database answers. Raises Stopping when the process is to end first."""
+        while not self.stop.is_set():
+            try:
+                await self.database.read("SELECT 1")
+                return
+            except Exception as error:
+                if not is_away(error):
+                    raise
+            await asyncio.sleep(DATABASE_POLL_SECONDS)
+        raise Stopping
+
+
+Job = Callable[[Services], Awaitable[None]]
+"""Runs in the background until `services.stop` is set; returns after tidying up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a kind of worker is: given its services, what it listens to and does."""
+
+    name: str
+    handlers: Mapping[str, Handler]
+    queues: Sequence[str] = ()
+    """Queues consumed from start to end; inventory's shards come and go by a job."""
+    jobs: Sequence[Job] = ()
+    raw: Callable[[Services], Mapping[str, Raw]] = lambda _: {}
+    """Handlers of queues that carry no CloudEvents."""
+
+
+def main(make: Callable[[Services], Worker]) -> None:
+    """Run the worker that `make` describes until SIGTERM or SIGINT."""
+    settings = load_settings()
+    logs.configure(settings.process, settings.log_level)
+    uvloop.run(run(settings, make))
+
+
+async def run(
+    settings: Settings,
+    make: Callable[[Services], Worker],
+    *,
+    seats: Seats | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Open, work, close. `seats` replaces the Redis locks, `stop` the signals (tests)."""
+    async with _services(settings, stop) as services:
+        if stop is None:
+            _stop_on_signals(services.stop)
+        worker = make(services)
+        chosen = seats or SeatLocks(services.redis, settings.seat_lease, services.incarnation)
+        road = _road(services, worker, chosen)
+        async with serve_health(services):
+            await _work(services, worker, road)
+
+
+async def _work(services: Services, worker: Worker, road: Road) -> None:
+    await services.intake.start(wait=START_SECONDS)
+    runner = asyncio.create_task(road.run(), name="road")
+    jobs = [asyncio.create_task(_run_job(job, services)) for job in worker.jobs]
+    for queue in worker.queues:
+        await services.intake.subscribe(queue)
+    log.info("ready", worker=worker.name, queues=list(worker.queues))
+    stopped = asyncio.create_task(services.stop.wait())
+    # A job or the road that ends before it is told to is a defect: end the process, be restarted.
+    done, _ = await asyncio.wait({stopped, runner, *jobs}, return_when=asyncio.FIRST_COMPLETED)
+    services.stop.set()
+    log.info("stopping", worker=worker.name)
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await road.drain(runner)
+            await asyncio.gather(*jobs)
+    except (TimeoutError, Stopping) as error:
+        log.warning("stopped with work left on the queues", error=repr(error))
+    for task in done - {stopped}:
+        task.result()
+
+
+async def _run_job(job: Job, services: Services) -> None:
+    await job(services)
+    if not services.stop.is_set():
+        raise RuntimeError(f"{job} ended by itself")
+
+
+def _road(services: Services, worker: Worker, seats: Seats) -> Road:
+    shared = (services.database, services.redis, services.settings)
+    return Road(
+        services.intake,
+        services.publisher,
+        codec=services.codec,
+        command_ids=services.command_ids,
+        handlers=worker.handlers,
+        raw=worker.raw(services),
+        deciding=Deciding(
+            *shared, outbox=services.outbox, seats=seats, database_back=services.database_back
+        ),
+        reacting=Reacting(*shared, outbox=services.outbox, database_back=services.database_back),
+    )
+
+
+@contextlib.asynccontextmanager
+async def _services(settings: Settings, stop: asyncio.Event | None) -> AsyncIterator[Services]:
+    async with contextlib.AsyncExitStack() as stack:
+        database = await Database.connect(settings.mysql_url.get_secret_value())
+        stack.push_async_callback(database.close)
+        await guard.check(database)
+        redis = quick_client(settings.redis_url.get_secret_value())
+        stack.push_async_callback(redis.aclose)
+        publish_link = Link(settings.amqp_url.get_secret_value(), f"{settings.process} publish", on_open=_declaring(settings))
+        stack.push_async_callback(publish_link.stop)
+        await publish_link.start(wait=START_SECONDS)
+        secret = settings.secret.get_secret_value()
+        codec = Codec(secret)
+        intake = Intake(settings.amqp_url.get_secret_value(), settings.process)
+        stack.push_async_callback(intake.stop)
+        yield Services(
+            settings=settings,
+            incarnation=secrets.token_hex(16),
+            database=database,
+            redis=redis,
+            publisher=Publisher(publish_link),
+            intake=intake,
+            codec=codec,
+            command_ids=CommandIds(secret),
+            outbox=Outbox(codec, settings.role, settings.shards),
+            stop=stop or asyncio.Event(),
+        )
+
+
+def _declaring(settings: Settings) -> Callable[[AbstractChannel], Awaitable[None]]:
+    """Declare the topology on each new connection: a broker that lost its disk gets it back."""
+    wanted = topology(settings.shards, settings.queue_length)
+
+    async def declare_all(channel: AbstractChannel) -> None:
+        await declare(channel, wanted)
+
+    return declare_all
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)

@@ -1,0 +1,248 @@
+"""The one road every message takes: opened, verified, grouped, dealt with, ended exactly once.
+
+In: deliveries from the intake. Out: each acknowledged after all that it carried has an end.
+Must stay true: a message has three ends (ack, retry later, dead letter), chosen here; a retry or a dead letter is published
+and confirmed before the original is acknowledged, so nothing is lost in between; what cannot be read, is not signed by us
+or has no handler becomes a dead letter with its reason and harms no neighbour.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+import structlog
+from aio_pika.abc import HeadersType
+from pydantic import ValidationError
+
+from contracts.broker import LINK_ERRORS, BrokerAway
+from contracts.coalesce import coalesce
+from contracts.command_ids import CommandIds
+from contracts.commands import Command
+from contracts.envelope import SINGLE, Codec, Envelope, MalformedMessage, forward, open_body
+from contracts.models import Wire
+from contracts.publisher import Properties, Publisher, PublishFailed
+from contracts.topology import DEAD_EXCHANGE, RETRY_ATTEMPTS_MAX, retry_exchange, retry_step
+from workers.deciding import Deciding
+from workers.handlers import Ack, Dead, Decides, End, Handler, Item, Reacts, Received, Retry
+from workers.intake import Delivery, Intake
+from workers.measures import MESSAGES
+from workers.reacting import Reacting
+
+log = structlog.get_logger(__name__)
+
+MESSAGES_PER_CYCLE = 64
+ATTEMPT_HEADER = "x-eventhub-attempt"
+REASON_HEADER = "x-eventhub-reason"
+QUEUE_HEADER = "x-eventhub-queue"
+REASON_LENGTH_MAX = 500
+
+Raw = Callable[[Delivery], Awaitable[End]]
+
+
+class Road:
+    """Takes what has queued up, deals with it, ends it, and begins again: batches without a timer."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        publisher: Publisher,
+        *,
+        codec: Codec,
+        command_ids: CommandIds,
+        handlers: Mapping[str, Handler],
+        deciding: Deciding,
+        reacting: Reacting,
+        raw: Mapping[str, Raw] | None = None,
+    ) -> None:
+        self._intake, self._publisher = intake, publisher
+        self._codec, self._command_ids = codec, command_ids
+        self._handlers, self._raw = handlers, raw or {}
+        self._deciding, self._reacting = deciding, reacting
+        self._endings: set[asyncio.Task[None]] = set()
+        self._busy = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Work until cancelled; cancel it only through `drain`."""
+        while True:
+            deliveries = await self._intake.take(MESSAGES_PER_CYCLE)
+            async with self._busy:
+                await self.process(deliveries)
+
+    async def drain(self, runner: "asyncio.Task[None]") -> None:
+        """Stop consuming, finish all that was taken or has arrived, then end `runner`."""
+        await self._intake.unsubscribe_all()
+        while self._intake.waiting:
+            await asyncio.sleep(0.01)
+        async with self._busy:
+            runner.cancel()
+        await asyncio.gather(runner, return_exceptions=True)
+        await self._deciding.settle()
+        await asyncio.gather(*self._endings)
+
+    async def process(self, deliveries: Sequence[Delivery]) -> None:
+        """One cycle: everything in `deliveries` gets its end, or is on its way to it."""
+        items: list[Item] = []
+        for delivery in deliveries:
+            if delivery.queue in self._raw:
+                await self._process_raw(delivery)
+            else:
+                items += self._open(delivery)
+        for group in coalesce(items, key=_type_of, aggregate=_aggregate_of):
+            await self._handle(group)
+
+    async def _handle(self, group: Sequence[Item]) -> None:
+        handler = self._handlers[group[0].received.envelope.type]
+        if isinstance(handler, Decides):
+            await self._deciding.decide(handler, group)
+        elif isinstance(handler, Reacts):
+            await self._reacting.react(handler, group)
+        else:
+            await self._reacting.consume(handler, group)
+
+    async def _process_raw(self, delivery: Delivery) -> None:
+        try:
+            end = await self._raw[delivery.queue](delivery)
+        except Exception as error:
+            log.exception("consumer failed", queue=delivery.queue)
+            end = Retry(f"handler failed: {error!r}")
+        await self._end_whole(delivery, end)
+
+    # -- opening ---------------------------------------------------------------------------------
+
+    def _open(self, delivery: Delivery) -> list[Item]:
+        """The items of a delivery that can be dealt with; the others are ended at once."""
+        try:
+            envelopes = open_body(delivery.message.body, delivery.message.content_type)
+        except MalformedMessage as error:
+            self._spawn(self._end_whole(delivery, Dead(f"malformed: {error}")))
+            return []
+        seen_before = bool(delivery.message.redelivered) or _attempt(delivery) > 0
+        items: list[Item] = []
+        refused: list[tuple[Item, Dead]] = []
+        for envelope in envelopes:
+            received = self._receive(envelope, delivery.queue, seen_before)
+            if isinstance(received, Dead):
+                refused.append((Item(Received(envelope, _NOTHING, delivery.queue)), received))
+            else:
+                items.append(Item(received))
+        everything = [*items, *(item for item, _ in refused)]
+        self._end_together(delivery, everything)
+        for item, dead in refused:
+            item.finish(dead)
+        return items
+
+    def _receive(self, envelope: Envelope, queue: str, seen_before: bool) -> Received[Any] | Dead:
+        handler = self._handlers.get(envelope.type)
+        if handler is None:
+            return Dead(f"no handler for {envelope.type!r} here")
+        if not self._codec.verifies(envelope):
+            return Dead("the signature is missing or wrong")
+        try:
+            message = handler.model.model_validate(envelope.data)
+        except ValidationError as error:
+            return Dead(f"data is not valid: {_first_error(error)}")
+        if not isinstance(message, Command):
+            return Received(envelope, message, queue, None, seen_before)
+        command_id = self._command_ids.open(envelope.id, message.principal.user_id)
+        if command_id is None:
+            return Dead("the command id is not this caller's")
+        return Received(envelope, message, queue, command_id, seen_before)
+
+    # -- ending ----------------------------------------------------------------------------------
+
+    def _end_together(self, delivery: Delivery, items: Sequence[Item]) -> None:
+        """Acknowledge the delivery once the last of its items has an end."""
+        open_items = len(items)
+
+        def one_ended() -> None:
+            nonlocal open_items
+            open_items -= 1
+            if open_items == 0:
+                self._spawn(self._end_delivery(delivery, items))
+
+        for item in items:
+            item.on_end = one_ended
+
+    async def _end_delivery(self, delivery: Delivery, items: Sequence[Item]) -> None:
+        for item in items:
+            if isinstance(item.end, Ack) or item.end is None:
+                continue
+            # As it came, with the signature it came with: a forged message must not leave here signed.
+            if not await self._republish(delivery, item.end, forward(item.received.envelope), SINGLE):
+                return
+        await self._acknowledge(delivery)
+
+    async def _end_whole(self, delivery: Delivery, end: End) -> None:
+        message = delivery.message
+        if isinstance(end, Ack) or await self._republish(
+            delivery, end, message.body, message.content_type
+        ):
+            await self._acknowledge(delivery)
+
+    async def _republish(
+        self, delivery: Delivery, end: Retry | Dead, body: bytes, content_type: str | None
+    ) -> bool:
+        """Onto the ladder or to the dead letters, confirmed; False leaves the original to be redelivered."""
+        attempt = _attempt(delivery) + 1
+        if isinstance(end, Retry) and attempt > RETRY_ATTEMPTS_MAX:
+            end = Dead(f"gave up after {RETRY_ATTEMPTS_MAX} attempts: {end.reason}")
+        exchange = retry_exchange(retry_step(attempt)) if isinstance(end, Retry) else DEAD_EXCHANGE
+        headers: HeadersType = {
+            ATTEMPT_HEADER: attempt,
+            REASON_HEADER: end.reason[:REASON_LENGTH_MAX],
+            QUEUE_HEADER: delivery.queue,
+        }
+        message = delivery.message
+        properties = Properties(
+            content_type or "", message.message_id, message.correlation_id, message.type, headers
+        )
+        try:
+            await self._publisher.publish(exchange, delivery.queue, body, properties)
+        except (PublishFailed, BrokerAway) as error:
+            log.warning("not republished, it will come again", queue=delivery.queue, error=repr(error))
+            return False
+        kind = type(end).__name__.lower()
+        MESSAGES.labels(_kind(delivery.queue), kind).inc()
+        log.warning("message put aside", queue=delivery.queue, end=kind, reason=end.reason)
+        return True
+
+    async def _acknowledge(self, delivery: Delivery) -> None:
+        try:
+            await delivery.message.ack()
+        except LINK_ERRORS as error:
+            # It will be delivered again and answered from its outcome row.
+            log.info("not acknowledged", queue=delivery.queue, error=repr(error))
+        else:
+            MESSAGES.labels(_kind(delivery.queue), "ack").inc()
+
+    def _spawn(self, ending: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(ending)
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+
+
+_NOTHING = Wire()
+
+
+def _type_of(item: Item) -> str:
+    return item.received.envelope.type
+
+
+def _aggregate_of(item: Item) -> str:
+    envelope = item.received.envelope
+    return envelope.partitionkey or envelope.id
+
+
+def _attempt(delivery: Delivery) -> int:
+    attempt = (delivery.message.headers or {}).get(ATTEMPT_HEADER, 0)
+    return attempt if isinstance(attempt, int) else 0
+
+
+def _kind(queue: str) -> str:
+    """`inventory.3.returns` counts as `inventory.returns`: labels take few values."""
+    return ".".join(part for part in queue.split(".") if not part.isdigit())
+
+
+def _first_error(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
