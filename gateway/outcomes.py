@@ -1,0 +1,185 @@
+"""How commands ended, as this gateway knows it: a bounded memory before one batched MySQL read.
+
+In: command UUIDs. Out: outcomes of those that are decided.
+Must stay true: an outcome is remembered only as it was committed (pushed by its worker or read from
+the table) and never changes; nobody hears "past its deadline, nothing was done" before the
+tombstone that makes it true is stored.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+
+from contracts.command_ids import CommandId
+from contracts.commands import type_of_kind
+from contracts.outcomes import Outcome
+from contracts.problems import Code, Problem
+from db import outcomes as rows
+from db.clock import DatabaseClock
+from db.mysql import Database
+
+REMEMBERED_MAX = 8192
+BATCH_MAX = 1000
+GRACE = timedelta(milliseconds=500)
+"""After a deadline before a tombstone is tried: the clock is an estimate, the worker may be at it."""
+NO_FINGERPRINT = ""
+"""The fingerprint of a tombstone that was made from an id alone: it stands for any request."""
+
+
+class OutcomeMemory:
+    """The last outcomes that this process heard of."""
+
+    def __init__(self, size: int = REMEMBERED_MAX) -> None:
+        self._size = size
+        self._outcomes: OrderedDict[bytes, Outcome] = OrderedDict()
+
+    def get(self, uuid: bytes) -> Outcome | None:
+        """The outcome, None when it was never heard of or is forgotten."""
+        return self._outcomes.get(uuid)
+
+    def put(self, outcome: Outcome) -> None:
+        """Remember one; the oldest is forgotten."""
+        self._outcomes[outcome.command] = outcome
+        if len(self._outcomes) > self._size:
+            self._outcomes.popitem(last=False)
+
+
+class OutcomeReader:
+    """Finds outcomes: those asked for while a query is under way share the next one."""
+
+    def __init__(self, database: Database, memory: OutcomeMemory) -> None:
+        self._database = database
+        self._memory = memory
+        self._asked: dict[bytes, asyncio.Future[Outcome | None]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def find(self, uuids: Iterable[bytes]) -> dict[bytes, Outcome]:
+        """The outcomes of those that are decided. Raises what MySQL raises when it is away."""
+        found: dict[bytes, Outcome] = {}
+        waits: dict[bytes, asyncio.Future[Outcome | None]] = {}
+        for uuid in uuids:
+            known = self._memory.get(uuid)
+            if known is not None:
+                found[uuid] = known
+            else:
+                waits[uuid] = self._ask(uuid)
+        for uuid, future in waits.items():
+            outcome = await asyncio.shield(future)
+            if outcome is not None:
+                found[uuid] = outcome
+        return found
+
+    async def find_one(self, uuid: bytes) -> Outcome | None:
+        """The outcome of one command, None while it is undecided."""
+        return (await self.find((uuid,))).get(uuid)
+
+    def _ask(self, uuid: bytes) -> "asyncio.Future[Outcome | None]":
+        future = self._asked.get(uuid)
+        if future is None:
+            future = asyncio.get_running_loop().create_future()
+            # Several may wait for it, or nobody any more: an error unseen is no news then.
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._asked[uuid] = future
+            if self._task is None:
+                self._task = asyncio.create_task(self._answer(), name="outcome reader")
+        return future
+
+    async def _answer(self) -> None:
+        try:
+            while self._asked:
+                batch = dict(list(self._asked.items())[:BATCH_MAX])
+                for uuid in batch:
+                    del self._asked[uuid]
+                await self._answer_batch(batch)
+        finally:
+            self._task = None
+
+    async def _answer_batch(self, batch: "dict[bytes, asyncio.Future[Outcome | None]]") -> None:
+        try:
+            found = await self.read(list(batch))
+        except Exception as error:
+            for future in batch.values():
+                future.set_exception(error)
+            return
+        for uuid, future in batch.items():
+            future.set_result(found.get(uuid))
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def read(self, uuids: Sequence[bytes]) -> dict[bytes, Outcome]:
+        """One query, past the memory; what it finds is remembered."""
+        found = await rows.find(self._database, uuids)
+        for outcome in found.values():
+            self._memory.put(outcome)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A command as its caller knows it: what a tombstone must say of it."""
+
+    id: CommandId
+    text: str
+    """The id as clients see it."""
+    user_id: int
+    request_id: str
+    fingerprint: str = NO_FINGERPRINT
+
+    @property
+    def type(self) -> str:
+        """The wire type, from the id's kind."""
+        return type_of_kind(self.id.kind)
+
+
+class Deadlines:
+    """Ends commands that nobody took up in time."""
+
+    def __init__(
+        self, database: Database, reader: OutcomeReader, clock: DatabaseClock, deadline: float
+    ) -> None:
+        self._database = database
+        self._reader = reader
+        self._clock = clock
+        self._deadline = timedelta(seconds=deadline)
+
+    def seconds_left(self, accepted_at: datetime) -> float:
+        """Until a command accepted then may be declared dead; negative when it may."""
+        return (accepted_at + self._deadline + GRACE - self._clock.now()).total_seconds()
+
+    async def settle(self, command: Opened) -> Outcome | None:
+        """The command's outcome; past its deadline there always is one (if MySQL is there to ask)."""
+        outcome = await self._reader.find_one(command.id.uuid)
+        if outcome is not None or self.seconds_left(command.id.accepted_at) > 0:
+            return outcome
+        await rows.insert_missing(self._database, [self._tombstone(command)])
+        # Whoever was first, a worker or this tombstone: what is stored is the answer.
+        found = await self._reader.read([command.id.uuid])
+        return found.get(command.id.uuid)
+
+    def _tombstone(self, command: Opened) -> Outcome:
+        problem = Problem(
+            Code.UNAVAILABLE,
+            "Nobody took this command up before its deadline; nothing was done.",
+            retry_after=1,
+        )
+        return Outcome(
+            command=command.id.uuid,
+            user_id=command.user_id,
+            type=command.type,
+            fingerprint=command.fingerprint,
+            status_code=problem.status,
+            code=str(problem.code),
+            location=None,
+            request_id=command.request_id,
+            body=orjson.dumps(problem.to_json(command.request_id)),
+            accepted_at=command.id.accepted_at,
+            decided_at=self._clock.now(),
+        )
