@@ -1,0 +1,106 @@
+"""AddItems: more tickets for unpaid orders.
+
+In: commands in the order they came. Out: a decision each; OrderItemsAdded per order, StockChanged per step.
+Must stay true: rows are locked in the one order (events, ticket types, orders), for the whole batch first; then each
+command is decided on the state that those before it left; the order's end does not move.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from contracts.commands import AddItems
+from contracts.events import OrderItemsAdded
+from contracts.orders import OrderStatus
+from contracts.problems import Code, Problem
+from contracts.resources import OrderDetailRow, OrderRow, order_resource
+from db import orders
+from db import stock as stocks
+from db.outbox import NewEvent
+from db.stock import EventState, Stock
+from workers.handlers import Context, Decision, Received, not_found, rejected, succeeded
+from workers.inventory.allocation import Granted, Refused, Wanted, allocate
+from workers.inventory.placing import NOT_A_USER, new_lines, refusal_decisions, stock_events
+
+
+class _State:
+    """What the batch has locked, as the commands so far have left it."""
+
+    def __init__(
+        self,
+        events: dict[int, EventState],
+        stock: dict[int, Stock],
+        locked: dict[int, orders.LockedOrder],
+        details: dict[int, list[OrderDetailRow]],
+    ) -> None:
+        self.events, self.stock = events, stock
+        self.orders = {order_id: one.row for order_id, one in locked.items()}
+        self.details = details
+
+
+async def add_items(context: Context, commands: Sequence[Received[AddItems]]) -> list[Decision]:
+    """Decide a batch of additions, one after the other on locked rows."""
+    transaction = context.transaction
+    messages = [one.message for one in commands]
+    events = await stocks.share_events(transaction, (one.event_id for one in messages))
+    types = {item.ticket_type_id for one in messages for item in one.items}
+    stock = await stocks.read(transaction, types, lock=True)
+    locked = await orders.lock(transaction, (one.order_id for one in messages))
+    state = _State(events, stock, locked, await orders.details(transaction, locked))
+    return [await _add(context, one, state) for one in commands]
+
+
+async def _add(context: Context, one: Received[AddItems], state: _State) -> Decision:
+    command = one.message
+    if not command.principal.has(("USER",)):
+        return NOT_A_USER
+    order = state.orders.get(command.order_id)
+    if order is None or order.user_id != command.principal.user_id:
+        return not_found("order")
+    if order.event_id != command.event_id:
+        detail = "The ticket types of an order belong to one event."
+        return rejected(Problem(Code.INVALID, detail))
+    if order.status != OrderStatus.PENDING_PAYMENT or order.expires_at <= context.now:
+        return rejected(
+            Problem(Code.ORDER_NOT_PENDING, f"Order {order.id} is not waiting for payment.")
+        )
+    answer = _allocate(context, command, order, state)
+    if isinstance(answer, Refused):
+        return (await refusal_decisions(context.transaction, [answer]))[answer]
+    return await _store(context, one, order, answer, state)
+
+
+def _allocate(
+    context: Context, command: AddItems, order: OrderRow, state: _State
+) -> Granted | Refused:
+    already: dict[int, int] = {}
+    for line in state.details[order.id]:
+        already[line.ticket_type_id] = already.get(line.ticket_type_id, 0) + line.quantity
+    items = tuple((item.ticket_type_id, item.quantity) for item in command.items)
+    request = Wanted(order.event_id, items, already, order.total_cost)
+    return allocate(state.stock, state.events, [request], context.now).answers[0]
+
+
+async def _store(
+    context: Context,
+    one: Received[AddItems],
+    order: OrderRow,
+    grant: Granted,
+    state: _State,
+) -> Decision:
+    transaction = context.transaction
+    quantities = {type_id: quantity for type_id, quantity, _ in grant.lines}
+    after = await stocks.take(transaction, state.stock, quantities, context.now)
+    total: Decimal = order.total_cost + grant.cost
+    row = await orders.change(transaction, order, context.now, "items_added", total_cost=total)
+    lines = [(order.id, one.uuid, line) for line in new_lines(grant, after)]
+    await orders.insert_lines(transaction, lines, context.now)
+    state.stock.update(after)
+    state.orders[order.id] = replace(row)
+    state.details[order.id] += [OrderDetailRow(*line) for line in grant.lines]
+    resource = order_resource(row, state.details[order.id])
+    organizer = state.events[order.event_id].organizer_id
+    added = OrderItemsAdded(order=resource, organizer_id=organizer)
+    happened = NewEvent(added, f"order:{row.id}", row.version, row.event_id)
+    location = f"/api/orders/{row.id}"
+    return succeeded(201, resource, location=location, events=(happened, *stock_events(after)))

@@ -1,0 +1,150 @@
+"""Who gets which tickets: the pure rule of a batch of orders.
+
+In: stock and events as they stand, requests in the order they came, the time. Out: one grant or refusal each, and
+what is taken per ticket type. No I/O, no clock, no ids.
+Must stay true: never more is granted of a type than was available; first come, first served; a smaller later request may take
+what a bigger earlier one could not; a request gets all its items or none; the checks come in the contract's order:
+404, 400, SALES_CLOSED, LIMIT_EXCEEDED, SOLD_OUT.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from contracts.problems import Code
+from db.stock import EventState, Stock
+
+TOTAL_MAX = Decimal(10) ** 16
+"""DECIMAL(18,2) holds totals below this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One request: so many tickets per type; `already` counts what its order holds of each type."""
+
+    event_id: int
+    items: tuple[tuple[int, int], ...]
+    already: Mapping[int, int] = field(default_factory=dict)
+    total_before: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """All items are granted. Lines: (ticket type, quantity, unit price)."""
+
+    lines: tuple[tuple[int, int, Decimal], ...]
+    cost: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing is granted. `ticket_type_id` names the type that is short when sold out."""
+
+    code: Code
+    detail: str
+    ticket_type_id: int | None = None
+    available: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """The answers in request order, and the quantities taken per type (only positive ones)."""
+
+    answers: tuple[Granted | Refused, ...]
+    taken: Mapping[int, int]
+
+
+def allocate(
+    stock: Mapping[int, Stock],
+    events: Mapping[int, EventState],
+    wanted: Sequence[Wanted],
+    now: datetime,
+) -> Allocation:
+    """Serve requests in order from what is left after those before them."""
+    left = {type_id: one.available for type_id, one in stock.items() if not one.deleted}
+    taken: dict[int, int] = {}
+    answers: list[Granted | Refused] = []
+    for request in wanted:
+        answer = _refusal(stock, events, request, now, left) or _grant(stock, request)
+        if isinstance(answer, Granted):
+            for type_id, quantity, _ in answer.lines:
+                left[type_id] -= quantity
+                taken[type_id] = taken.get(type_id, 0) + quantity
+        answers.append(answer)
+    return Allocation(tuple(answers), taken)
+
+
+def _refusal(
+    stock: Mapping[int, Stock],
+    events: Mapping[int, EventState],
+    request: Wanted,
+    now: datetime,
+    left: Mapping[int, int],
+) -> Refused | None:
+    event = events.get(request.event_id)
+    if event is None or any(type_id not in left for type_id, _ in request.items):
+        return Refused(Code.NOT_FOUND, "There is no such ticket type.")
+    types = [(stock[type_id], quantity) for type_id, quantity in request.items]
+    return (
+        _malformed(types, request)
+        or _closed(types, event, now)
+        or _over_limit(types, request)
+        or _sold_out(types, left)
+    )
+
+
+def _malformed(types: Sequence[tuple[Stock, int]], request: Wanted) -> Refused | None:
+    if not types:
+        return Refused(Code.INVALID, "An order has at least one item.")
+    if any(one.event_id != request.event_id for one, _ in types):
+        return Refused(Code.INVALID, "The ticket types of an order belong to one event.")
+    if len({one.id for one, _ in types}) < len(types):
+        return Refused(Code.INVALID, "A ticket type stands twice in the request.")
+    return None
+
+
+def _closed(
+    types: Sequence[tuple[Stock, int]], event: EventState, now: datetime
+) -> Refused | None:
+    if event.cancelled:
+        return Refused(Code.SALES_CLOSED, "The event is cancelled.")
+    for one, _ in types:
+        if not on_sale(one, event, now):
+            return Refused(Code.SALES_CLOSED, f"Ticket type {one.id} is not on sale now.")
+    return None
+
+
+def on_sale(stock: Stock, event: EventState, now: datetime) -> bool:
+    """Whether `now` lies in the sale window [salesStart, salesEnd); null: at once, until the event's end."""
+    started = stock.sales_start is None or stock.sales_start <= now
+    return started and now < (stock.sales_end or event.end_time) and now < event.end_time
+
+
+def _over_limit(types: Sequence[tuple[Stock, int]], request: Wanted) -> Refused | None:
+    for one, quantity in types:
+        if quantity + request.already.get(one.id, 0) > one.max_per_order:
+            limit = f"An order holds at most {one.max_per_order} tickets of type {one.id}."
+            return Refused(Code.LIMIT_EXCEEDED, limit)
+    if _cost(types) + request.total_before >= TOTAL_MAX:
+        return Refused(Code.LIMIT_EXCEEDED, "The order's total is more than can be charged.")
+    return None
+
+
+def _sold_out(types: Sequence[tuple[Stock, int]], left: Mapping[int, int]) -> Refused | None:
+    for one, quantity in types:
+        if quantity > left[one.id]:
+            detail = f"{left[one.id]} tickets of type {one.id} are left."
+            return Refused(Code.SOLD_OUT, detail, one.id, left[one.id])
+    return None
+
+
+def _grant(stock: Mapping[int, Stock], request: Wanted) -> Granted:
+    types = [(stock[type_id], quantity) for type_id, quantity in request.items]
+    lines = tuple((one.id, quantity, one.price) for one, quantity in types)
+    return Granted(lines, _cost(types), types[0][0].currency)
+
+
+def _cost(types: Sequence[tuple[Stock, int]]) -> Decimal:
+    return sum((one.price * quantity for one, quantity in types), Decimal(0))

@@ -1,0 +1,17 @@
+"""Every message that inventory deals with, and the function that does it."""
+
+from contracts.commands import AddItems, PlaceOrder
+from contracts.events import OrderCancelled, OrderExpired
+from workers.handlers import Decides, Handler, Reacts
+from workers.inventory.adding import add_items
+from workers.inventory.catalogue import CATALOGUE_HANDLERS
+from workers.inventory.placing import place_orders, seats
+from workers.inventory.returns import give_back
+
+HANDLERS: dict[str, Handler] = {
+    PlaceOrder.TYPE: Decides(PlaceOrder, place_orders, seats),
+    AddItems.TYPE: Decides(AddItems, add_items, seats),
+    OrderCancelled.TYPE: Reacts(OrderCancelled, give_back),
+    OrderExpired.TYPE: Reacts(OrderExpired, give_back),
+    **CATALOGUE_HANDLERS,
+}

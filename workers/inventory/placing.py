@@ -1,0 +1,160 @@
+"""PlaceOrder: a batch of new orders in one transaction.
+
+In: commands in the order they came. Out: a decision each; OrderPlaced per order, one StockChanged per ticket type.
+Must stay true: ticket types are read without a lock and taken by version (the guard); the event's row is shared first, so
+that it cannot be cancelled meanwhile.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+
+from contracts.commands import AddItems, PlaceOrder
+from contracts.events import OrderPlaced, StockChanged
+from contracts.problems import Code, Problem
+from contracts.resources import OrderDetailRow, OrderRow, order_resource
+from contracts.times import to_wire
+from db import orders
+from db import stock as stocks
+from db.mysql import Transaction
+from db.outbox import NewEvent
+from db.stock import EventState, Stock
+from workers.handlers import Context, Decision, Received, rejected, succeeded
+from workers.inventory.allocation import Granted, Refused, Wanted, allocate
+
+NOT_A_USER = rejected(Problem(Code.FORBIDDEN, "Orders are for accounts with the role USER."))
+
+
+def seats(command: PlaceOrder | AddItems) -> Iterable[tuple[int, int]]:
+    """The (ticket type, event) pairs a command needs the seat lock of."""
+    return [(item.ticket_type_id, command.event_id) for item in command.items]
+
+
+def wanted(command: PlaceOrder) -> Wanted:
+    """A command as the rule wants it."""
+    items = tuple((item.ticket_type_id, item.quantity) for item in command.items)
+    return Wanted(command.event_id, items)
+
+
+async def place_orders(
+    context: Context, commands: Sequence[Received[PlaceOrder]]
+) -> list[Decision]:
+    """Decide a batch of new orders."""
+    allowed = [one for one in commands if _may_order(one)]
+    decisions = iter(await _place(context, allowed) if allowed else [])
+    return [next(decisions) if _may_order(one) else NOT_A_USER for one in commands]
+
+
+def _may_order(one: Received[PlaceOrder]) -> bool:
+    return one.message.principal.has(("USER",))
+
+
+async def _place(context: Context, commands: Sequence[Received[PlaceOrder]]) -> list[Decision]:
+    transaction = context.transaction
+    requests = [wanted(one.message) for one in commands]
+    events = await stocks.share_events(transaction, (one.event_id for one in requests))
+    types = {type_id for one in requests for type_id, _ in one.items}
+    stock = await stocks.read(transaction, types, lock=False)
+    allocation = allocate(stock, events, requests, context.now)
+    after = await stocks.take(transaction, stock, allocation.taken, context.now)
+    granted = [
+        (one, answer)
+        for one, answer in zip(commands, allocation.answers, strict=True)
+        if isinstance(answer, Granted)
+    ]
+    rows = await _store(context, granted, after)
+    placed = iter(zip(rows, granted, strict=True))
+    refusals = await refusal_decisions(transaction, allocation.answers)
+    steps = stock_events(after)
+    decisions = []
+    for answer in allocation.answers:
+        if isinstance(answer, Refused):
+            decisions.append(refusals[answer])
+            continue
+        row, (_, grant) = next(placed)
+        # The batch's stock steps travel with its first order.
+        decisions.append(_placed(row, grant, events[row.event_id], steps))
+        steps = []
+    return decisions
+
+
+async def _store(
+    context: Context,
+    granted: Sequence[tuple[Received[PlaceOrder], Granted]],
+    after: Mapping[int, Stock],
+) -> list[OrderRow]:
+    if not granted:
+        return []
+    expires_at = context.now + timedelta(seconds=context.settings.order_ttl)
+    new = [
+        orders.NewOrder(
+            user_id=one.message.principal.user_id,
+            event_id=one.message.event_id,
+            total_cost=grant.cost,
+            currency=grant.currency,
+            expires_at=expires_at,
+            command=one.uuid,
+            lines=new_lines(grant, after),
+        )
+        for one, grant in granted
+    ]
+    return await orders.insert(context.transaction, new, context.now)
+
+
+def new_lines(grant: Granted, after: Mapping[int, Stock]) -> tuple[orders.NewLine, ...]:
+    """A grant's lines with the version step that takes them."""
+    return tuple(
+        orders.NewLine(type_id, quantity, price, after[type_id].version)
+        for type_id, quantity, price in grant.lines
+    )
+
+
+def _placed(
+    row: OrderRow, grant: Granted, event: EventState, steps: Sequence[NewEvent]
+) -> Decision:
+    details = [OrderDetailRow(*line) for line in grant.lines]
+    resource = order_resource(row, details)
+    placed = OrderPlaced(order=resource, organizer_id=event.organizer_id)
+    happened = NewEvent(placed, f"order:{row.id}", row.version, row.event_id)
+    location = f"/api/orders/{row.id}"
+    return succeeded(201, resource, location=location, events=(happened, *steps))
+
+
+def stock_events(after: Mapping[int, Stock]) -> list[NewEvent]:
+    """One StockChanged per ticket type that stepped."""
+    return [
+        NewEvent(
+            StockChanged(
+                ticket_type_id=one.id,
+                event_id=one.event_id,
+                version=one.version,
+                quota=one.quota,
+                available=one.available,
+            ),
+            f"ticket_type:{one.id}",
+            one.version,
+            one.event_id,
+        )
+        for one in after.values()
+    ]
+
+
+async def refusal_decisions(
+    transaction: Transaction, answers: Iterable[Granted | Refused]
+) -> dict[Refused, Decision]:
+    """The decision of each refusal; those that are sold out say what is held and until when."""
+    refused = {answer for answer in answers if isinstance(answer, Refused)}
+    short = {answer.ticket_type_id for answer in refused if answer.ticket_type_id is not None}
+    shortages = await stocks.shortages(transaction, short)
+    decisions = {}
+    for answer in refused:
+        extra: dict[str, object] = {}
+        if answer.ticket_type_id is not None:
+            shortage = shortages[answer.ticket_type_id]
+            release = shortage.next_release_at
+            extra = {
+                "available": answer.available,
+                "held": shortage.held,
+                "nextReleaseAt": to_wire(release) if release else None,
+            }
+        decisions[answer] = rejected(Problem(answer.code, answer.detail, extra))
+    return decisions

@@ -1,0 +1,36 @@
+"""Ending locked orders: the move, and the event that tells the others.
+
+In: orders locked by this transaction. Out: their rows after the move and one event each.
+"""
+
+from collections.abc import Sequence
+
+from contracts.events import OrderCancelled, OrderExpired
+from contracts.orders import OrderStatus
+from contracts.resources import OrderRow, order_resource
+from db import orders
+from db.orders import LockedOrder
+from db.outbox import NewEvent
+from workers.handlers import Context
+
+
+async def end(
+    context: Context, locked: Sequence[LockedOrder], to: OrderStatus, reason: str
+) -> list[tuple[dict[str, object], NewEvent]]:
+    """Move orders to CANCELLED or EXPIRED: (order resource, its event) each, in the same order."""
+    rows = [one.row for one in locked]
+    moved = await orders.move(context.transaction, rows, to, reason, context.now)
+    details = await orders.details(context.transaction, (row.id for row in moved))
+    ended = []
+    for row, one in zip(moved, locked, strict=True):
+        resource = order_resource(row, details[row.id])
+        ended.append((resource, _event(row, resource, one.organizer_id, reason)))
+    return ended
+
+
+def _event(row: OrderRow, resource: dict[str, object], organizer: int, reason: str) -> NewEvent:
+    if row.status == OrderStatus.EXPIRED:
+        event: OrderExpired | OrderCancelled = OrderExpired(order=resource, organizer_id=organizer)
+    else:
+        event = OrderCancelled(order=resource, organizer_id=organizer, reason=reason)
+    return NewEvent(event, f"order:{row.id}", row.version, row.event_id)

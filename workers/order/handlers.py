@@ -1,0 +1,93 @@
+"""CancelOrder and EventCancelled.
+
+In: commands and events in order. Out: decisions; orders ended.
+Must stay true: every path locks orders by primary key first and decides on the locked row.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+
+from contracts.commands import CancelOrder
+from contracts.events import EventCancelled
+from contracts.orders import OrderStatus
+from db import orders
+from db.mysql import Transaction
+from workers.handlers import (
+    ACK,
+    Consumes,
+    Context,
+    Decides,
+    Decision,
+    End,
+    Handler,
+    Received,
+    not_found,
+    rejected,
+    succeeded,
+)
+from workers.order.ending import end
+from workers.order.lifecycle import cancel_refusal, is_pending
+from workers.process import Services
+
+EVENT_BATCH = 200
+
+
+async def cancel_orders(
+    context: Context, commands: Sequence[Received[CancelOrder]]
+) -> list[Decision]:
+    """Cancel unpaid orders at their owner's or an admin's wish."""
+    locked = await orders.lock(context.transaction, (one.message.order_id for one in commands))
+    decisions = []
+    for one in commands:
+        order = locked.get(one.message.order_id)
+        who = one.message.principal
+        if order is None:
+            decisions.append(not_found("order"))
+        elif refusal := cancel_refusal(order.row, who, context.now):
+            decisions.append(rejected(refusal))
+        else:
+            reason = "buyer" if order.row.user_id == who.user_id else "admin"
+            resource, event = (await end(context, [order], OrderStatus.CANCELLED, reason))[0]
+            # A second cancel of the same order in this batch meets what the first has left.
+            cancelled = replace(order.row, status=str(OrderStatus.CANCELLED))
+            locked[order.row.id] = replace(order, row=cancelled)
+            decisions.append(succeeded(200, resource, events=(event,)))
+    return decisions
+
+
+def cancel_event_orders(
+    services: Services,
+) -> Callable[[Sequence[Received[EventCancelled]]], Awaitable[list[End]]]:
+    """The consumer of EventCancelled: ends an event's unpaid orders, 200 to a transaction."""
+
+    async def consume(events: Sequence[Received[EventCancelled]]) -> list[End]:
+        for one in events:
+            event_id = one.message.event["id"]
+            while ids := await orders.unpaid_of_event(services.database, event_id, EVENT_BATCH):
+                await services.database.run(_cancelling(services, one, ids))
+        return [ACK] * len(events)
+
+    return consume
+
+
+def _cancelling(
+    services: Services, cause: Received[EventCancelled], ids: Sequence[int]
+) -> Callable[[Transaction], Awaitable[None]]:
+    async def work(transaction: Transaction) -> None:
+        locked = await orders.lock(transaction, ids)
+        context = Context(transaction, await transaction.now(), services.settings, services.redis)
+        unpaid = [one for one in locked.values() if is_pending(one.row)]
+        if unpaid:
+            ended = await end(context, unpaid, OrderStatus.CANCELLED, "event")
+            events = [(event, cause.cause) for _, event in ended]
+            await services.outbox.add(transaction, context.now, events)
+
+    return work
+
+
+def handlers(services: Services) -> Mapping[str, Handler]:
+    """What the order worker deals with."""
+    return {
+        CancelOrder.TYPE: Decides(CancelOrder, cancel_orders),
+        EventCancelled.TYPE: Consumes(EventCancelled, cancel_event_orders(services)),
+    }

@@ -1,0 +1,21 @@
+"""`python -m workers.relay`: the outbox to the broker, dead letters to their table; several share the streams."""
+
+from contracts.topology import DEAD_QUEUE
+from workers.process import Services, Worker, main
+from workers.relay.deadletters import consume_dead_letters
+from workers.relay.publishing import relay_outbox
+
+
+def make(services: Services) -> Worker:
+    """No CloudEvents of its own: whatever is dead is taken as it is."""
+    return Worker(
+        "relay",
+        {},
+        queues=(DEAD_QUEUE,),
+        jobs=[relay_outbox],
+        raw=lambda _: {DEAD_QUEUE: consume_dead_letters(services)},
+    )
+
+
+if __name__ == "__main__":
+    main(make)

@@ -1,0 +1,112 @@
+"""The outbox relay: events from the table to the broker, many in one message.
+
+In: pending rows of the streams this process holds. Out: confirmed messages, rows deleted.
+Must stay true: killed anywhere, at worst an event is published twice (consumers drop what they have seen), never not at all
+and never before an earlier one of its aggregate.
+
+Source: "Transactional outbox" and "Polling publisher", microservices.io.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from contracts.broker import BrokerAway
+from contracts.coalesce import coalesce
+from contracts.envelope import BATCH_BYTES_MAX, join_batch
+from contracts.publisher import Properties, Publisher, PublishFailed
+from contracts.topology import EVENTS_EXCHANGE
+from db import outbox
+from db.leases import Share
+from db.mysql import is_away, is_transient
+from db.outbox import STREAMS, Pending
+from workers.measures import OUTBOX_LAG, OUTBOX_WAITING, RELAY_BATCH, RELAYED
+from workers.process import Services
+
+log = structlog.get_logger(__name__)
+
+POLL_LIMIT = 500
+IDLE_SECONDS = 0.05
+AWAY_SECONDS = 0.5
+MESSAGE_EVENTS_MAX = 128
+
+
+async def relay_outbox(services: Services) -> None:
+    """Relay the streams this process holds until it stops."""
+    names = [str(stream) for stream in range(STREAMS)]
+    holder = (services.settings.process, services.incarnation)
+    share = Share(services.database, "stream", names, holder, on_gain=_nothing, on_loss=_nothing)
+    beating = asyncio.create_task(share.run(services.stop))
+    measuring = asyncio.create_task(_measure(services))
+    while not services.stop.is_set():
+        await asyncio.sleep(await _try_relay(services, sorted(map(int, share.held))))
+    await asyncio.gather(beating, measuring)
+
+
+async def relay_once(services: Services, streams: Sequence[int]) -> int:
+    """Publish and forget at most 500 rows; how many went."""
+    rows = await outbox.pending(services.database, streams, POLL_LIMIT)
+    confirmed = await publish(services.publisher, rows)
+    await outbox.published(services.database, [row.id for row in confirmed])
+    RELAYED.inc(len(confirmed))
+    return len(confirmed)
+
+
+async def publish(publisher: Publisher, rows: Sequence[Pending]) -> list[Pending]:
+    """Publish rows, grouped, in order; those the broker confirmed. Stops at the first that it did not."""
+    confirmed: list[Pending] = []
+    for group in coalesce(rows, key=lambda row: row.routing_key, aggregate=lambda row: row.aggregate):
+        for message in messages(group):
+            body, content_type = join_batch([row.body for row in message])
+            try:
+                await publisher.publish(
+                    EVENTS_EXCHANGE, message[0].routing_key, body, Properties(content_type)
+                )
+            except (PublishFailed, BrokerAway) as error:
+                log.warning("events not confirmed, trying again", error=repr(error))
+                return confirmed
+            RELAY_BATCH.observe(len(message))
+            confirmed += message
+    return confirmed
+
+
+def messages(group: Sequence[Pending]) -> list[list[Pending]]:
+    """A group cut into messages of at most 128 events and 256 KiB."""
+    cut: list[list[Pending]] = [[]]
+    size = 0
+    for row in group:
+        size += len(row.body) + 1
+        if cut[-1] and (len(cut[-1]) == MESSAGE_EVENTS_MAX or size > BATCH_BYTES_MAX):
+            cut.append([])
+            size = len(row.body)
+        cut[-1].append(row)
+    return cut
+
+
+async def _try_relay(services: Services, streams: Sequence[int]) -> float:
+    """Relay once; how long to rest: not at all while there is a full poll, longer when something is away."""
+    try:
+        sent = await relay_once(services, streams)
+    except Exception as error:
+        if not (is_away(error) or is_transient(error)):
+            raise
+        log.warning("outbox not read, trying again", error=repr(error))
+        return AWAY_SECONDS
+    return 0.0 if sent == POLL_LIMIT else IDLE_SECONDS
+
+
+async def _measure(services: Services) -> None:
+    while not services.stop.is_set():
+        try:
+            waiting, age = await outbox.lag(services.database)
+            OUTBOX_WAITING.set(waiting)
+            OUTBOX_LAG.set(age)
+        except Exception as error:
+            if not (is_away(error) or is_transient(error)):
+                raise
+        await asyncio.sleep(1)
+
+
+async def _nothing(_: str) -> None:
+    """The streams held are looked at before each poll."""
