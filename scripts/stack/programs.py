@@ -58,7 +58,8 @@ class Program:
             "killasgroup": "true",
             "priority": str(self.rank),
             "redirect_stderr": "true",
-            "stdout_logfile": str(home.logs / f"{self.name}.log"),
+            # Relative to the home, where supervisord runs: it would read a `%` in a path as a format.
+            "stdout_logfile": f"logs/{self.name}.log",
             "stdout_logfile_maxbytes": "10MB",
             "stdout_logfile_backups": "2",
         }

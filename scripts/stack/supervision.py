@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.stack.home import CHECKOUT, Home, SetupError, State, read_json, write_private
+from scripts.stack.home import Home, SetupError, State, read_json, write_private
 from scripts.stack.programs import PYTHON, Program, render
 
 STOPPED = {"STOPPED", "EXITED", "FATAL"}
 GRACE_SECONDS = 15
-STARTS_MAX = 4
+STARTS_MAX = 3
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,12 @@ class Supervision:
                 raise SetupError(f"these processes do not stop: {', '.join(names)}")
             time.sleep(0.05)
 
+    def settle(self, seconds: float = 10) -> None:
+        """Wait until supervisord counts no process as starting any more."""
+        deadline = time.monotonic() + seconds
+        while any(p.state == "STARTING" for p in self.processes()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
     def shut_down(self, ranks: dict[str, int]) -> None:
         """Stop every process, highest rank first, then supervisord, then what was left over."""
         names = [process.name for process in self.processes()]
@@ -178,9 +184,9 @@ class Supervision:
             if not key.startswith(("EVENTHUB_", "SUPERVISOR_")) and not key.endswith("_URL")
         }
         conf = str(self.home.supervisor_conf)
-        argv = [str(PYTHON), "-m", "supervisor.supervisord", "-c", conf]
+        argv = [str(PYTHON), "-P", "-m", "supervisor.supervisord", "-c", conf]
         run = subprocess.run(
-            argv, cwd=CHECKOUT, env=scrubbed, capture_output=True, text=True, check=False
+            argv, cwd=self.home.root, env=scrubbed, capture_output=True, text=True, check=False
         )
         deadline = time.monotonic() + 15
         while run.returncode == 0 and time.monotonic() < deadline:
@@ -196,13 +202,13 @@ class Supervision:
         write_private(self.home.supervisor_conf, self._head() + "".join(sections))
 
     def _head(self) -> str:
+        """Return the sections besides the programs'; paths are relative to the home."""
         factory = "supervisor.rpcinterface:make_main_rpcinterface"
         main = {
-            "logfile": str(self.home.logs / "supervisord.log"),
+            "logfile": "logs/supervisord.log",
             "logfile_maxbytes": "5MB",
             "logfile_backups": "1",
-            "pidfile": str(self.home.root / "supervisord.pid"),
-            "directory": str(CHECKOUT),
+            "pidfile": "supervisord.pid",
             "user": pwd.getpwuid(os.getuid()).pw_name,
             "umask": "077",
         }

@@ -90,6 +90,7 @@ def start_processes(home: Home, state: State, running: set[str]) -> list[str]:
     home.save(state)
     changed = supervision.apply([*own, *processes.plan(state, secrets, urls)])
     servers.await_ready(supervision, processes.checks(state), READY_SECONDS)
+    supervision.settle()
     return changed
 
 

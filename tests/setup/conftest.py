@@ -1,0 +1,58 @@
+"""Checkouts to run the scripts in, and the servers that these are told to use.
+
+In: the four URLs of the environment, or nothing. Out: fixtures. Must stay true: every checkout that a
+test made is brought down again, whatever happened in between.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.stack import servers
+from scripts.stack.home import Home
+from tests.setup import standin
+
+MakeCheckout = Callable[..., standin.Checkout]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The URLs of servers that run: those of the environment, else of a set of our own."""
+    given = servers.given_urls(dict(os.environ))
+    if set(given) == set(servers.URLS):
+        yield given
+        return
+    home = Home(tmp_path_factory.mktemp("servers"))
+    home.prepare()
+    state = home.load()
+    try:
+        urls = servers.start(home, state)
+        os.environ.update(urls)
+        yield urls
+    finally:
+        servers.stop(home, home.load())
+
+
+@pytest.fixture(scope="module")
+def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeCheckout]:
+    """Makes checkouts with stand-in processes; at the module's end all are down."""
+    made: list[standin.Checkout] = []
+
+    def make(folder: Path | None = None) -> standin.Checkout:
+        root = (folder or tmp_path_factory.mktemp("c")) / "eventhub"
+        made.append(standin.make(root))
+        return made[-1]
+
+    yield make
+    for checkout in made:
+        checkout.run("down", "--purge")
+
+
+@pytest.fixture
+def checkout(make_checkout: MakeCheckout) -> Iterator[standin.Checkout]:
+    """One checkout, brought down at the end of the test."""
+    fresh = make_checkout()
+    yield fresh
+    fresh.run("down", "--purge")

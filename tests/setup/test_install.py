@@ -1,0 +1,97 @@
+"""What is installed: from locks with hashes, and only what is missing."""
+
+import re
+import tomllib
+
+import pytest
+
+from scripts.stack import bootstrap, servers
+from scripts.stack.home import CHECKOUT
+from scripts.stack.testing import pytest_arguments
+
+GIVEN = {"MYSQL_URL": "mysql://u:p@db", "AMQP_URL": "amqp://u:p@mq:5673/", "REDIS_URL": "redis://r"}
+
+
+def _pins(lock: str) -> dict[str, str]:
+    text = (CHECKOUT / lock).read_text()
+    return dict(re.findall(r"^([a-z0-9-]+)==(\S+)(?: \\|$| ;)", text, re.MULTILINE))
+
+
+def test_developing_uses_the_very_versions_that_run() -> None:
+    """The development lock holds every pin of the other, so tests run what is shipped."""
+    running, developing = _pins("requirements.lock"), _pins("requirements-dev.lock")
+    assert len(running) > 30
+    assert {name: developing.get(name) for name in running} == running
+
+
+def test_every_direct_dependency_is_locked() -> None:
+    """What pyproject.toml asks for is in the locks."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    names = [re.split(r"[\[<>=~!;\s]", text)[0].lower() for text in project["dependencies"]]
+    more = [
+        re.split(r"[\[<>=~!;\s]", text)[0].lower()
+        for text in project["optional-dependencies"]["dev"]
+    ]
+    assert set(names) <= set(_pins("requirements.lock"))
+    assert {*names, *more} <= set(_pins("requirements-dev.lock"))
+
+
+def test_servers_that_are_given_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a bare machine only the packages of servers without a URL are missing."""
+    monkeypatch.setattr(bootstrap.shutil, "which", lambda *_, **__: None)
+    assert bootstrap.missing_packages(GIVEN) == []
+    assert bootstrap.missing_packages({"MYSQL_URL": GIVEN["MYSQL_URL"]}) == [
+        "rabbitmq-server",
+        "redis-server",
+    ]
+    assert len(bootstrap.missing_packages({})) == 3
+
+
+def test_without_the_right_to_install_the_command_to_run_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A plain user reads what to ask the machine's owner for."""
+    monkeypatch.setattr(bootstrap.os, "geteuid", lambda: 1000)
+    with pytest.raises(bootstrap.InstallError, match=r"apt-get install .* redis-server"):
+        bootstrap.apt_install(["redis-server"])
+
+
+def test_given_urls_are_completed() -> None:
+    """A database name and the management API's usual place are filled in, never overwritten."""
+    urls = servers.given_urls(GIVEN)
+    assert urls["MYSQL_URL"] == "mysql://u:p@db/eventhub"
+    assert urls["AMQP_MANAGEMENT_URL"] == "http://u:p@mq:15672"
+    named = GIVEN | {"MYSQL_URL": "mysql://u:p@db/mine", "AMQP_MANAGEMENT_URL": "https://mq/api"}
+    assert servers.given_urls(named) == named
+    assert servers.given_urls({"AMQP_MANAGEMENT_URL": "https://mq/api"}) == {}
+    assert servers.given_urls({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], []),
+        (["setup"], ["tests/setup"]),
+        (["setup", "structure", "-x"], ["tests/setup", "tests/structure", "-x"]),
+        (["full"], ["-m", "full or not full"]),
+        (["full", "setup"], ["-m", "full or not full", "tests/setup"]),
+        (["-k", "setup"], ["-k", "setup"]),
+        (["tests/setup/test_install.py"], ["tests/setup/test_install.py"]),
+    ],
+)
+def test_words_become_pytest_arguments(words: list[str], told: list[str]) -> None:
+    """A name means its folder, `full` takes in what is left out otherwise, the rest is pytest's."""
+    assert pytest_arguments(words) == told
+
+
+def test_a_lock_is_installed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A .venv that is up to date is left alone; one of another lock is brought up to date."""
+    steps: list[list[str]] = []
+    monkeypatch.setattr(bootstrap, "run", lambda argv, *_: steps.append(argv))
+    monkeypatch.setattr(
+        bootstrap,
+        "installed_locks",
+        lambda: {"requirements.lock": bootstrap.locked("requirements.lock")},
+    )
+    bootstrap.make_venv("requirements.lock")
+    assert steps == []
