@@ -20,6 +20,7 @@ RATES_EXCHANGE = "eventhub.rates"
 AGAIN_EXCHANGE = "eventhub.again"
 DEAD_EXCHANGE = "eventhub.dead"
 DEAD_QUEUE = "dead"
+NOTIFY_QUEUE = "notify"
 RATES_QUEUE = "quote.rates"
 """What providers send; plain JSON or CloudEvents, unsigned: the broker vouches for `user_id`."""
 
@@ -76,7 +77,7 @@ class Topology:
 EVENT_SUBSCRIPTIONS: dict[str, tuple[str, ...]] = {
     "order.events": ("event.cancelled",),
     "payment.events": ("order.items_added", "order.cancelled.*", "order.expired.*"),
-    "notify": ("#",),
+    NOTIFY_QUEUE: ("#",),
 }
 """Queue -> the topics of `eventhub.events` it hears. Inventory's returns are added per shard."""
 
@@ -127,8 +128,9 @@ def topology(shards: int, queue_length: int) -> Topology:
     returns = [returns_queue(n) for n in range(shards)]
     listeners = [*returns, *EVENT_SUBSCRIPTIONS, RATES_QUEUE]
     queues = [_command_queue(name, queue_length) for name in commands]
-    # One consumer at a time where order decides: a provider's reports are judged against the one before.
-    single = {*returns, RATES_QUEUE}
+    # One consumer at a time where order decides: a provider's reports are judged against the one before,
+    # a receiver hears the events of one order in their order.
+    single = {*returns, RATES_QUEUE, NOTIFY_QUEUE}
     queues += [Queue(name, _work_arguments(single=name in single)) for name in listeners]
     queues += [_retry_step(seconds) for seconds in RETRY_STEPS]
     queues.append(Queue(DEAD_QUEUE, {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}))
