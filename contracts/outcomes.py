@@ -78,8 +78,20 @@ class Outcome:
         """The outcome behind `to_push`. Raises ValueError for anything else."""
         head, _, body = pushed.partition(b"\n")
         fields = orjson.loads(head)
-        accepted_at, decided_at = from_wire(fields[7]), from_wire(fields[8])
-        return cls(command, *fields[:7], body, accepted_at, decided_at)
+        user_id, type_, fingerprint, status_code, code, location, request_id = fields[:7]
+        return cls(
+            command=command,
+            user_id=user_id,
+            type=type_,
+            fingerprint=fingerprint,
+            status_code=status_code,
+            code=code,
+            location=location,
+            request_id=request_id,
+            body=body,
+            accepted_at=from_wire(fields[7]),
+            decided_at=from_wire(fields[8]),
+        )
 
 
 def command_resource(command_id: str, type_: str, outcome: Outcome | None, accepted: datetime) -> bytes:

@@ -82,7 +82,7 @@ class SeatLocks:
             return self._without(ids)
         nonce = secrets.token_hex(8)
         tokens = [f"{seats[i]}:{self._incarnation}:{nonce}" for i in ids]
-        arguments = [self._lease_ms, self._incarnation, *tokens, *(str(seats[i]) for i in ids)]
+        arguments: list[str | int] = [self._lease_ms, self._incarnation, *tokens, *(str(seats[i]) for i in ids)]
         try:
             granted = await self._acquire(keys=[seat_key(i) for i in ids], args=arguments)
         except (RedisError, OSError, TimeoutError) as error:

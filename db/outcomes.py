@@ -82,5 +82,16 @@ def _to_row(outcome: Outcome) -> Row:
 
 
 def _from_row(row: Row) -> Outcome:
-    accepted_at, decided_at = from_sql(row[9]), from_sql(row[10])
-    return Outcome(*row[:8], row[8].encode(), accepted_at, decided_at)
+    return Outcome(
+        command=row[0],
+        user_id=row[1],
+        type=row[2],
+        fingerprint=row[3],
+        status_code=row[4],
+        code=row[5],
+        location=row[6],
+        request_id=row[7],
+        body=row[8].encode(),
+        accepted_at=from_sql(row[9]),
+        decided_at=from_sql(row[10]),
+    )

@@ -204,11 +204,17 @@ async def shortages(
 
 
 def _stock(row: Row) -> Stock:
-    start, end = row[7], row[8]
+    id_, event_id, price, currency, quota, available, max_per_order, start, end, version, gone = row
     return Stock(
-        *row[:7],
+        id=id_,
+        event_id=event_id,
+        price=price,
+        currency=currency,
+        quota=quota,
+        available=available,
+        max_per_order=max_per_order,
         sales_start=from_sql(start) if start else None,
         sales_end=from_sql(end) if end else None,
-        version=row[9],
-        deleted=bool(row[10]),
+        version=version,
+        deleted=bool(gone),
     )

@@ -100,7 +100,8 @@ class Deciding:
     async def _round(self, handler: Decides[Any], items: Sequence[Item]) -> list[Item]:
         """Decide whoever gets all seats at once; return the others, in order."""
         tokens = await self._lock(handler, items)
-        ready, busy = [], []
+        ready: list[Item] = []
+        busy: list[Item] = []
         for item in items:
             free = self._seats_of(handler, item).keys() <= tokens.keys()
             (ready if free else busy).append(item)

@@ -1,0 +1,1 @@
+"""Tests of EventHub: `unit` (pure, milliseconds), `integration` (real servers), `setup`, `structure`, `bench`."""

@@ -1,0 +1,146 @@
+"""A MySQL database, a RabbitMQ virtual host and a Redis database of this test session's own.
+
+In: the four URLs of the environment (`scripts/test` sets them). Out: the same four, narrowed to scratch places.
+Must stay true: nothing outside the scratch places is touched; they are removed at the end.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import aiohttp
+import aiomysql
+from redis.asyncio import Redis
+
+from contracts.settings import Settings
+from db.migrate import migrate
+from db.mysql import connection_arguments
+
+SECRET = "a master secret for tests only, long enough"
+JWT_KEYS = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """URLs of places that belong to one test session."""
+
+    mysql_url: str
+    amqp_url: str
+    amqp_management_url: str
+    redis_url: str
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The variables a process of EventHub reads."""
+        return {
+            "MYSQL_URL": self.mysql_url,
+            "AMQP_URL": self.amqp_url,
+            "AMQP_MANAGEMENT_URL": self.amqp_management_url,
+            "REDIS_URL": self.redis_url,
+            "EVENTHUB_SECRET": SECRET,
+            "EVENTHUB_JWT_KEYS": JWT_KEYS,
+            "EVENTHUB_LIMITS_OFF_FOR": "127.0.0.0/8",
+            "EVENTHUB_ARGON2": "64,1,1",
+            **more,
+        }
+
+    def settings(self, **changes: object) -> Settings:
+        """The same as an object; `changes` by field name."""
+        values: dict[str, object] = {
+            "MYSQL_URL": self.mysql_url,
+            "AMQP_URL": self.amqp_url,
+            "AMQP_MANAGEMENT_URL": self.amqp_management_url,
+            "REDIS_URL": self.redis_url,
+            "secret": SECRET,
+            "jwt_keys": JWT_KEYS,
+            "limits_off_for": "127.0.0.0/8",
+            "argon2": "64,1,1",
+            "shards": 4,
+            "port": 0,
+        }
+        return Settings.model_validate(values | changes)
+
+
+def server_url(name: str) -> str:
+    """A server's URL. Raises RuntimeError with what to do when it is not given."""
+    try:
+        return os.environ[name]
+    except KeyError:
+        raise RuntimeError(
+            f"{name} is not set: run the suite by scripts/test, or start servers by scripts/servers"
+        ) from None
+
+
+@contextlib.asynccontextmanager
+async def scratch() -> AsyncIterator[Scratch]:
+    """Make the places, migrate the database, remove everything afterwards."""
+    name = f"eventhub_test_{secrets.token_hex(6)}"
+    async with contextlib.AsyncExitStack() as stack:
+        mysql_url = await stack.enter_async_context(_database(name))
+        amqp_url = await stack.enter_async_context(_virtual_host(name))
+        redis_url = await stack.enter_async_context(_redis_database(name))
+        await migrate(mysql_url)
+        yield Scratch(mysql_url, amqp_url, server_url("AMQP_MANAGEMENT_URL"), redis_url)
+
+
+@contextlib.asynccontextmanager
+async def _database(name: str) -> AsyncIterator[str]:
+    url = _with_path(server_url("MYSQL_URL"), name)
+    try:
+        yield url
+    finally:
+        connection = await aiomysql.connect(**connection_arguments(_with_path(url, "")))
+        cursor = await connection.cursor()
+        await cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+        connection.close()
+
+
+@contextlib.asynccontextmanager
+async def _virtual_host(name: str) -> AsyncIterator[str]:
+    amqp_url, management = server_url("AMQP_URL"), server_url("AMQP_MANAGEMENT_URL")
+    user = quote(urlsplit(amqp_url).username or "guest", safe="")
+    async with aiohttp.ClientSession() as session:
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        await _ask(session, "PUT", f"{management}/api/vhosts/{name}", {})
+        await _ask(session, "PUT", f"{management}/api/permissions/{name}/{user}", everything)
+        try:
+            yield _with_path(amqp_url, name)
+        finally:
+            await _ask(session, "DELETE", f"{management}/api/vhosts/{name}", None)
+
+
+async def _ask(session: aiohttp.ClientSession, method: str, url: str, json: object) -> None:
+    async with session.request(method, url, json=json) as response:
+        if response.status >= 300:
+            raise RuntimeError(f"{method} of a virtual host: {response.status}")
+
+
+@contextlib.asynccontextmanager
+async def _redis_database(name: str) -> AsyncIterator[str]:
+    """The first numbered database that nobody has taken (database 0 keeps the list)."""
+    url = server_url("REDIS_URL")
+    keeper = Redis.from_url(_with_path(url, "0"))
+    count = int((await keeper.config_get("databases"))["databases"])
+    for number in range(1, count):
+        key = f"eventhub:test:database:{number}"
+        if await keeper.set(key, name, nx=True, ex=7200):
+            break
+    else:
+        raise RuntimeError("every Redis database is taken by another test session")
+    mine = _with_path(url, str(number))
+    own = Redis.from_url(mine)
+    await own.flushdb()
+    try:
+        yield mine
+    finally:
+        await own.flushdb()
+        await keeper.delete(key)
+        await own.aclose()
+        await keeper.aclose()
+
+
+def _with_path(url: str, path: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, f"/{path}", "", ""))
