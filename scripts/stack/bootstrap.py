@@ -69,6 +69,8 @@ def main() -> int:
     except InstallError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130  # A .venv without its note is made anew next time.
     # -P: the caller may stand in another checkout, whose modules must not be taken for ours.
     path = os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))
     os.environ |= {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}

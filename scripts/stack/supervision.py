@@ -191,6 +191,8 @@ class Supervision:
         deadline = time.monotonic() + 15
         while run.returncode == 0 and time.monotonic() < deadline:
             if self.alive():
+                pid = self.call("getPID")
+                write_private(self.home.pids / "supervisord", f"{pid} {_started(pid)}")
                 return
             time.sleep(0.05)
         raise SetupError(f"supervisord does not start: {run.stdout}{run.stderr}")

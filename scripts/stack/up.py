@@ -43,7 +43,7 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 def _up(home: Home, detach: bool) -> int:
     began = time.monotonic()
-    ran_before = Supervision(home, home.load()).alive()
+    ran_before = bool(_eventhubs(_look(home)[2]))
     try:
         with home.lock():
             changed = bring_up(home, dict(os.environ))
@@ -72,9 +72,9 @@ def bring_up(home: Home, environment: dict[str, str]) -> list[str]:
     changed = supervision.apply(own, keep_others=True)
     servers.await_ready(supervision, servers.checks(urls), servers.START_SECONDS)
     secrets = home.secrets()
-    processes.free_gateway_port(
-        state, bool(environment.get("EVENTHUB_PORT")), any(_gateways(running)), before
-    )
+    gateway_runs = any(name.startswith("gateway-") for name in running)
+    asked = bool(environment.get("EVENTHUB_PORT"))
+    processes.free_gateway_port(state, asked, gateway_runs, before)
     _prepare_data(state, secrets, urls)
     changed += start_processes(home, state, running)
     processes.write_description(home, state, secrets, urls)
@@ -114,8 +114,9 @@ def _look(home: Home) -> tuple[State, Supervision, set[str]]:
     return state, supervision, {p.name for p in supervision.processes() if p.pid}
 
 
-def _gateways(running: set[str]) -> list[str]:
-    return [name for name in running if name.startswith("gateway-")]
+def _eventhubs(running: set[str]) -> set[str]:
+    """Return the processes that are EventHub's own, not servers."""
+    return {name for name in running if name.rpartition("-")[0] in processes.KINDS}
 
 
 def _prepare_data(state: State, secrets: dict[str, str], urls: dict[str, str]) -> None:
