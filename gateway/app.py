@@ -6,6 +6,7 @@ refuses to start with weak signing keys, a route outside the table, or a limit t
 """
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -15,21 +16,23 @@ from aiohttp import web
 from contracts.accounts import AccountAccess
 from contracts.metrics import Metrics
 from contracts.settings import Settings
-from db import accounts
+from db import accounts, refresh_tokens
 from db.mysql import Database
 from db.redis import quick_client
 from gateway.access import POLL_SECONDS, AccessChanges, Fetch
 from gateway.frame import frame, response_headers
 from gateway.gate import Gate
-from gateway.keys import ACCESS, DATABASE, METRICS, REDIS, SETTINGS, STOPPING, TOKENS
+from gateway.keys import ACCESS, DATABASE, METRICS, PASSWORDS, REDIS, SETTINGS, STOPPING, TOKENS
 from gateway.limiting import Limiter
 from gateway.operations import CHECKS, Checks
 from gateway.parsing import BODY_BYTES_MAX
+from gateway.passwords import Passwords, make_hasher
 from gateway.routes import TABLE, check, register
 from gateway.routing import Route
 from gateway.tokens import Tokens, parse_keys
 
 DATABASE_SESSIONS = 8
+PURGE_SECONDS = 300.0
 
 Context = Callable[[web.Application], AsyncIterator[None]]
 
@@ -66,6 +69,25 @@ async def access_changes(app: web.Application) -> AsyncIterator[None]:
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def password_pool(app: web.Application) -> AsyncIterator[None]:
+    """Ends the hashing threads, and forgets dead refresh tokens now and then."""
+    task = asyncio.create_task(_purge(app[DATABASE]), name="refresh token purge")
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    app[PASSWORDS].close()
+
+
+async def _purge(database: Database) -> None:
+    while True:
+        # Not all gateways at the same moment.
+        await asyncio.sleep(PURGE_SECONDS * (0.5 + random.random()))  # noqa: S311 - no secret in it
+        try:
+            await refresh_tokens.purge(database)
+        except Exception as error:
+            log.warning("refresh_tokens.purge_failed", reason=repr(error)[:200])
+
+
 async def _poll_access(access: AccessChanges) -> None:
     while True:
         await asyncio.sleep(POLL_SECONDS)
@@ -81,7 +103,7 @@ async def _stop(app: web.Application) -> None:
     app[STOPPING].set()
 
 
-CONTEXTS: tuple[Context, ...] = (stores, access_changes)
+CONTEXTS: tuple[Context, ...] = (stores, access_changes, password_pool)
 
 
 def build_app(
@@ -102,6 +124,7 @@ def build_app(
     app[REDIS] = quick_client(settings.redis_url.get_secret_value())
     app[TOKENS] = Tokens(parse_keys(settings.jwt_keys.get_secret_value()), settings.access_ttl)
     app[ACCESS] = AccessChanges(_fetch_changes(app), settings.access_ttl)
+    app[PASSWORDS] = Passwords(make_hasher(settings.argon2))
     limiter = Limiter(
         app[REDIS].connection_pool,
         user=settings.limit_user,

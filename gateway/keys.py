@@ -15,6 +15,7 @@ from contracts.models import Principal
 from contracts.settings import Settings
 from db.mysql import Database
 from gateway.access import AccessChanges
+from gateway.passwords import Passwords
 from gateway.tokens import Tokens
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -22,6 +23,7 @@ DATABASE = web.AppKey("database", Database)
 REDIS = web.AppKey("redis", Redis)
 """The fast client (short time-outs): cache, limits. Blocking reads need a client of their own."""
 TOKENS = web.AppKey("tokens", Tokens)
+PASSWORDS = web.AppKey("passwords", Passwords)
 ACCESS = web.AppKey("access", AccessChanges)
 STOPPING = web.AppKey("stopping", asyncio.Event)
 """Set when the process begins to stop: whoever waits for something answers now."""

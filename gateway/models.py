@@ -8,15 +8,23 @@ import re
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 
 from contracts.times import from_wire
 
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 20
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+SEVERAL_LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 _DIGITS = re.compile(r"[0-9]{1,19}")
 _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
@@ -52,18 +60,6 @@ class NoQuery(Query):
     """A call whose query says nothing."""
 
 
-def _one_line(value: str) -> str:
-    if _CONTROL.search(value):
-        raise ValueError("holds a control character")
-    return value
-
-
-def _several_lines(value: str) -> str:
-    if _CONTROL_BUT_LINES.search(value):
-        raise ValueError("holds a control character")
-    return value
-
-
 def _whole_number(value: Any) -> Any:
     if isinstance(value, str):
         if not _DIGITS.fullmatch(value):
@@ -92,9 +88,9 @@ def _moment(value: str) -> str:
     return value.upper()
 
 
-Line = Annotated[str, AfterValidator(_one_line)]
+Line = Annotated[str, StringConstraints(pattern=ONE_LINE)]
 """One line of text without control characters; give it its length with `Field`."""
-Prose = Annotated[str, AfterValidator(_several_lines)]
+Prose = Annotated[str, StringConstraints(pattern=SEVERAL_LINES)]
 """Text that may have line breaks and tabs."""
 QueryInt = Annotated[int, BeforeValidator(_whole_number)]
 QueryBool = Annotated[bool, BeforeValidator(_boolean)]

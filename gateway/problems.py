@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from contracts.problems import CONTENT_TYPE, Code, Problem
 from db.mysql import is_away
+from gateway.models import ONE_LINE, SEVERAL_LINES
 
 UNAVAILABLE_SECONDS = 2
 """What a client should wait when a server behind us is away: restarts take about that long."""
@@ -57,8 +58,10 @@ def unavailable(detail: str, retry_after: int = UNAVAILABLE_SECONDS) -> Refusal:
 def from_validation(error: ValidationError, where: str) -> Refusal:
     """400 from a pydantic error; `where` is "body" or "query". Never repeats what was sent."""
     errors: list[tuple[str, str]] = []
-    for item in error.errors(include_url=False, include_context=False, include_input=False)[:20]:
+    for item in error.errors(include_url=False, include_input=False)[:20]:
         message = item["msg"].removeprefix("Value error, ")
+        if item.get("ctx", {}).get("pattern") in (ONE_LINE, SEVERAL_LINES):
+            message = "holds a control character"
         errors.append((_pointer(item["loc"], where), message))
     return invalid(f"The {where} does not fit this call.", *errors)
 

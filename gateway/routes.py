@@ -5,12 +5,16 @@ Must stay true: what is registered with aiohttp and what stands here are the sam
 
 from aiohttp import web
 
-from gateway import operations
+from gateway import accounts, admin, operations
 from gateway.frame import OPERATION
 from gateway.gate import Gate
 from gateway.routing import Handler, Route
 
-TABLE: tuple[Route, ...] = (*operations.ROUTES,)
+TABLE: tuple[Route, ...] = (
+    *accounts.ROUTES,
+    *admin.ROUTES,
+    *operations.ROUTES,
+)
 
 
 class RouteMismatch(RuntimeError):
