@@ -1,7 +1,7 @@
 """What workers push to this gateway: a Redis stream of its own, read with a client of its own.
 
-In: stream entries whose fields are command UUIDs (16 bytes) with `Outcome.to_push()` values, and
-`stock` with a JSON list of [ticket type, version, available]. Out: calls of the two listeners.
+In: stream entries whose fields are command UUIDs with `Outcome.to_push()` values (see `db.push`).
+Out: calls of the listener.
 Must stay true: nothing depends on a push (it may be lost with Redis); an unreadable field is logged
 and skipped; the stream is short while we live and is gone soon after we are not.
 """
@@ -13,33 +13,22 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import orjson
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from contracts.outcomes import Outcome
+from db.push import reply_stream
+from db.redis import blocking_client
 
 log = structlog.get_logger(__name__)
 
 BLOCK_MS = 4000
-SOCKET_SECONDS = 8.0
-"""Longer than a blocking read: redis-py's default of 5 s would cut it (and then try again)."""
 EXPIRE_SECONDS = 120
 UPKEEP_SECONDS = 2.0
 ENTRIES_MAX = 256
+UUID_BYTES = 16
 RECONNECT_SECONDS = 0.5
 AWAY = (RedisError, OSError, TimeoutError)
-
-StockHeard = Callable[[int, int, int], None]
-"""(ticket type, version, available)."""
-
-
-def stream_key(instance: str) -> str:
-    """The stream of the gateway that gave `instance` as its envelopes' `replyto`."""
-    return f"eventhub:replies:{instance}"
 
 
 def new_instance(process: str) -> str:
@@ -55,17 +44,10 @@ class PushReader:
         url: str,
         instance: str,
         on_outcomes: Callable[[Sequence[Outcome]], None],
-        on_stock: StockHeard,
     ) -> None:
-        self._key = stream_key(instance)
-        self._on_outcomes, self._on_stock = on_outcomes, on_stock
-        self._redis: Redis = Redis.from_url(
-            url,
-            socket_timeout=SOCKET_SECONDS,
-            socket_connect_timeout=1.0,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,  # one shape of XREAD's reply on every server
-        )
+        self._key = reply_stream(instance)
+        self._on_outcomes = on_outcomes
+        self._redis = blocking_client(url, BLOCK_MS / 1000)
         self._last = b"0-0"
         self._upkeep_at = 0.0
         self.arrives = False
@@ -121,14 +103,12 @@ class PushReader:
     def _deliver(self, fields: dict[bytes, bytes]) -> None:
         outcomes: list[Outcome] = []
         for name, value in fields.items():
+            if len(name) != UUID_BYTES:
+                continue
             try:
-                if len(name) == 16:
-                    outcomes.append(Outcome.from_push(name, value))
-                elif name == b"stock":
-                    for type_id, version, available in orjson.loads(value):
-                        self._on_stock(type_id, version, available)
+                outcomes.append(Outcome.from_push(name, value))
             except (ValueError, TypeError, IndexError) as error:
-                log.warning("unreadable push skipped", field=repr(name), error=repr(error))
+                log.warning("unreadable push skipped", uuid=name.hex(), error=repr(error))
         if outcomes:
             self._on_outcomes(outcomes)
 

@@ -1,0 +1,290 @@
+"""Idempotency-Keys: which command a caller's key stands for, over gateways, restarts and flushes.
+
+In: caller, key, fingerprint of the request. Out: the attempt that the key stands for now, or the
+number of the next one.
+Must stay true: the same key gives the same command until that ended in an answer that does not bind;
+used for another request it is refused (422). The UUID of an attempt derives from caller, key and
+number alone, and a UUID has one outcome: losing every memory here can cost a key its old id, never a
+second order. Redis only remembers faster than `command_outcomes` does.
+
+Source of the header: draft-ietf-httpapi-idempotency-key-header.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import orjson
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from contracts.command_ids import EPOCH, CommandId, CommandIds
+from contracts.outcomes import Outcome
+from contracts.problems import Code, Problem
+from db.clock import DatabaseClock
+from db.mysql import is_away
+from gateway.outcomes import NO_FINGERPRINT, Deadlines, Opened, OutcomeReader
+from gateway.problems import Refusal
+
+log = structlog.get_logger(__name__)
+
+SCOPE = timedelta(hours=24)
+KEPT_MAX = 20_000
+WINDOW_MAX = 256
+SWAPS_MAX = 4
+REDIS_AWAY_SECONDS = 1.0
+"""After a failure Redis is not asked again for this long: each question may cost its time-out."""
+
+# Sets KEYS[1] to ARGV[2] if it holds ARGV[1] ('' = nothing); returns what it held otherwise.
+_SWAP = """
+local held = redis.call('GET', KEYS[1]) or ''
+if held ~= ARGV[1] then return held end
+if ARGV[2] == '' then redis.call('DEL', KEYS[1])
+else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+return false
+"""
+NOTHING = b""
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One command that a key has stood for. `number` counts from 1."""
+
+    number: int
+    accepted_at: datetime
+    fingerprint: str
+    confirmed: bool = False
+    """Whether the broker is known to have it."""
+
+    def to_bytes(self) -> bytes:
+        """As Redis holds it."""
+        micros = (self.accepted_at - EPOCH) // timedelta(microseconds=1)
+        return orjson.dumps([self.number, micros, self.fingerprint, self.confirmed])
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> "Attempt | None":
+        """The attempt behind `to_bytes`, None for anything else."""
+        try:
+            number, micros, fingerprint, confirmed = orjson.loads(raw)
+            accepted_at = EPOCH + timedelta(microseconds=micros)
+            return cls(int(number), accepted_at, str(fingerprint), bool(confirmed))
+        except (ValueError, TypeError, OverflowError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A caller's Idempotency-Key."""
+
+    caller: int
+    text: str
+
+    @property
+    def redis_key(self) -> str:
+        """Where Redis holds its attempt; hashed, because a key may say anything."""
+        digest = hashlib.blake2b(self.text.encode(), digest_size=16).hexdigest()
+        return f"eventhub:idempotency:{self.caller}:{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of a key: an attempt it stands for, with its outcome once decided, or what to try next."""
+
+    attempt: Attempt | None
+    outcome: Outcome | None
+    next_number: int
+    held: bytes = NOTHING
+    """What Redis held when this was found: the next claim replaces exactly that."""
+
+
+class AttemptStore:
+    """The attempts of keys in Redis, with this process's own memory before it."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._swap = redis.register_script(_SWAP)
+        self._away_until = 0.0
+        self._own: OrderedDict[Key, Attempt] = OrderedDict()
+
+    async def get(self, key: Key) -> Attempt | None:
+        """The attempt that the key stands for, None when neither memory knows one."""
+        own = self._own.get(key)
+        if own is not None:
+            return own
+        raw = await self._ask(lambda: self._redis.get(key.redis_key))
+        return Attempt.from_bytes(raw) if isinstance(raw, bytes) else None
+
+    def expire(self, key: Key) -> None:
+        """Its attempt is older than a key lives."""
+        self._own.pop(key, None)
+
+    async def swap(self, key: Key, expected: bytes, attempt: Attempt) -> Attempt:
+        """Store `attempt` where `expected` is held; what the key stands for now (maybe another's)."""
+        own = self._own.get(key)
+        if own is not None and own.number >= attempt.number:
+            return own
+        for _ in range(SWAPS_MAX):
+            raw = await self._replace(key, expected, attempt.to_bytes())
+            if raw is None:
+                break
+            theirs = Attempt.from_bytes(raw)
+            if theirs == attempt:
+                break  # the reply of our first try was lost, the swap was not
+            if theirs is not None and theirs.number >= attempt.number:
+                attempt = theirs
+                break
+            # Nothing of use: an older attempt, or what a flush left of the one expected.
+            expected = raw
+        self._remember(key, attempt)
+        return attempt
+
+    async def confirm(self, key: Key, attempt: Attempt) -> None:
+        """The broker has it: nobody needs to publish it again."""
+        confirmed = replace(attempt, confirmed=True)
+        self._remember(key, confirmed)
+        await self._replace(key, attempt.to_bytes(), confirmed.to_bytes())
+
+    async def forget(self, key: Key, attempt: Attempt) -> None:
+        """It was surely not published: the key stands for nothing (unless somebody else's did)."""
+        if self._own.get(key) == attempt:
+            del self._own[key]
+        await self._replace(key, attempt.to_bytes(), NOTHING)
+
+    def _remember(self, key: Key, attempt: Attempt) -> None:
+        self._own[key] = attempt
+        self._own.move_to_end(key)
+        if len(self._own) > KEPT_MAX:
+            self._own.popitem(last=False)
+
+    async def _replace(self, key: Key, expected: bytes, value: bytes) -> bytes | None:
+        """None when it was replaced (or Redis is away), else what is held instead."""
+        arguments: list[bytes | int] = [expected, value, int(SCOPE.total_seconds() * 1000)]
+        return await self._ask(lambda: self._swap(keys=[key.redis_key], args=arguments))
+
+    async def _ask(self, question: Callable[[], Awaitable[R]]) -> R | None:
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            return await question()
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("keys are not remembered in Redis for now", error=repr(error))
+            self._away_until = time.monotonic() + REDIS_AWAY_SECONDS
+            return None
+
+
+class IdempotencyKeys:
+    """What callers' keys stand for."""
+
+    def __init__(
+        self,
+        store: AttemptStore,
+        reader: OutcomeReader,
+        deadlines: Deadlines,
+        ids: CommandIds,
+        clock: DatabaseClock,
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._deadlines = deadlines
+        self._ids = ids
+        self._clock = clock
+        self._claims: dict[Key, asyncio.Task[Attempt]] = {}
+
+    def uuid(self, key: Key, number: int) -> bytes:
+        """The UUID of the n-th attempt."""
+        return self._ids.keyed(key.caller, key.text, number)
+
+    async def find(self, key: Key, fingerprint: str, request_id: str, kind: int) -> Found:
+        """What the key stands for, if it is used for the same request.
+
+        Raises Refusal (422) when it was used for another one. With MySQL away an attempt found is
+        taken for undecided, and a key not found for a new one: both are safe, see the module's text.
+        """
+        attempt = await self._store.get(key)
+        if attempt is None or self._is_over(attempt.accepted_at):
+            self._store.expire(key)
+            return await self._find_outcome(key, fingerprint)
+        _check(attempt.fingerprint, fingerprint)
+        command = CommandId(self.uuid(key, attempt.number), attempt.accepted_at, kind)
+        text = self._ids.seal(command, key.caller)
+        opened = Opened(command, text, key.caller, request_id, fingerprint)
+        outcome = await _unless_away(self._deadlines.settle(opened))
+        if outcome is None or outcome.binds:
+            return Found(attempt, outcome, attempt.number)
+        return Found(None, None, attempt.number + 1, attempt.to_bytes())
+
+    async def claim(self, key: Key, fingerprint: str, found: Found) -> tuple[Attempt, bool]:
+        """Make the key stand for its next attempt, accepted now; whether that is this call's doing.
+
+        Somebody else may be first, here or at another gateway: then it is theirs.
+        Raises Refusal (422) when theirs is another request.
+        """
+        new: Attempt | None = None
+        if key not in self._claims:
+            new = Attempt(found.next_number, self._clock.now(), fingerprint)
+            task = asyncio.create_task(self._store.swap(key, found.held, new))
+            task.add_done_callback(lambda _: self._claims.pop(key, None))
+            self._claims[key] = task
+        attempt = await asyncio.shield(self._claims[key])
+        _check(attempt.fingerprint, fingerprint)
+        return attempt, attempt is new
+
+    async def confirm(self, key: Key, attempt: Attempt) -> None:
+        """The broker has the attempt's command."""
+        await self._store.confirm(key, attempt)
+
+    async def forget(self, key: Key, attempt: Attempt) -> None:
+        """The attempt's command was surely not published."""
+        await self._store.forget(key, attempt)
+
+    async def _find_outcome(self, key: Key, fingerprint: str) -> Found:
+        first, size, last = 1, 1, None
+        while True:
+            uuids = {n: self.uuid(key, n) for n in range(first, first + size)}
+            decided = await _unless_away(self._reader.find(uuids.values())) or {}
+            numbers = [n for n, uuid in uuids.items() if uuid in decided]
+            if numbers:
+                last = (numbers[-1], decided[uuids[numbers[-1]]])
+            if len(numbers) < size:
+                break
+            first, size = first + size, min(max(8, size * 2), WINDOW_MAX)
+        if last is None:
+            return Found(None, None, 1)
+        return self._after(*last, fingerprint)
+
+    def _after(self, number: int, outcome: Outcome, fingerprint: str) -> Found:
+        if self._is_over(outcome.accepted_at):
+            return Found(None, None, number + 1)
+        if outcome.fingerprint != NO_FINGERPRINT:
+            _check(outcome.fingerprint, fingerprint)
+        if not outcome.binds:
+            return Found(None, None, number + 1)
+        attempt = Attempt(number, outcome.accepted_at, fingerprint, confirmed=True)
+        return Found(attempt, outcome, number)
+
+    def _is_over(self, accepted_at: datetime) -> bool:
+        return self._clock.now() - accepted_at > SCOPE
+
+
+def _check(held: str, given: str) -> None:
+    if held != given:
+        detail = "This Idempotency-Key was used for another request; use a fresh one."
+        raise Refusal(Problem(Code.IDEMPOTENCY_MISMATCH, detail))
+
+
+async def _unless_away(question: Awaitable[R]) -> R | None:
+    try:
+        return await question
+    except Exception as error:
+        if not is_away(error):
+            raise
+        log.info("a key is taken as it is, the database is away", error=repr(error))
+        return None

@@ -1,0 +1,253 @@
+"""The road of a ⚡ call through the gateway: key, early refusals, publish, wait, answer.
+
+In: a request whose body is validated, and how to make its command. Out: the answer of the contract.
+Must stay true: the key is looked up before anything is refused early; a command is waited for before
+it is published, so that its outcome cannot be missed; what cannot be published is refused as nothing
+done (429, 503), what may have been is given out with its id (503 and where to poll).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from contracts.broker import BrokerAway
+from contracts.command_ids import CommandId, CommandIds
+from contracts.commands import Command
+from contracts.models import Principal
+from contracts.outcomes import Outcome
+from contracts.problems import Code, Problem
+from contracts.publisher import PublishUnknown, Refused, Unroutable
+from db.clock import DatabaseClock
+from gateway import keys
+from gateway.answers import (
+    COMMAND_ID,
+    Etag,
+    Reply,
+    accepted_reply,
+    decided_reply,
+    location_of,
+)
+from gateway.command_metrics import CommandMetrics
+from gateway.decisions import Decisions
+from gateway.dispatch import Dispatcher, Origin, fingerprint, valid_traceparent
+from gateway.idempotency import Attempt, IdempotencyKeys, Key
+from gateway.outcomes import Opened
+from gateway.preferences import idempotency_key, wait_seconds
+from gateway.pressure import Pressure
+from gateway.problems import Refusal, unavailable
+
+log = structlog.get_logger(__name__)
+
+Prepare = Callable[[Principal, str], Awaitable[Command]]
+"""(caller, fingerprint) -> the command. Raises Refusal for what is refused without one."""
+Door = Callable[[Command], None]
+"""Raises Refusal when the gateway already knows that the command cannot succeed now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A ⚡ call: what it asks (`body`: canonical JSON of the validated body) and how its command is made."""
+
+    command: type[Command]
+    body: Mapping[str, Any]
+    prepare: Prepare
+    door: Door | None = None
+    etag: Etag | None = None
+    on_outcome: Callable[[Command, Outcome], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request for a call: who, under which key, how long they will wait (until: loop time)."""
+
+    call: Call
+    caller: Principal
+    origin: Origin
+    fingerprint: str
+    wait: int
+    until: float
+
+
+class Submissions:
+    """Everything that ⚡ calls share in this process."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        decisions: Decisions,
+        idempotency: IdempotencyKeys,
+        pressure: Pressure,
+        *,
+        ids: CommandIds,
+        clock: DatabaseClock,
+        metrics: CommandMetrics,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._decisions = decisions
+        self._idempotency = idempotency
+        self._pressure = pressure
+        self._ids = ids
+        self._clock = clock
+        self._metrics = metrics
+        self._notes: set[asyncio.Task[None]] = set()
+
+    async def submit(self, request: web.Request, call: Call) -> web.Response:
+        """Answer a ⚡ call. Raises Refusal."""
+        caller = keys.principal(request)
+        wait = wait_seconds(request.headers.getall("Prefer", ()))
+        origin = Origin(
+            caller.user_id,
+            request[keys.REQUEST_ID],
+            valid_traceparent(request.headers.get("traceparent")),
+        )
+        print_ = fingerprint(request.method, request.path, call.body)
+        until = asyncio.get_running_loop().time() + wait
+        asked = _Asked(call, caller, origin, print_, wait, until)
+        text = idempotency_key(request.headers)
+        try:
+            if text is None:
+                return await self._unkeyed(asked)
+            return await self._keyed(asked, Key(caller.user_id, text))
+        except Refusal as refusal:
+            self._metrics.refused.labels(str(refusal.problem.code)).inc()
+            raise
+
+    async def drain(self) -> None:
+        """Wait for what is still to be noted of keys."""
+        await asyncio.gather(*self._notes, return_exceptions=True)
+
+    async def _unkeyed(self, asked: _Asked) -> web.Response:
+        command = await self._prepared(asked)
+        opened = self._open(asked, self._ids.fresh())
+        with self._decisions.expecting(opened.id.uuid, asked.wait) as expectation:
+            try:
+                await self._dispatcher.publish(opened.id, command, asked.origin)
+            except (Refused, Unroutable, BrokerAway, PublishUnknown) as error:
+                raise self._unpublished(error, opened, command) from error
+            outcome = await self._decisions.wait(opened, expectation, asked.until)
+        return self._answer(asked, opened, outcome, command)
+
+    async def _keyed(self, asked: _Asked, key: Key) -> web.Response:
+        kind = self._dispatcher.command_id(asked.call.command, b"", self._clock.now()).kind
+        found = await self._idempotency.find(key, asked.fingerprint, asked.origin.request_id, kind)
+        if found.attempt is not None:
+            return await self._again(asked, key, found.attempt, found.outcome)
+        command = await self._prepared(asked)
+        attempt, mine = await self._idempotency.claim(key, asked.fingerprint, found)
+        if not mine:
+            return await self._again(asked, key, attempt, None)
+        return await self._take(asked, key, attempt, command, replayed=False)
+
+    async def _again(
+        self, asked: _Asked, key: Key, attempt: Attempt, outcome: Outcome | None
+    ) -> web.Response:
+        """The key's command once more: answer it, wait for it, publish it if that may be missing."""
+        self._metrics.replayed.inc()
+        opened = self._open_attempt(asked, key, attempt)
+        if outcome is not None:
+            # The row's own acceptance time: that is the id its first caller was given.
+            decided = replace(opened, id=replace(opened.id, accepted_at=outcome.accepted_at))
+            decided = replace(decided, text=self._ids.seal(decided.id, key.caller))
+            return self._answer(asked, decided, outcome, None, replayed=True)
+        if not attempt.confirmed:
+            try:
+                command = await asked.call.prepare(asked.caller, asked.fingerprint)
+            except Refusal:
+                # Not to be published any more, but somebody may have: it stays what it is.
+                log.info("keyed command not published again", command_id=opened.text)
+            else:
+                return await self._take(asked, key, attempt, command, replayed=True)
+        with self._decisions.expecting(opened.id.uuid, asked.wait) as expectation:
+            outcome = await self._decisions.wait(opened, expectation, asked.until)
+        return self._answer(asked, opened, outcome, None, replayed=True)
+
+    async def _take(
+        self, asked: _Asked, key: Key, attempt: Attempt, command: Command, *, replayed: bool
+    ) -> web.Response:
+        opened = self._open_attempt(asked, key, attempt)
+        with self._decisions.expecting(opened.id.uuid, asked.wait) as expectation:
+            try:
+                await self._dispatcher.publish_once(opened.id, command, asked.origin)
+            except (Refused, Unroutable, BrokerAway) as error:
+                await self._idempotency.forget(key, attempt)
+                raise self._unpublished(error, opened, command) from error
+            except PublishUnknown as error:
+                raise self._unpublished(error, opened, command) from error
+            self._note(self._idempotency.confirm(key, attempt))
+            outcome = await self._decisions.wait(opened, expectation, asked.until)
+        return self._answer(asked, opened, outcome, command, replayed=replayed)
+
+    async def _prepared(self, asked: _Asked) -> Command:
+        command = await asked.call.prepare(asked.caller, asked.fingerprint)
+        if asked.call.door is not None:
+            asked.call.door(command)
+        return command
+
+    def _open(self, asked: _Asked, uuid: bytes) -> Opened:
+        id_ = self._dispatcher.command_id(asked.call.command, uuid, self._clock.now())
+        return self._opened(asked, id_)
+
+    def _open_attempt(self, asked: _Asked, key: Key, attempt: Attempt) -> Opened:
+        uuid = self._idempotency.uuid(key, attempt.number)
+        id_ = self._dispatcher.command_id(asked.call.command, uuid, attempt.accepted_at)
+        return self._opened(asked, id_)
+
+    def _opened(self, asked: _Asked, id_: CommandId) -> Opened:
+        text = self._ids.seal(id_, asked.caller.user_id)
+        structlog.contextvars.bind_contextvars(command_id=text)
+        return Opened(id_, text, asked.caller.user_id, asked.origin.request_id, asked.fingerprint)
+
+    def _answer(
+        self,
+        asked: _Asked,
+        opened: Opened,
+        outcome: Outcome | None,
+        command: Command | None,
+        *,
+        replayed: bool = False,
+    ) -> web.Response:
+        reply = Reply(opened, asked.origin.request_id, asked.wait, replayed, asked.call.etag)
+        if outcome is None:
+            return accepted_reply(reply, None)
+        if outcome.fingerprint not in (asked.fingerprint, ""):
+            detail = "This Idempotency-Key was used for another request; use a fresh one."
+            raise Refusal(Problem(Code.IDEMPOTENCY_MISMATCH, detail))
+        if command is not None and asked.call.on_outcome is not None:
+            asked.call.on_outcome(command, outcome)
+        if not asked.wait:
+            return accepted_reply(reply, outcome)
+        self._metrics.decided_seconds.observe(
+            max(0.0, (outcome.decided_at - outcome.accepted_at).total_seconds())
+        )
+        return decided_reply(reply, outcome)
+
+    def _unpublished(self, error: Exception, opened: Opened, command: Command) -> Refusal:
+        if isinstance(error, Refused):
+            return self._pressure.refusal(self._dispatcher.queue_of(command, opened.id.uuid))
+        if isinstance(error, PublishUnknown):
+            problem = Problem(
+                Code.UNAVAILABLE,
+                "The broker did not say whether it took the command; ask for it before trying again.",
+                {"commandId": opened.text},
+                retry_after=1,
+            )
+            where = {"Location": location_of(opened.text), COMMAND_ID: opened.text}
+            return Refusal(problem, where)
+        return unavailable("The message broker is away for a moment; nothing was done.")
+
+    def _note(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+
+
+SUBMISSIONS = web.AppKey("submissions", Submissions)
+
+
+async def submit(request: web.Request, call: Call) -> web.Response:
+    """Answer a ⚡ call in its application."""
+    return await request.app[SUBMISSIONS].submit(request, call)
