@@ -60,7 +60,16 @@ async def insert(
         "orders",
         (*columns, "created_at", "updated_at"),
         [
-            (o.user_id, o.event_id, o.total_cost, o.currency, to_sql(o.expires_at), o.command, at, at)
+            (
+                o.user_id,
+                o.event_id,
+                o.total_cost,
+                o.currency,
+                to_sql(o.expires_at),
+                o.command,
+                at,
+                at,
+            )
             for o in orders
         ],
     )
@@ -197,6 +206,34 @@ async def change(
     return changed
 
 
+async def extend(
+    transaction: Transaction,
+    orders: Sequence[tuple[OrderRow, datetime]],
+    reason: str,
+    now: datetime,
+) -> list[OrderRow]:
+    """Give unpaid, locked orders a later end, with a history row each. Raises VersionConflict."""
+    for version, end in {(order.version, end) for order, end in orders}:
+        ids = [order.id for order, until in orders if (order.version, until) == (version, end)]
+        count = await transaction.execute(
+            "UPDATE orders SET expires_at = %s, version = version + 1, updated_at = %s "
+            f"WHERE id IN ({placeholders(ids)}) AND status = %s AND version = %s",
+            to_sql(end),
+            to_sql(now),
+            *ids,
+            _PENDING,
+            version,
+        )
+        if count != len(ids):
+            raise VersionConflict(f"orders {ids}")
+    changed = [
+        replace(order, expires_at=end, version=order.version + 1, updated_at=now)
+        for order, end in orders
+    ]
+    await _remember(transaction, changed, reason, now)
+    return changed
+
+
 async def move(
     transaction: Transaction,
     orders: Sequence[OrderRow],
@@ -223,6 +260,35 @@ async def move(
     moved = [replace(o, status=str(to), version=o.version + 1, updated_at=now) for o in orders]
     await _remember(transaction, moved, reason, now)
     return moved
+
+
+async def confirm(
+    transaction: Transaction, paid: Sequence[tuple[OrderRow, Decimal]], reason: str, now: datetime
+) -> list[OrderRow]:
+    """Locked orders become CONFIRMED, each only if it still costs what was paid. Raises VersionConflict."""
+    for version in {order.version for order, _ in paid}:
+        costs = [(order.id, cost) for order, cost in paid if order.version == version]
+        whens = " ".join(["WHEN %s THEN %s"] * len(costs))
+        count = await transaction.execute(
+            "UPDATE orders SET status = %s, version = version + 1, updated_at = %s "  # noqa: S608 - placeholders only
+            f"WHERE id IN ({placeholders(costs)}) AND status = %s AND version = %s "
+            f"AND total_cost = CASE id {whens} END",
+            str(OrderStatus.CONFIRMED),
+            to_sql(now),
+            *(order_id for order_id, _ in costs),
+            _PENDING,
+            version,
+            *(value for cost in costs for value in cost),
+        )
+        if count != len(costs):
+            raise VersionConflict(f"orders {costs}")
+    status = str(OrderStatus.CONFIRMED)
+    confirmed = [
+        replace(order, status=status, version=order.version + 1, updated_at=now)
+        for order, _ in paid
+    ]
+    await _remember(transaction, confirmed, reason, now)
+    return confirmed
 
 
 async def _remember(

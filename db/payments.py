@@ -1,0 +1,279 @@
+"""Payments and receipts: all SQL of `payments` and `payment_receipts`.
+
+In: rows of a decision. Out: `contracts.payments` values with aware UTC times.
+Must stay true: a payment is changed only after it was locked by its primary key, ids ascending, after its
+order; by an UPDATE that names the status it had. Ids are found by a plain read before that: what such a read
+missed shows as a duplicate key or a short count, raises VersionConflict, and the transaction runs again on a
+new snapshot.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import pymysql.err
+
+from contracts.orders import PaymentStatus
+from contracts.payments import Quote, Receipt, ReceiptStatus
+from contracts.problems import Code
+from contracts.resources import PaymentRow
+from contracts.times import to_sql
+from db.mysql import Database, Transaction, VersionConflict, is_duplicate, placeholders
+from db.rows import PAYMENT_COLUMNS, payment_row
+
+_INSERTED = (
+    "order_id",
+    "asset",
+    "quote_rate",
+    "amount_crypto",
+    "total_cost",
+    "expires_at",
+    "rate_source",
+    "rate_observed_at",
+    "command_id",
+    "created_at",
+    "updated_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a payment belongs; none of it ever changes."""
+
+    payment_id: int
+    order_id: int
+    event_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewQuote:
+    """A pending payment about to be stored."""
+
+    order_id: int
+    asset: str
+    quote_rate: Decimal
+    amount_crypto: Decimal
+    total_cost: Decimal
+    expires_at: datetime
+    rate_source: str
+    rate_observed_at: datetime
+    command: bytes
+
+
+async def places(transaction: Transaction, payment_ids: Iterable[int]) -> list[Place]:
+    """The asked payments that exist, and all other payments of the same orders. Takes no lock."""
+    wanted = sorted(set(payment_ids))
+    rows = await transaction.fetch(
+        "SELECT DISTINCT p.id, o.id, o.event_id FROM payments asked "  # noqa: S608 - our own names
+        "JOIN orders o ON o.id = asked.order_id JOIN payments p ON p.order_id = o.id "
+        f"WHERE asked.id IN ({placeholders(wanted)})",
+        *wanted,
+    )
+    return [Place(*row) for row in rows]
+
+
+async def events_of(transaction: Transaction, order_ids: Iterable[int]) -> dict[int, int]:
+    """Order id -> the event it belongs to, for the orders that exist. Takes no lock."""
+    wanted = sorted(set(order_ids))
+    rows = await transaction.fetch(
+        f"SELECT id, event_id FROM orders WHERE id IN ({placeholders(wanted)})",  # noqa: S608 - our own names
+        *wanted,
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def pending_of(
+    transaction: Transaction, order_ids: Iterable[int]
+) -> dict[int, tuple[int, Decimal]]:
+    """Pending payments of these orders: id -> (order id, the total that was priced). Takes no lock."""
+    wanted = sorted(set(order_ids))
+    rows = await transaction.fetch(
+        "SELECT id, order_id, total_cost FROM payments "  # noqa: S608 - our own names
+        f"WHERE order_id IN ({placeholders(wanted)}) AND status = %s",
+        *wanted,
+        str(PaymentStatus.PENDING),
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+async def lock(transaction: Transaction, ids: Iterable[int]) -> dict[int, Quote]:
+    """Lock payments by primary key, ids ascending; those that exist. Their orders are locked before."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    rows = await transaction.fetch(
+        f"SELECT {PAYMENT_COLUMNS}, p.total_cost FROM payments p FORCE INDEX (PRIMARY) "  # noqa: S608 - our own names
+        f"WHERE p.id IN ({placeholders(wanted)}) ORDER BY p.id FOR UPDATE",
+        *wanted,
+    )
+    return {row[0]: Quote(payment_row(row[:-1]), row[-1]) for row in rows}
+
+
+async def insert(
+    transaction: Transaction, quotes: Sequence[NewQuote], now: datetime
+) -> list[PaymentRow]:
+    """Store pending quotes; the rows in the same order.
+
+    Raises VersionConflict when another pending quote of that order and asset was made since the snapshot.
+    """
+    if not quotes:
+        return []
+    at = to_sql(now)
+    rows = [
+        (
+            quote.order_id,
+            quote.asset,
+            quote.quote_rate,
+            quote.amount_crypto,
+            quote.total_cost,
+            to_sql(quote.expires_at),
+            quote.rate_source,
+            to_sql(quote.rate_observed_at),
+            quote.command,
+            at,
+            at,
+        )
+        for quote in quotes
+    ]
+    with _conflict_on("uq_payments_pending"):
+        first = await transaction.insert("payments", _INSERTED, rows)
+    return [_new_row(first + n, quote, now) for n, quote in enumerate(quotes)]
+
+
+def _new_row(payment_id: int, quote: NewQuote, now: datetime) -> PaymentRow:
+    return PaymentRow(
+        id=payment_id,
+        order_id=quote.order_id,
+        asset=quote.asset,
+        quote_rate=quote.quote_rate,
+        amount_crypto=quote.amount_crypto,
+        tx_hash=None,
+        status=str(PaymentStatus.PENDING),
+        expires_at=quote.expires_at,
+        rate_source=quote.rate_source,
+        rate_observed_at=quote.rate_observed_at,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+async def end(transaction: Transaction, ids: Iterable[int], now: datetime) -> int:
+    """Pending payments become EXPIRED; how many were still pending."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return 0
+    return await transaction.execute(
+        "UPDATE payments SET status = 'EXPIRED', updated_at = %s "  # noqa: S608 - our own names
+        f"WHERE id IN ({placeholders(wanted)}) AND status = 'PENDING'",
+        to_sql(now),
+        *wanted,
+    )
+
+
+async def confirm(transaction: Transaction, payments: Sequence[PaymentRow], now: datetime) -> None:
+    """Locked pending payments become CONFIRMED with their hashes. Raises VersionConflict."""
+    await _settle(transaction, payments, PaymentStatus.CONFIRMED, ("PENDING",), now)
+
+
+async def make_late(
+    transaction: Transaction, payments: Sequence[PaymentRow], now: datetime
+) -> None:
+    """Locked pending or expired payments become LATE with their hashes. Raises VersionConflict."""
+    await _settle(transaction, payments, PaymentStatus.LATE, ("PENDING", "EXPIRED"), now)
+
+
+async def _settle(
+    transaction: Transaction,
+    payments: Sequence[PaymentRow],
+    to: PaymentStatus,
+    before: tuple[str, ...],
+    now: datetime,
+) -> None:
+    if not payments:
+        return
+    whens = " ".join(["WHEN %s THEN %s"] * len(payments))
+    hashes = [value for payment in payments for value in (payment.id, payment.tx_hash)]
+    ids = [payment.id for payment in payments]
+    count = await transaction.execute(
+        f"UPDATE payments SET status = %s, updated_at = %s, tx_hash = CASE id {whens} END "  # noqa: S608 - placeholders only
+        f"WHERE id IN ({placeholders(ids)}) AND status IN ({placeholders(before)})",
+        str(to),
+        to_sql(now),
+        *hashes,
+        *ids,
+        *before,
+    )
+    if count != len(payments):
+        raise VersionConflict(f"payments {ids}")
+
+
+async def receipts(transaction: Transaction, hashes: Iterable[str]) -> dict[str, Receipt]:
+    """Receipts by hash (lower case). Takes no lock: `add_receipts` notices what this misses."""
+    wanted = sorted(set(hashes))
+    rows = await transaction.fetch(
+        "SELECT tx_hash, payment_id, status, code, command_id FROM payment_receipts "  # noqa: S608 - our own names
+        f"WHERE tx_hash IN ({placeholders(wanted)})",
+        *wanted,
+    )
+    return {
+        row[0]: Receipt(
+            row[0], row[1], ReceiptStatus(row[2]), Code(row[3]) if row[3] else None, row[4]
+        )
+        for row in rows
+    }
+
+
+async def add_receipts(transaction: Transaction, new: Iterable[Receipt], now: datetime) -> None:
+    """Store receipts. Raises VersionConflict when one of the hashes was shown elsewhere meanwhile."""
+    # By hash, so that two transactions with the same hashes wait for each other and never in a circle.
+    ordered = sorted(new, key=lambda receipt: receipt.tx_hash)
+    if not ordered:
+        return
+    columns = ("tx_hash", "payment_id", "status", "code", "command_id", "created_at")
+    rows = [
+        (r.tx_hash, r.payment_id, str(r.status), r.code and str(r.code), r.command, to_sql(now))
+        for r in ordered
+    ]
+    with _conflict_on("PRIMARY"):
+        await transaction.insert("payment_receipts", columns, rows)
+
+
+@contextmanager
+def _conflict_on(key: str) -> Iterator[None]:
+    """Turn the duplicate of a key into VersionConflict: seen afresh, it is an ordinary case."""
+    try:
+        yield
+    except pymysql.err.IntegrityError as error:
+        if is_duplicate(error) and key in str(error.args[-1]):
+            raise VersionConflict(str(error)) from error
+        raise
+
+
+async def past_their_time(database: Database, limit: int) -> list[int]:
+    """Ids of pending payments whose time is over; read without a lock."""
+    rows = await database.read(
+        "SELECT id FROM payments WHERE status = 'PENDING' AND expires_at <= UTC_TIMESTAMP(6) "
+        "ORDER BY expires_at LIMIT %s",
+        limit,
+    )
+    return [row[0] for row in rows]
+
+
+async def end_past_their_time(transaction: Transaction, ids: Iterable[int]) -> int:
+    """Those of these payments that are pending and over become EXPIRED; how many."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return 0
+    return await transaction.execute(
+        "UPDATE payments SET status = 'EXPIRED', updated_at = UTC_TIMESTAMP(6) "  # noqa: S608 - our own names
+        f"WHERE id IN ({placeholders(wanted)}) AND status = 'PENDING' "
+        "AND expires_at <= UTC_TIMESTAMP(6)",
+        *wanted,
+    )
+
+
+def by_id(payments: Mapping[int, Quote], ids: Iterable[int]) -> list[PaymentRow]:
+    """The rows of these payments, ids ascending."""
+    return [payments[payment_id].row for payment_id in sorted(set(ids))]

@@ -1,0 +1,146 @@
+"""ConfirmPayment: a transaction hash is shown for a quote.
+
+In: commands in the order they came. Out: a decision each; PaymentConfirmed and OrderConfirmed, or PaymentLate.
+Must stay true: rows are locked in the one order (events, orders, payments) for the whole batch; payment,
+receipt, order and its history are written in this one transaction, for refusals that leave a receipt as well.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from contracts.commands import ConfirmPayment
+from contracts.events import OrderConfirmed, PaymentConfirmed, PaymentLate
+from contracts.problems import Code, Problem
+from contracts.resources import (
+    OrderDetailRow,
+    OrderRow,
+    PaymentRow,
+    order_resource,
+    payment_resource,
+)
+from db import orders, payments
+from db import stock as stocks
+from db.mysql import VersionConflict
+from db.orders import LockedOrder
+from db.outbox import NewEvent
+from workers.handlers import Context, Decision, Received, not_found, rejected, succeeded
+from workers.payment.creating import NOT_A_USER
+from workers.payment.settlement import Confirmed, HashUsed, Late, Ruling, Settlement, Shown, Unknown
+
+_HASH_USED = rejected(
+    Problem(Code.TX_HASH_USED, "This transaction hash was shown for another payment.")
+)
+_LATE_DETAIL = {
+    Code.ORDER_NOT_PENDING: "The order is not waiting for payment; the money will be refunded.",
+    Code.QUOTE_EXPIRED: "The quote can no longer pay for the order; the money will be refunded.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Paid:
+    """Orders after the batch, with their lines, and who organises their events."""
+
+    orders: Mapping[int, OrderRow]
+    details: Mapping[int, list[OrderDetailRow]]
+    locked: Mapping[int, LockedOrder]
+
+
+async def confirm_payments(
+    context: Context, commands: Sequence[Received[ConfirmPayment]]
+) -> list[Decision]:
+    """Rule on a batch of confirmations, one after the other on locked rows, then write them all."""
+    settlement, locked = await _lock(context, commands)
+    rulings = [
+        settlement.rule(_shown(one)) if one.message.principal.has(("USER",)) else None
+        for one in commands
+    ]
+    paid = await _write(context, settlement, locked)
+    return [NOT_A_USER if ruling is None else _decision(ruling, paid) for ruling in rulings]
+
+
+def _shown(one: Received[ConfirmPayment]) -> Shown:
+    command = one.message
+    return Shown(command.principal.user_id, command.payment_id, command.tx_hash.lower(), one.uuid)
+
+
+async def _lock(
+    context: Context, commands: Sequence[Received[ConfirmPayment]]
+) -> tuple[Settlement, dict[int, LockedOrder]]:
+    transaction = context.transaction
+    places = await payments.places(transaction, (one.message.payment_id for one in commands))
+    event_ids = {place.event_id for place in places}
+    events = await stocks.share_events(transaction, event_ids) if event_ids else {}
+    locked = await orders.lock(transaction, (place.order_id for place in places))
+    quotes = await payments.lock(transaction, (place.payment_id for place in places))
+    receipts = await payments.receipts(transaction, (_shown(one).tx_hash for one in commands))
+    off = frozenset(event.id for event in events.values() if event.cancelled)
+    rows = {order_id: one.row for order_id, one in locked.items()}
+    return Settlement(quotes, rows, off, receipts, context.now), locked
+
+
+async def _write(context: Context, settlement: Settlement, locked: dict[int, LockedOrder]) -> _Paid:
+    """Everything the rulings changed: orders, payments, receipts."""
+    transaction, now = context.transaction, context.now
+    confirmed = payments.by_id(settlement.quotes, settlement.confirmed)
+    paid = [(locked[p.order_id].row, settlement.quotes[p.id].total_cost) for p in confirmed]
+    moved = await orders.confirm(transaction, paid, "paid", now)
+    details = await orders.details(transaction, (order.id for order in moved))
+    for order in moved:
+        _check_lines(order, details[order.id])
+    await payments.end(transaction, settlement.ended, now)
+    await payments.confirm(transaction, confirmed, now)
+    await payments.make_late(transaction, payments.by_id(settlement.quotes, settlement.late), now)
+    await payments.add_receipts(transaction, settlement.new_receipts, now)
+    rows = {order_id: one.row for order_id, one in locked.items()}
+    return _Paid(rows | {order.id: order for order in moved}, details, locked)
+
+
+def _check_lines(order: OrderRow, lines: Sequence[OrderDetailRow]) -> None:
+    """Raise VersionConflict when the lines come from an older snapshot than the locked order."""
+    if sum((line.unit_price * line.quantity for line in lines), Decimal()) != order.total_cost:
+        raise VersionConflict(f"lines of order {order.id} were added since the snapshot")
+
+
+def _decision(ruling: Ruling, paid: _Paid) -> Decision:
+    if isinstance(ruling, Unknown):
+        return not_found("payment")
+    if isinstance(ruling, HashUsed):
+        return _HASH_USED
+    if isinstance(ruling, Late):
+        events = (_late_event(ruling, paid),) if ruling.anew else ()
+        extra = {"paymentStatus": "LATE"}
+        return rejected(Problem(ruling.code, _LATE_DETAIL[ruling.code], extra), events=events)
+    return _confirmed(ruling, paid)
+
+
+def _confirmed(ruling: Confirmed, paid: _Paid) -> Decision:
+    resource = payment_resource(ruling.payment)
+    if not ruling.anew:
+        return succeeded(200, resource)
+    order = paid.orders[ruling.payment.order_id]
+    organizer = paid.locked[order.id].organizer_id
+    payment_confirmed = PaymentConfirmed(
+        payment=resource, user_id=order.user_id, event_id=order.event_id, organizer_id=organizer
+    )
+    order_confirmed = OrderConfirmed(
+        order=order_resource(order, paid.details[order.id]), organizer_id=organizer
+    )
+    events = [
+        NewEvent(event, f"order:{order.id}", order.version, order.event_id)
+        for event in (payment_confirmed, order_confirmed)
+    ]
+    return succeeded(200, resource, events=events)
+
+
+def _late_event(ruling: Late, paid: _Paid) -> NewEvent:
+    payment: PaymentRow = ruling.payment
+    order = paid.orders[payment.order_id]
+    event = PaymentLate(
+        payment=payment_resource(payment),
+        user_id=order.user_id,
+        event_id=order.event_id,
+        organizer_id=paid.locked[order.id].organizer_id,
+        tx_hash=ruling.tx_hash,
+    )
+    return NewEvent(event, f"order:{order.id}", order.version, order.event_id)
