@@ -1,0 +1,76 @@
+"""Who may hear which event: a buyer about their own orders and payments, an organizer about their events', an admin about all.
+
+In: an event and the endpoints that might hear it. Out: the deliveries that follow.
+Must stay true: roles are those held now (a former organizer or admin hears nothing more through them); an endpoint hears an
+event once, however many reasons it has to; an event that is not announced reaches nobody.
+
+Source: the HTTP contract, section Webhooks.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from contracts.envelope import Envelope
+from contracts.events import Event, OrderEvent, PaymentEvent
+from contracts.webhooks import ALL, WEBHOOK_TYPES, subject_of, webhook_body
+from db.deliveries import NewDelivery
+from db.webhooks import Listener
+
+
+def concerned(event: Event) -> frozenset[int]:
+    """The accounts that an announced event is about, beside the admins; nobody for any other event."""
+    if type(event) not in WEBHOOK_TYPES:
+        return frozenset()
+    return frozenset(account for account in (_buyer(event), _organizer(event)) if account is not None)
+
+
+def may_hear(listener: Listener, event: Event) -> bool:
+    """Whether this endpoint's account may know of the event at all, whatever it subscribed to."""
+    if type(event) not in WEBHOOK_TYPES:
+        return False
+    if "ADMIN" in listener.roles or listener.user_id == _buyer(event):
+        return True
+    return "ORGANIZER" in listener.roles and listener.user_id == _organizer(event)
+
+
+def deliveries(
+    events: Sequence[tuple[Envelope, Event]], listeners: Iterable[Listener]
+) -> list[NewDelivery]:
+    """One delivery for each event and each endpoint that may hear it and asked to; in the order of the events."""
+    ears = list(listeners)
+    found: list[NewDelivery] = []
+    for envelope, event in events:
+        name = WEBHOOK_TYPES.get(type(event))
+        if name is None:
+            continue
+        body: str | None = None
+        for listener in ears:
+            if not (listener.event_types & {name, ALL} and may_hear(listener, event)):
+                continue
+            sequence = sequence_of(envelope)
+            if body is None:
+                body = webhook_body(name, envelope.time, subject_of(event), sequence)
+            aggregate = envelope.partitionkey or envelope.id
+            found.append(
+                NewDelivery(listener.endpoint_id, envelope.id, name, aggregate, sequence, body)
+            )
+    return found
+
+
+def sequence_of(envelope: Envelope) -> int:
+    """The event's place among those of its order, payment or event; 0 when the envelope does not say."""
+    text = envelope.sequence or ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+
+
+def _buyer(event: Event) -> int | None:
+    if isinstance(event, OrderEvent):
+        return _account(event.order.get("userId"))
+    return event.user_id if isinstance(event, PaymentEvent) else None
+
+
+def _organizer(event: Event) -> int | None:
+    return _account(getattr(event, "organizer_id", None))
+
+
+def _account(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
