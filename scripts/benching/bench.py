@@ -1,0 +1,73 @@
+"""`scripts/bench`: bounded load on the local EventHub, one JSON line per run on standard output.
+
+In: a kind of load and its options. Out: JSON; what goes on is told on standard error.
+Must stay true: loopback only; bounded in time and count; ends by itself and ends only what it started.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scripts.benching.compare import compare
+from scripts.benching.sale import QUOTA, SaleOptions, sale
+from scripts.benching.system import running_system
+
+SECONDS = click.FloatRange(0.1, 300)
+
+
+def report(work: Coroutine[Any, Any, dict[str, Any]], out: Path | None) -> None:
+    """Run a bench to its end and print its JSON line; keep it in a file as well when asked."""
+    line = json.dumps(asyncio.run(work))
+    if out is not None:
+        out.write_text(line + "\n")
+    click.echo(line)
+
+
+OUT = click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Keep the JSON line here too."
+)
+
+
+@click.group(help="Bounded load on the local EventHub (scripts/up starts it).")
+def main() -> None:
+    """The commands."""
+    os.umask(0o077)
+
+
+@main.command("sale", help="Sell tickets as fast as they go; CPU per order for each process.")
+@click.option("--clients", type=click.IntRange(1, 20_000), default=128, show_default=True)
+@click.option("--seconds", type=SECONDS, default=10.0, show_default=True)
+@click.option("--orders", type=click.IntRange(0, 1_000_000), default=0, help="End after so many.")
+@click.option("--events", type=click.IntRange(1, 10_000), default=1, show_default=True)
+@click.option("--tickets", type=click.IntRange(1, QUOTA), default=QUOTA, help="Of each event.")
+@click.option("--users", type=click.IntRange(1, 200_000), default=5000, show_default=True)
+@click.option("--rate", type=click.FloatRange(0, 100_000), default=0, help="Orders a second.")
+@click.option("--warm-up", type=click.FloatRange(0, 30), default=1.0, show_default=True)
+@click.option("--keys", is_flag=True, help="Send an Idempotency-Key with each order.")
+@click.option("--baseline", is_flag=True, help="Measure the synchronous flow as well.")
+@click.option("--baseline-processes", type=click.IntRange(1, 8), default=1, show_default=True)
+@click.option("--audit/--no-audit", default=True, show_default=True)
+@OUT
+def sale_command(out: Path | None, **options: Any) -> None:
+    """Run it."""
+    report(sale(running_system(), SaleOptions(**options)), out)
+
+
+@main.command("compare", help="What changed from one result to another; exit 1 on a regression.")
+@click.argument("before", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("after", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def compare_command(before: Path, after: Path) -> None:
+    """Show it."""
+    lines, worse = compare(json.loads(before.read_text()), json.loads(after.read_text()))
+    click.echo("\n".join(lines))
+    if worse:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

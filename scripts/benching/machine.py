@@ -1,0 +1,61 @@
+"""The machine and the servers that a figure was measured on.
+
+In: the running system. Out: plain JSON. Must stay true: no name, address or account in it.
+"""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+
+from db.mysql import Database
+from db.redis import quick_client
+from scripts.benching.system import System
+
+
+def machine() -> dict[str, Any]:
+    """Cores, model, memory, kernel, Python, and how busy it was before."""
+    model = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    memory = Path("/proc/meminfo").read_text().split()[1]
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "model": model[0] if model else platform.machine(),
+        "memoryGiB": round(int(memory) / 1024**2, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "loadBefore": round(os.getloadavg()[0], 2),
+    }
+
+
+async def server_versions(system: System) -> dict[str, str]:
+    """Versions of database, broker and Redis, as they say themselves."""
+    database = await Database.connect(system.mysql_url, size=1)
+    redis = quick_client(system.redis_url)
+    try:
+        mysql = (await database.read("SELECT VERSION()"))[0][0]
+        info = await redis.info("server")
+    finally:
+        await database.close()
+        await redis.aclose()
+    versions = {"database": str(mysql), "redis": str(info["redis_version"])}
+    if system.amqp_management_url:
+        versions["rabbitmq"] = await _broker_version(system.amqp_management_url)
+    return versions
+
+
+async def _broker_version(url: str) -> str:
+    parts = urlsplit(url)
+    auth = aiohttp.BasicAuth(parts.username or "", parts.password or "")
+    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    async with (
+        aiohttp.ClientSession(auth=auth) as session,
+        session.get(f"{bare}/api/overview") as answer,
+    ):
+        return str((await answer.json())["rabbitmq_version"])

@@ -1,0 +1,153 @@
+"""`scripts/bench sale`: sell one hot ticket type (or many) and say what an order costs.
+
+In: how many clients, for how long or how many orders. Out: one JSON object (see docs/performance.md for its members).
+Must stay true: EventHub and the baselines are measured by the same client, with the same users, on the same servers,
+one after the other; what the client counted as accepted is what the database holds.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import click
+
+from contracts.times import to_wire
+from db.mysql import Database
+from db.stock import read
+from scripts.benching.api import Api, Show
+from scripts.benching.auditing import audit_result
+from scripts.benching.baseline_run import better, run_baseline
+from scripts.benching.machine import machine, server_versions
+from scripts.benching.measuring import Measured, figures, measure
+from scripts.benching.system import System
+from scripts.benching.users import User, make_users
+from scripts.benching.wrk import Load, put_load
+
+QUOTA = 10_000_000
+KINDS = ("literal", "patient")
+
+
+@dataclass(frozen=True, slots=True)
+class SaleOptions:
+    """What was asked for. orders: 0 = as many as `seconds` allow; tickets: of each event."""
+
+    clients: int = 128
+    seconds: float = 10.0
+    orders: int = 0
+    events: int = 1
+    tickets: int = QUOTA
+    users: int = 5000
+    rate: float = 0
+    warm_up: float = 1.0
+    keys: bool = False
+    baseline: bool = False
+    baseline_processes: int = 1
+    audit: bool = True
+
+
+async def sale(system: System, options: SaleOptions) -> dict[str, Any]:
+    """Run it. Raises click.ClickException when the system does not do its part."""
+    about = {
+        "bench": "sale",
+        "at": to_wire(datetime.now(UTC)),
+        "machine": machine(),
+        "servers": await server_versions(system),
+        "load": _told(options),
+    }
+    users = await make_users(system, options.users)
+    shows = await _shows(system, options)
+    load = load_for(system, options, users, [t for show in shows for t in show.ticket_types])
+    await _warm_up(system, load, options)
+    measured = await measure(system, load)
+    result = about | figures(measured) | await _checked(system, shows, measured, options)
+    if options.baseline:
+        kinds = {kind: await run_baseline(system, load, options, kind=kind) for kind in KINDS}
+        result["baseline"] = kinds | better(kinds, result["ordersPerSecond"])
+    return result
+
+
+def load_for(
+    system: System, options: SaleOptions, users: list[User], ticket_types: list[int]
+) -> Load:
+    """The load that the options describe."""
+    return Load(
+        url=system.gateway_url,
+        clients=options.clients,
+        seconds=options.seconds,
+        limit=options.orders or 10_000_000,
+        tokens=[(user.id, user.token) for user in users],
+        ticket_types=ticket_types,
+        rate=options.rate,
+        keys=options.keys,
+    )
+
+
+def _told(options: SaleOptions) -> dict[str, Any]:
+    return {
+        "client": "wrk, one thread, Prefer: wait=10",
+        "clients": options.clients,
+        "seconds": options.seconds,
+        "orders": options.orders or None,
+        "events": options.events,
+        "ticketsPerEvent": options.tickets,
+        "users": options.users,
+        "ratePerSecond": options.rate or None,
+        "idempotencyKeys": options.keys,
+        "warmUpSeconds": options.warm_up,
+    }
+
+
+async def make_shows(system: System, events: int, tickets: int) -> list[Show]:
+    """Events of a new organizer, one ticket type each."""
+    organizer = (await make_users(system, 1, ("ORGANIZER",)))[0]
+    async with aiohttp.ClientSession() as session:
+        api = Api(session, system.gateway_url, organizer.token)
+        return await api.make_shows(events, quotas=[tickets])
+
+
+async def _shows(system: System, options: SaleOptions) -> list[Show]:
+    return await make_shows(system, options.events, options.tickets)
+
+
+async def _warm_up(system: System, load: Load, options: SaleOptions) -> None:
+    """Sell something else first: processes, caches and connections are then as in a long sale."""
+    if options.warm_up > 0:
+        shows = await make_shows(system, 1, QUOTA)
+        put_load(_shorter(load, options.warm_up, shows[0].ticket_types))
+
+
+def _shorter(load: Load, seconds: float, ticket_types: tuple[int, ...]) -> Load:
+    return Load(
+        url=load.url,
+        clients=load.clients,
+        seconds=seconds,
+        tokens=load.tokens,
+        ticket_types=ticket_types,
+        keys=load.keys,
+    )
+
+
+async def _checked(
+    system: System, shows: list[Show], measured: Measured, options: SaleOptions
+) -> dict[str, Any]:
+    """What the database says. Raises click.ClickException when the client was told something else."""
+    stored = await tickets_gone(system, [t for show in shows for t in show.ticket_types])
+    told = measured.answers.accepted
+    # A client that got 202, or no answer, may have an order all the same.
+    open_ended = measured.answers.failed + measured.answers.counts.get("202", 0)
+    if not told <= stored <= told + open_ended:
+        raise click.ClickException(f"clients heard of {told} orders, the database has {stored}")
+    audited = await audit_result(system) if options.audit else None
+    return {"ordersInDatabase": stored, "audit": audited}
+
+
+async def tickets_gone(system: System, ticket_types: list[int]) -> int:
+    """How many tickets of these types are no longer for sale: one per order here."""
+    database = await Database.connect(system.mysql_url, size=1)
+    try:
+        async with database.transaction(read_only=True) as transaction:
+            stock = await read(transaction, ticket_types, lock=False)
+    finally:
+        await database.close()
+    return sum(one.quota - one.available for one in stock.values())
