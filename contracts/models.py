@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 
 Id = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
 Quantity = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
-Amount = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d{0,15})(\.\d{1,2})?$")]
+Amount = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,15})(\.[0-9]{1,2})?$")]
 """Money on a wire: a decimal text with at most two decimals, never a JSON number."""
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Asset = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{2,16}$")]
