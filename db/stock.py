@@ -106,17 +106,7 @@ async def _step(
     ledger: list[Row] = []
     for type_id, delta in sorted(deltas.items()):
         before = stock[type_id]
-        changed = await transaction.execute(
-            "UPDATE ticket_types SET available = available + %s, version = version + 1, "
-            "updated_at = %s WHERE id = %s AND version = %s AND available + %s >= 0",
-            delta,
-            to_sql(now),
-            type_id,
-            before.version,
-            delta,
-        )
-        if changed != 1:
-            raise VersionConflict(f"ticket type {type_id} is past version {before.version}")
+        await _write(transaction, before, delta, now)
         after[type_id] = replace(
             before, available=before.available + delta, version=before.version + 1
         )
@@ -125,6 +115,21 @@ async def _step(
         columns = ("ticket_type_id", "version", "kind", "delta", "created_at")
         await transaction.insert("stock_ledger", columns, ledger)
     return after
+
+
+async def _write(transaction: Transaction, before: Stock, delta: int, now: datetime) -> None:
+    """The guard of the whole house: the row must still be as it was read, and must not go below zero."""
+    changed = await transaction.execute(
+        "UPDATE ticket_types SET available = available + %s, version = version + 1, updated_at = %s "
+        "WHERE id = %s AND version = %s AND available + %s >= 0",
+        delta,
+        to_sql(now),
+        before.id,
+        before.version,
+        delta,
+    )
+    if changed != 1:
+        raise VersionConflict(f"ticket type {before.id} is past version {before.version}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ goes on, slower, and says so).
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,8 @@ async def serve_health(services: "Services") -> AsyncIterator[None]:
     """Serve on 0.0.0.0 at EVENTHUB_HEALTH_PORT (0: any free port) while the block runs."""
     app = web.Application()
     app.router.add_get("/livez", _livez)
-    app.router.add_get("/readyz", lambda _: _readyz(services))
-    app.router.add_get("/metrics", lambda _: _metrics(services))
+    app.router.add_get("/readyz", functools.partial(_readyz, services))
+    app.router.add_get("/metrics", functools.partial(_metrics, services))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
@@ -44,7 +45,7 @@ async def _livez(_: web.Request) -> web.Response:
     return web.json_response({"status": "alive"})
 
 
-async def _readyz(services: "Services") -> web.Response:
+async def _readyz(services: "Services", _: web.Request) -> web.Response:
     state = {
         "broker": services.intake.is_open,
         "database": await _database_answers(services),
@@ -56,7 +57,7 @@ async def _readyz(services: "Services") -> web.Response:
     return web.json_response(body, status=200 if ready else 503)
 
 
-async def _metrics(services: "Services") -> web.Response:
+async def _metrics(services: "Services", _: web.Request) -> web.Response:
     WAITING_MESSAGES.set(services.intake.waiting)
     return web.Response(body=generate_latest(), content_type="text/plain")
 

@@ -1,0 +1,51 @@
+"""Deciders without a broker: what a worker does with a batch, several of them against each other."""
+
+import secrets
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+
+from contracts.command_ids import CommandId
+from contracts.commands import Command
+from contracts.envelope import Codec
+from contracts.settings import Settings
+from db.locks import SeatLocks, Seats
+from db.mysql import Database
+from db.outbox import Outbox
+from db.redis import quick_client
+from tests.harness.desk import Desk
+from tests.harness.scratch import SECRET
+from workers.deciding import Deciding
+from workers.handlers import Item, Received
+
+
+async def decider(
+    stack: AsyncExitStack, settings: Settings, seats: Seats | None = None
+) -> Deciding:
+    """A decider with connections of its own, closed with `stack`; its seat locks are real unless given."""
+    database = await Database.connect(settings.mysql_url.get_secret_value())
+    stack.push_async_callback(database.close)
+    redis = quick_client(settings.redis_url.get_secret_value())
+    stack.push_async_callback(redis.aclose)
+
+    async def back() -> None:
+        await database.read("SELECT 1")
+
+    return Deciding(
+        database,
+        redis,
+        settings,
+        outbox=Outbox(Codec(SECRET), "test", settings.shards),
+        seats=seats or SeatLocks(redis, settings.seat_lease, secrets.token_hex(16)),
+        database_back=back,
+    )
+
+
+def items(desk: Desk, commands: Sequence[Command], *, seen_before: bool = False) -> list[Item]:
+    """Commands as they come out of a delivery."""
+    made = []
+    for command in commands:
+        uuid, envelope = desk.envelope(command)
+        accepted = CommandId(uuid, datetime.now(UTC))
+        made.append(Item(Received(envelope, command, "test", accepted, seen_before)))
+    return made

@@ -1,0 +1,80 @@
+"""The road on real servers: each command one outcome, whatever happens to its message."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+
+from db.mysql import Database
+from tests.harness.desk import Desk, desk, place, result
+from tests.harness.people import person
+from tests.harness.scratch import Scratch
+from tests.harness.staff import staff
+
+
+@pytest.fixture(scope="module")
+async def counter(world: Scratch, database: Database) -> AsyncIterator[Desk]:
+    """A desk, and an inventory and an order worker behind it."""
+    async with desk(world, database) as opened, staff(opened.settings, "inventory", "order"):
+        yield opened
+
+
+async def test_an_order_takes_its_tickets(counter: Desk, database: Database) -> None:
+    """One order of two: stored with its line, the stock one version on, the ledger says why."""
+    organizer, buyer = await person(database, "ORGANIZER"), await person(database)
+    event_id, (type_id,) = await counter.sale(organizer, 10)
+    order = result(await counter.ask(place(buyer, event_id, (type_id, 2))))
+    assert order["totalCost"] == "99.80"
+    assert order["details"] == [
+        {"ticketTypeId": type_id, "quantity": 2, "unitPrice": "49.90", "cost": "99.80"}
+    ]
+    row = await database.read("SELECT available, version FROM ticket_types WHERE id = %s", type_id)
+    assert tuple(row[0]) == (8, 2)
+    ledger = await database.read(
+        "SELECT version, kind, delta FROM stock_ledger WHERE ticket_type_id = %s", type_id
+    )
+    assert [tuple(one) for one in ledger] == [(1, "CREATE", 10), (2, "TAKE", -2)]
+
+
+async def test_a_rush_sells_exactly_what_there_is(counter: Desk, database: Database) -> None:
+    """Sixty at once want one each of twenty: twenty orders, forty SOLD_OUT, nobody without an answer."""
+    organizer, buyer = await person(database, "ORGANIZER"), await person(database)
+    event_id, (type_id,) = await counter.sale(organizer, 20)
+    sent = await asyncio.gather(
+        *(counter.send(place(buyer, event_id, (type_id, 1))) for _ in range(60))
+    )
+    found = [await counter.outcome(uuid) for uuid in sent]
+    assert [one.code for one in found].count(None) == 20
+    assert [one.code for one in found].count("SOLD_OUT") == 40
+    refusal = orjson.loads(next(one.body for one in found if one.code))
+    assert (refusal["available"], refusal["held"]) == (0, 20)
+    assert refusal["nextReleaseAt"].endswith("Z")
+
+
+async def test_the_same_command_twice_is_one_order(counter: Desk, database: Database) -> None:
+    """Sent again after its decision, and five times at once: one order, the same outcome."""
+    organizer, buyer = await person(database, "ORGANIZER"), await person(database)
+    event_id, (type_id,) = await counter.sale(organizer, 20)
+    command = place(buyer, event_id, (type_id, 1))
+    uuid = counter.command_ids.fresh()
+    await asyncio.gather(*(counter.send(command, uuid=uuid) for _ in range(5)))
+    first = await counter.outcome(uuid)
+    await counter.send(command, uuid=uuid)
+    marker = await counter.ask(place(buyer, event_id, (type_id, 3)))
+    assert marker.status_code == 201
+    assert await counter.outcome(uuid) == first
+    rows = await database.read("SELECT COUNT(*) FROM orders WHERE user_id = %s", buyer.id)
+    assert rows[0][0] == 2
+
+
+async def test_a_command_past_its_deadline_is_never_executed(
+    counter: Desk, database: Database
+) -> None:
+    """Accepted 61 s ago: FAILED 503, no order."""
+    organizer, buyer = await person(database, "ORGANIZER"), await person(database)
+    event_id, (type_id,) = await counter.sale(organizer)
+    outcome = await counter.ask(place(buyer, event_id, (type_id, 1)), age=61)
+    assert (outcome.status_code, outcome.code) == (503, "UNAVAILABLE")
+    rows = await database.read("SELECT COUNT(*) FROM orders WHERE user_id = %s", buyer.id)
+    assert rows[0][0] == 0
