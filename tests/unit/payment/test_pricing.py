@@ -44,7 +44,7 @@ def test_the_amount_covers_the_total_and_one_unit_less_would_not(
 )
 def test_known_amounts(total: str, rate: str, amount: str) -> None:
     """Checked in exact fractions: whole quotients stay as they are, any remainder goes up by one unit."""
-    assert str(amount_crypto(Decimal(total), Decimal(rate))) == amount
+    assert format(amount_crypto(Decimal(total), Decimal(rate)), ".18f") == amount
 
 
 def test_an_amount_without_room_is_refused() -> None:
