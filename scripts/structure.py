@@ -5,9 +5,11 @@ every rule in RULES has an example in tests/structure that it must find.
 """
 
 import ast
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +76,8 @@ def function_length(source: Source) -> Found:
 
 
 def module_docstring(source: Source) -> Found:
-    """A module opens by telling its story."""
-    if source.tree and not ast.get_docstring(source.tree):
+    """A module opens by telling its story; an empty `__init__.py` has none."""
+    if source.tree and source.text.strip() and not ast.get_docstring(source.tree):
         yield 1, "no module docstring"
 
 
@@ -125,13 +127,11 @@ def silent_except(source: Source) -> Found:
 
 def type_ignore(source: Source) -> Found:
     """A type check is only switched off by code and with its reason."""
-    if source.tree is None:
-        return
-    for number, line in enumerate(source.text.splitlines(), 1):
-        if re.search(r"#\s*type:\s*ignore", line) and not re.search(
-            r"#\s*type:\s*ignore\[[\w, -]+\]\s+#\s*\w", line
+    for line, comment in comments(source):
+        if re.match(r"#\s*type:\s*ignore", comment) and not re.match(
+            r"#\s*type:\s*ignore\[[\w, -]+\]\s+#\s*\w", comment
         ):
-            yield number, "write it as `type: ignore[code]  # reason`"
+            yield line, "write it as `type: ignore[code]  # reason`"
 
 
 def sleeping_test(source: Source) -> Found:
@@ -197,6 +197,14 @@ RULES: tuple[Rule, ...] = (
 def walk(source: Source) -> Iterator[ast.AST]:
     """Yield every node of a module, nothing for other files."""
     return ast.walk(source.tree) if source.tree else iter(())
+
+
+def comments(source: Source) -> Iterator[tuple[int, str]]:
+    """Yield line and text of every comment of a module."""
+    if source.tree:
+        for token in tokenize.generate_tokens(io.StringIO(source.text).readline):
+            if token.type == tokenize.COMMENT:
+                yield token.start[0], token.string
 
 
 def imports(source: Source) -> Iterator[tuple[int, str]]:

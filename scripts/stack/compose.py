@@ -10,6 +10,7 @@ import subprocess
 
 from scripts.stack import processes
 from scripts.stack.home import CHECKOUT, Home, SetupError, write_private
+from scripts.stack.supervision import Supervision
 
 ENV_FILE = CHECKOUT / ".env"
 
@@ -20,6 +21,8 @@ def up(home: Home, *, detach: bool) -> int:
     with home.lock():
         write_env(home)
         state = home.load()
+        if Supervision(home, state).alive():
+            raise SetupError("EventHub runs without containers; stop it first by scripts/down")
         state.compose = True
         home.save(state)
     waiting = ["--detach", "--wait"] if detach else []

@@ -9,6 +9,7 @@ supervisord dies, so does the program (SIGTERM), so that nothing is left that no
 import ctypes
 import json
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -25,6 +26,13 @@ def die_with_supervisor(parent: int) -> None:
         sys.exit("supervisord has gone")
 
 
+def allow_open_files(most: int = 65_536) -> None:
+    """Raise the limit on open files, sockets included, as far as the machine lets us."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most if hard == resource.RLIM_INFINITY else min(hard, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def note_pid(home: Path, name: str) -> None:
     """Write pid and start time, so that a later command can tell this process from another."""
     started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
@@ -36,6 +44,7 @@ def main() -> None:
     parent = os.getppid()
     home, name = Path(sys.argv[1]), sys.argv[2]
     die_with_supervisor(parent)
+    allow_open_files()
     note_pid(home, name)
     program = json.loads((home / "programs.json").read_text())[name]
     env = {key: os.environ[key] for key in KEPT if key in os.environ} | program["env"]

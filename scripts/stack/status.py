@@ -21,10 +21,13 @@ def main() -> int:
     options = parser.parse_args()
     home = Home(CHECKOUT / ".run")
     try:
-        states = sorted(Supervision(home, home.load()).processes(), key=lambda p: p.name)
+        state = home.load()
+        states = sorted(Supervision(home, state).processes(), key=lambda p: p.name)
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1
+    if state.compose:
+        print("EventHub was started in containers: docker compose ps shows them.", file=sys.stderr)
     if options.json:
         print(json.dumps({"processes": [asdict(state) for state in states]}))
         return 0

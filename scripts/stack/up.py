@@ -26,7 +26,8 @@ def main() -> int:
     parser.add_argument("--compose", action="store_true", help="in containers, by Docker Compose")
     options = parser.parse_args()
     os.umask(0o077)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _interrupt)
     home = Home(CHECKOUT / ".run")
     try:
         if options.compose:
@@ -53,6 +54,7 @@ def _up(home: Home, detach: bool) -> int:
     except KeyboardInterrupt:
         if ran_before or detach:
             return 130
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Stopping is bounded; let it end.
         print("\nstopping", file=sys.stderr)
         servers.stop(home, home.load())
     return 0
