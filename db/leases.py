@@ -2,7 +2,8 @@
 
 In: a kind, the names to share, this process's stable name and its incarnation. Out: calls of `on_gain` and `on_loss`.
 Must stay true: a live name has one holder; present holders share the names fairly (counts differ by at most one);
-a dead holder's names move within `LEASE_SECONDS` + one beat, a restarted one takes its own back at once. Times are the
+a name of a process has one
+live incarnation, the newest; a dead holder's names move within `LEASE_SECONDS` + one beat, a restarted one takes its own back at once. Times are the
 database's. A lease lowers contention as the lock does: versions guard the stock when one lapses.
 """
 
@@ -56,6 +57,7 @@ class Share:
         self._kind, self._names = kind, tuple(names)
         self._me, self._incarnation = holder
         self._on_gain, self._on_loss = on_gain, on_loss
+        self._present = self._superseded = False
         self.held: set[str] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -80,6 +82,11 @@ class Share:
 
     async def beat(self) -> None:
         """Say that we live, renew what is ours, give up what is too much, take what is free."""
+        if not await self._appear():
+            # Our name lives on in a newer incarnation: whatever we held is its now.
+            for name in sorted(self.held):
+                await self._lose(name)
+            return
         leases, holders = await self._database.run(self._renew)
         mine = {x.name for x in leases if (x.holder, x.incarnation) == self._identity}
         for name in sorted(self.held - mine):
@@ -117,9 +124,22 @@ class Share:
     def _presence(self) -> str:
         return f"{self._kind}:present"
 
-    async def _renew(self, transaction: Transaction) -> tuple[list[Lease], list[str]]:
-        # Presence first, one row of our own; then our leases by their full key: no two processes meet.
-        await transaction.execute(
+    async def _appear(self) -> bool:
+        """Say that we live; False once another incarnation goes by our name."""
+        if self._superseded:
+            return False
+        if self._present:
+            renewed = await self._database.write(
+                "UPDATE leases SET expires_at = UTC_TIMESTAMP(6) + INTERVAL %s SECOND "
+                "WHERE kind = %s AND name = %s AND incarnation = %s",
+                LEASE_SECONDS,
+                self._presence,
+                self._me,
+                self._incarnation,
+            )
+            self._superseded = not renewed
+            return bool(renewed)
+        await self._database.write(
             "INSERT INTO leases (kind, name, holder, incarnation, expires_at) "
             "VALUES (%s, %s, %s, %s, UTC_TIMESTAMP(6) + INTERVAL %s SECOND) "
             "ON DUPLICATE KEY UPDATE incarnation = VALUES(incarnation), expires_at = VALUES(expires_at)",
@@ -128,6 +148,10 @@ class Share:
             *self._identity,
             LEASE_SECONDS,
         )
+        self._present = True
+        return True
+
+    async def _renew(self, transaction: Transaction) -> tuple[list[Lease], list[str]]:
         for name in sorted(self.held):
             await transaction.execute(
                 "UPDATE leases SET expires_at = UTC_TIMESTAMP(6) + INTERVAL %s SECOND "
