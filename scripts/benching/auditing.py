@@ -6,6 +6,7 @@ In: the running system, quiet. Out: plain JSON: whether every rule holds, and th
 from typing import Any
 
 from db.audit import audit
+
 from db.mysql import Database
 from scripts.benching.system import System
 

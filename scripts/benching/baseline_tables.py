@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from db.mysql import Database
 
-TABLES = ("ticket_types", "orders", "order_details", "outbox")
+TABLES = ("ticket_types", "stock_ledger", "orders", "order_details", "command_outcomes", "outbox")
 
 
 @dataclass(frozen=True, slots=True)

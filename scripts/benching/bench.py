@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import uvloop
 
+from scripts.benching.against_bare import door, http
 from scripts.benching.compare import compare
+from scripts.benching.floors import FloorOptions, floors
+from scripts.benching.purchase import purchase
 from scripts.benching.sale import QUOTA, SaleOptions, sale
 from scripts.benching.system import running_system
 
@@ -22,7 +26,8 @@ SECONDS = click.FloatRange(0.1, 300)
 
 def report(work: Coroutine[Any, Any, dict[str, Any]], out: Path | None) -> None:
     """Run a bench to its end and print its JSON line; keep it in a file as well when asked."""
-    line = json.dumps(asyncio.run(work))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        line = json.dumps(runner.run(work))
     if out is not None:
         out.write_text(line + "\n")
     click.echo(line)
@@ -51,11 +56,56 @@ def main() -> None:
 @click.option("--keys", is_flag=True, help="Send an Idempotency-Key with each order.")
 @click.option("--baseline", is_flag=True, help="Measure the synchronous flow as well.")
 @click.option("--baseline-processes", type=click.IntRange(1, 8), default=1, show_default=True)
+@click.option(
+    "--floors", is_flag=True, help="Measure the floors as well, for the batches that were seen."
+)
 @click.option("--audit/--no-audit", default=True, show_default=True)
 @OUT
 def sale_command(out: Path | None, **options: Any) -> None:
     """Run it."""
     report(sale(running_system(), SaleOptions(**options)), out)
+
+
+CLIENTS = click.option("--clients", type=click.IntRange(1, 5000), default=128, show_default=True)
+LASTS = click.option("--seconds", type=SECONDS, default=5.0, show_default=True)
+
+
+@main.command("http", help="GET /api/events from the cache beside a bare handler.")
+@CLIENTS
+@LASTS
+@OUT
+def http_command(out: Path | None, clients: int, seconds: float) -> None:
+    """Run it."""
+    report(http(running_system(), clients=clients, seconds=seconds), out)
+
+
+@main.command("door", help="Sold-out answers beside a bare handler.")
+@CLIENTS
+@LASTS
+@OUT
+def door_command(out: Path | None, clients: int, seconds: float) -> None:
+    """Run it."""
+    report(door(running_system(), clients=clients, seconds=seconds), out)
+
+
+@main.command("purchase", help="Order, quote and confirmation, from end to end.")
+@CLIENTS
+@LASTS
+@OUT
+def purchase_command(out: Path | None, clients: int, seconds: float) -> None:
+    """Run it."""
+    report(purchase(running_system(), clients=clients, seconds=seconds), out)
+
+
+@main.command("floors", help="What each part of an order costs at its barest on this machine.")
+@click.option("--commands", type=click.FloatRange(1, 64), default=32, show_default=True)
+@click.option("--events", type=click.FloatRange(1, 128), default=64, show_default=True)
+@click.option("--fresh-tokens", type=click.FloatRange(0, 1), default=0.25, show_default=True)
+@CLIENTS
+@OUT
+def floors_command(out: Path | None, **options: Any) -> None:
+    """Run it."""
+    report(floors(running_system(), FloorOptions(**options)), out)
 
 
 @main.command("compare", help="What changed from one result to another; exit 1 on a regression.")

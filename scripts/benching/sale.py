@@ -18,6 +18,7 @@ from db.stock import read
 from scripts.benching.api import Api, Show
 from scripts.benching.auditing import audit_result
 from scripts.benching.baseline_run import better, run_baseline
+from scripts.benching.floors import FloorOptions, floor_figures
 from scripts.benching.machine import machine, server_versions
 from scripts.benching.measuring import Measured, figures, measure
 from scripts.benching.system import System
@@ -43,6 +44,7 @@ class SaleOptions:
     keys: bool = False
     baseline: bool = False
     baseline_processes: int = 1
+    floors: bool = False
     audit: bool = True
 
 
@@ -64,7 +66,30 @@ async def sale(system: System, options: SaleOptions) -> dict[str, Any]:
     if options.baseline:
         kinds = {kind: await run_baseline(system, load, options, kind=kind) for kind in KINDS}
         result["baseline"] = kinds | better(kinds, result["ordersPerSecond"])
+    if options.floors:
+        result["floors"] = await _floors(system, options, measured)
     return result
+
+
+async def _floors(system: System, options: SaleOptions, measured: Measured) -> dict[str, Any]:
+    """The floors for the batches of this very sale, and how far above them it was."""
+    sizes = measured.batch_sizes()
+    found = await floor_figures(
+        system,
+        FloorOptions(
+            commands=_mean(sizes, "batch_commands") or 1,
+            events=_mean(sizes, "relay_batch_events") or 1,
+            fresh_tokens=min(1.0, options.users / max(measured.answers.accepted, 1)),
+            clients=options.clients,
+        ),
+    )
+    total = measured.cpu_micros_per(measured.answers.accepted).get("total", 0.0)
+    return found | {"timesFloor": round(total / found["sum"]["total"], 2)}
+
+
+def _mean(sizes: dict[str, float], metric: str) -> float:
+    found = [size for name, size in sizes.items() if name.endswith(f" {metric}")]
+    return max(found, default=0.0)
 
 
 def load_for(
