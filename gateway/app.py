@@ -20,9 +20,20 @@ from db import accounts, refresh_tokens
 from db.mysql import Database
 from db.redis import quick_client
 from gateway.access import POLL_SECONDS, AccessChanges, Fetch
+from gateway.docs import render_document
 from gateway.frame import frame, response_headers
 from gateway.gate import Gate
-from gateway.keys import ACCESS, DATABASE, METRICS, PASSWORDS, REDIS, SETTINGS, STOPPING, TOKENS
+from gateway.keys import (
+    ACCESS,
+    DATABASE,
+    METRICS,
+    OPENAPI,
+    PASSWORDS,
+    REDIS,
+    SETTINGS,
+    STOPPING,
+    TOKENS,
+)
 from gateway.limiting import Limiter
 from gateway.operations import CHECKS, Checks
 from gateway.parsing import BODY_BYTES_MAX
@@ -123,6 +134,7 @@ def build_app(
     app[STOPPING] = asyncio.Event()
     app[REDIS] = quick_client(settings.redis_url.get_secret_value())
     app[TOKENS] = Tokens(parse_keys(settings.jwt_keys.get_secret_value()), settings.access_ttl)
+    app[OPENAPI] = render_document(table)
     app[ACCESS] = AccessChanges(_fetch_changes(app), settings.access_ttl)
     app[PASSWORDS] = Passwords(make_hasher(settings.argon2))
     limiter = Limiter(

@@ -27,6 +27,8 @@ PASSWORDS = web.AppKey("passwords", Passwords)
 ACCESS = web.AppKey("access", AccessChanges)
 STOPPING = web.AppKey("stopping", asyncio.Event)
 """Set when the process begins to stop: whoever waits for something answers now."""
+OPENAPI = web.AppKey("openapi", bytes)
+"""The document, encoded."""
 METRICS = web.AppKey("metrics", Metrics)
 
 REQUEST_ID = web.RequestKey("request_id", str)

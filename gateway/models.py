@@ -92,6 +92,7 @@ Line = Annotated[str, StringConstraints(pattern=ONE_LINE)]
 """One line of text without control characters; give it its length with `Field`."""
 Prose = Annotated[str, StringConstraints(pattern=SEVERAL_LINES)]
 """Text that may have line breaks and tabs."""
+# Bounds of a query's number stand before its BeforeValidator, or OpenAPI does not show them (see Limit).
 QueryInt = Annotated[int, BeforeValidator(_whole_number)]
 QueryBool = Annotated[bool, BeforeValidator(_boolean)]
 MomentText = Annotated[
@@ -101,7 +102,7 @@ MomentText = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40}),
 ]
 """An RFC 3339 time with any offset; `contracts.times.from_wire` reads it."""
-Limit = Annotated[QueryInt, Field(ge=1, le=LIMIT_MAX)]
+Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_whole_number)]
 Cursor = Annotated[Line, Field(min_length=1, max_length=512)]
 
 

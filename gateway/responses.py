@@ -45,6 +45,16 @@ class ProblemDocument(BaseModel):
     instance: str
     errors: list[ProblemError] | None = None
     retry_after: int | None = None
+    available: int | None = None
+    """SOLD_OUT: tickets of that type left."""
+    held: int | None = None
+    """SOLD_OUT: tickets in unpaid orders."""
+    next_release_at: Moment | None = None
+    """SOLD_OUT: when the earliest unpaid order gives its tickets back."""
+    payment_status: Literal["LATE"] | None = None
+    """The money is recorded for a refund."""
+    command_id: str | None = None
+    """A publish whose end is unknown: what to poll."""
 
 
 class Liveness(Reply):
@@ -65,7 +75,7 @@ class User(Reply):
     """An account."""
 
     id: IdNumber
-    email: str
+    email: Annotated[str, Field(examples=["ada@example.com"])]
     roles: list[RoleName]
     status: Literal["ACTIVE", "DISABLED"]
     failed_login_count: Annotated[int, Field(ge=0)]
@@ -76,10 +86,10 @@ class User(Reply):
 class TokenPair(Reply):
     """What a sign-in gives. `expiresIn`: seconds of the access token."""
 
-    access_token: str
-    refresh_token: str
+    access_token: Annotated[str, Field(examples=["eyJhbGciOiJIUzI1NiIsImtpZCI6ImsxIn0.e30.c2ln"])]
+    refresh_token: Annotated[str, Field(examples=["mlRKCN9g5KHAjxw2j3Zosi9aFpFUmziNbBmMiMOXmZI"])]
     token_type: Literal["Bearer"]
-    expires_in: int
+    expires_in: Annotated[int, Field(ge=1, examples=[900])]
 
 
 class UserPage(Reply):

@@ -5,7 +5,7 @@ Must stay true: what is registered with aiohttp and what stands here are the sam
 
 from aiohttp import web
 
-from gateway import accounts, admin, operations
+from gateway import accounts, admin, docs, operations
 from gateway.frame import OPERATION
 from gateway.gate import Gate
 from gateway.routing import Handler, Route
@@ -14,6 +14,7 @@ TABLE: tuple[Route, ...] = (
     *accounts.ROUTES,
     *admin.ROUTES,
     *operations.ROUTES,
+    *docs.ROUTES,
 )
 
 
