@@ -6,7 +6,6 @@ In: the running system, quiet. Out: plain JSON: whether every rule holds, and th
 from typing import Any
 
 from db.audit import audit
-
 from db.mysql import Database
 from scripts.benching.system import System
 
@@ -18,4 +17,6 @@ async def audit_result(system: System) -> dict[str, Any]:
         report = await audit(database, quiet=True)
     finally:
         await database.close()
-    return {"clean": report.clean, "broken": [str(finding) for finding in report.findings][:20]}
+    told = report.to_json()
+    broken = [rule for rule in told["rules"] if not rule["ok"]]
+    return {"ok": report.ok, "seconds": told["seconds"], "broken": broken}

@@ -208,7 +208,8 @@ async def database_part(
 ) -> Part:
     """One transaction: stock taken by version, its ledger row, orders, details, outcomes, outbox; commit.
 
-    relayed: the outbox is also read and emptied, as the relay does. `url` names a scratch database with our tables (see `baseline_tables`), ticket type 1 in it.
+    relayed: the outbox is also read and emptied, as the relay does. `url` names a scratch database with our tables (see
+    `baseline_tables`), ticket type 1 in it.
     """
     database = await Database.connect(url, size=2)
     version = 1
