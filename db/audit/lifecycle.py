@@ -1,0 +1,110 @@
+"""Rules 5 and 6: orders move along the table of moves; a quiet system has nothing under way."""
+
+from contracts.orders import ORDER_MOVES, OrderStatus
+from db.audit.rule import Check, Options, Rule
+
+
+def history(_: Options) -> Rule:
+    """Rule 5: orders move along the table, and give back once."""
+    legal = " OR ".join(
+        f"(h.before_ = '{before}' AND h.status IN ({', '.join(map(repr, sorted(after)))}))"
+        for before, after in _legal_steps().items()
+    )
+    return Rule(
+        5,
+        "Every order's history is a path of legal moves; an expired or cancelled order gave its stock back once.",
+        (
+            Check(
+                "an illegal move",
+                f"""
+                SELECT h.order_id AS orderId, h.version, h.before_ AS moved, h.status AS became
+                FROM (
+                    SELECT order_id, version, status,
+                           COALESCE(LAG(status) OVER (PARTITION BY order_id ORDER BY version),
+                                    'PENDING_PAYMENT') AS before_
+                    FROM order_history
+                ) h
+                WHERE NOT ({legal})
+                """,  # noqa: S608 - our own names
+            ),
+            Check(
+                "the history does not lead to the order",
+                """
+                SELECT o.id AS orderId, o.status, o.version, h.steps, h.first, h.last, z.status AS lastStatus
+                FROM orders o
+                LEFT JOIN (
+                    SELECT order_id, COUNT(*) AS steps, MIN(version) AS first, MAX(version) AS last
+                    FROM order_history GROUP BY order_id
+                ) h ON h.order_id = o.id
+                LEFT JOIN order_history z ON z.order_id = o.id AND z.version = o.version
+                WHERE COALESCE(h.steps, 0) <> o.version - 1 OR COALESCE(h.first, 2) <> 2
+                   OR COALESCE(h.last, 1) <> o.version OR COALESCE(z.status, 'PENDING_PAYMENT') <> o.status
+                """,
+            ),
+            Check(
+                "an order's lines came back in parts, or while it lives",
+                """
+                SELECT o.id AS orderId, o.status, COUNT(*) AS details, COUNT(d.returned_version) AS returned
+                FROM orders o JOIN order_details d ON d.order_id = o.id
+                GROUP BY o.id, o.status
+                HAVING COUNT(d.returned_version) > 0
+                   AND (o.status IN ('PENDING_PAYMENT', 'CONFIRMED') OR COUNT(d.returned_version) <> COUNT(*))
+                """,
+            ),
+            Check(
+                "an order expired before its time",
+                """
+                SELECT o.id AS orderId, o.expires_at AS expiresAt, h.created_at AS expiredAt
+                FROM orders o JOIN order_history h ON h.order_id = o.id AND h.status = 'EXPIRED'
+                WHERE h.created_at < o.expires_at
+                """,
+            ),
+        ),
+    )
+
+
+def _legal_steps() -> dict[str, set[str]]:
+    """Moves of the table, and an unpaid order that stays one (items added, deadline moved)."""
+    steps = {
+        str(before): {str(after) for after in moves}
+        for before, moves in ORDER_MOVES.items()
+        if moves
+    }
+    steps[str(OrderStatus.PENDING_PAYMENT)].add(str(OrderStatus.PENDING_PAYMENT))
+    return steps
+
+
+def quiet_now(options: Options) -> Rule:
+    """Rule 6: nothing is under way."""
+    marks = ", ".join(["%s"] * len(options.expected_dead))
+    return Rule(
+        6,
+        "Quiet: the outbox is empty, nothing is releasing, no unpaid order is past its deadline, "
+        "no dead letters but the expected.",
+        (
+            Check(
+                "an event waits for the broker",
+                "SELECT id, aggregate, routing_key AS routingKey FROM outbox",
+            ),
+            Check(
+                "tickets have not come back",
+                """
+                SELECT o.id AS orderId, o.status, d.id AS detail, d.quantity
+                FROM order_details d JOIN orders o ON o.id = d.order_id
+                WHERE d.returned_version IS NULL AND o.status IN ('CANCELLED', 'EXPIRED')
+                """,
+            ),
+            Check(
+                "an unpaid order is past its deadline",
+                """
+                SELECT id AS orderId, expires_at AS expiresAt FROM orders
+                WHERE status = 'PENDING_PAYMENT' AND expires_at <= UTC_TIMESTAMP(6)
+                """,
+            ),
+            Check(
+                "a dead letter waits for a person",
+                f"SELECT id AS letter, queue, reason FROM dead_letters WHERE status = 'DEAD' AND id NOT IN ({marks})",  # noqa: S608 - placeholders
+                options.expected_dead,
+            ),
+        ),
+    )

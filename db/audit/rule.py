@@ -1,0 +1,38 @@
+"""What a rule of the audit is: a sentence, and queries for the rows that break it.
+
+Must stay true: a query reads tables only, scans or joins them once (hundreds of thousands of orders in seconds) and
+computes exactly (DECIMAL), never in floats.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`retention`: seconds for which outcomes are kept. `expected_dead`: dead letters that are wanted (not empty)."""
+
+    retention: int
+    expected_dead: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One way to break a rule: its rows are the offenders. `sql` takes a LIMIT behind it."""
+
+    name: str
+    sql: str
+    parameters: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What must be true, and how to see that it is not."""
+
+    id: int
+    sentence: str
+    checks: tuple[Check, ...]
+
+
+RuleOf = Callable[[Options], Rule]
