@@ -18,7 +18,17 @@ URL_LENGTH_MAX = 2048
 _FORBIDDEN_CHARACTERS = re.compile(r"[\x00-\x20\x7f-\x9f\\<>\"`{|}^\u2028\u2029\ud800-\udfff]")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_LOCAL_NAMES = ("localhost", "local", "internal", "intranet", "lan", "home", "corp", "private", "home.arpa")
+_LOCAL_NAMES = (
+    "localhost",
+    "local",
+    "internal",
+    "intranet",
+    "lan",
+    "home",
+    "corp",
+    "private",
+    "home.arpa",
+)
 """Last labels that only mean something inside a network (RFC 6761, 6762, 8375 and ICANN's reserved ones)."""
 _PUBLIC_PORTS = frozenset({80, 443})
 _LOWEST_FREE_PORT = 1024

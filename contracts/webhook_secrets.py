@@ -1,8 +1,8 @@
 """Secrets of webhooks: made, sealed for the database, opened to sign.
 
 In: the master secret. Out: `whsec_…` texts for owners and signers, sealed bytes for the database.
-Must stay true: the database alone signs nothing; a sealed secret opens only for the account it was sealed for, so that a
-row copied to another account is worth nothing.
+Must stay true: the database alone signs nothing; a sealed secret opens only for the account it was sealed for, so that
+a row copied to another account is worth nothing.
 
 Sources: Standard Webhooks 1.0, "Signature scheme" (24 to 64 random bytes, `whsec_` + base64); AES-256-GCM as in NIST SP
 800-38D with a random 96-bit nonce (section 8.2.2; far under its 2^32 uses per key).

@@ -7,12 +7,14 @@ its next attempt, a closed one has none; nothing is locked by range (the sender'
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from contracts.times import from_sql, to_sql
 from db.mysql import Database, Row, Transaction, placeholders
 
 ERROR_LENGTH_MAX = 255
+AHEAD_OF_ALL = timedelta(days=1)
+"""How far back the due time of a delivery lies that goes before all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +80,20 @@ _NEW_COLUMNS = (
 
 
 async def add(transaction: Transaction, now: datetime, new: Sequence[NewDelivery]) -> None:
-    """Write deliveries down, due at once; those that are there already stay as they are."""
+    """Write deliveries down, due at once (out of turn: before all others); those that are there stay as they are."""
     if not new:
         return
-    at = to_sql(now)
+    at, first = to_sql(now), to_sql(now - AHEAD_OF_ALL)
     one = "(" + ",".join(["%s"] * 10) + ")"
     values = [
-        (n.endpoint_id, n.event_id, n.event_type, n.aggregate, n.sequence, n.body, n.ordered, at, at, at)
+        (
+            *(n.endpoint_id, n.event_id, n.event_type, n.aggregate, n.sequence, n.body, n.ordered),
+            *(at if n.ordered else first, at, at),
+        )
         for n in new
     ]
     await transaction.execute(
-        f"INSERT INTO webhook_deliveries ({_NEW_COLUMNS}) VALUES {','.join([one] * len(values))} "  # noqa: S608
+        f"INSERT INTO webhook_deliveries ({_NEW_COLUMNS}) VALUES {','.join([one] * len(values))} "
         "ON DUPLICATE KEY UPDATE id = id",
         *[value for row in values for value in row],
     )
@@ -119,7 +124,7 @@ async def due(
         unknown = f"AND id NOT IN ({placeholders(known)}) "
         parameters += known
     rows = await database.read(
-        f"SELECT {_WAITING_COLUMNS}, UTC_TIMESTAMP(6) FROM webhook_deliveries "  # noqa: S608 - our own columns
+        f"SELECT {_WAITING_COLUMNS}, UTC_TIMESTAMP(6) FROM webhook_deliveries "
         "WHERE status = 'PENDING' AND endpoint_id = %s AND next_attempt_at <= UTC_TIMESTAMP(6) "
         f"{unknown}ORDER BY next_attempt_at, id LIMIT %s",
         *parameters,
@@ -129,7 +134,7 @@ async def due(
         return datetime.min, []
     aggregates = sorted({row[1] for row in rows})
     others = await database.read(
-        f"SELECT {_WAITING_COLUMNS} FROM webhook_deliveries WHERE endpoint_id = %s "  # noqa: S608
+        f"SELECT {_WAITING_COLUMNS} FROM webhook_deliveries WHERE endpoint_id = %s "
         f"AND status = 'PENDING' AND aggregate IN ({placeholders(aggregates)})",
         endpoint_id,
         *aggregates,
@@ -154,7 +159,7 @@ async def load(database: Database, ids: Sequence[int]) -> list[Delivery]:
     if not ids:
         return []
     rows = await database.read(
-        f"SELECT {_DELIVERY_COLUMNS} FROM webhook_deliveries "  # noqa: S608 - our own columns
+        f"SELECT {_DELIVERY_COLUMNS} FROM webhook_deliveries "
         f"WHERE id IN ({placeholders(ids)}) AND status = 'PENDING'",
         *ids,
     )
@@ -190,7 +195,7 @@ async def postpone(database: Database, until: dict[int, datetime]) -> None:
     async def work(transaction: Transaction) -> None:
         for moment, ids in sorted(by_time.items()):
             await transaction.execute(
-                f"UPDATE webhook_deliveries SET next_attempt_at = %s WHERE id IN ({placeholders(ids)}) "  # noqa: S608
+                f"UPDATE webhook_deliveries SET next_attempt_at = %s WHERE id IN ({placeholders(ids)}) "
                 "AND status = 'PENDING' AND ordered",
                 to_sql(moment),
                 *sorted(ids),
@@ -249,7 +254,14 @@ async def _put_back(transaction: Transaction, closing: Closing) -> None:
 async def _log_attempts(transaction: Transaction, closings: Sequence[Closing]) -> None:
     one = "(%s,%s,%s,%s,%s,%s)"
     values = [
-        (c.delivery.id, c.delivery.attempts + 1, to_sql(c.started_at), c.duration_ms, c.status_code, c.error)
+        (
+            c.delivery.id,
+            c.delivery.attempts + 1,
+            to_sql(c.started_at),
+            c.duration_ms,
+            c.status_code,
+            c.error,
+        )
         for c in closings
     ]
     await transaction.execute(

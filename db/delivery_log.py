@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contracts.times import from_sql
+from db.deliveries import NewDelivery, add
 from db.mysql import Database, Row, Transaction, placeholders
 
 DELIVERED_DAYS = 7
@@ -44,15 +45,15 @@ class LoggedAttempt:
     error: str | None
 
 
-_COLUMNS = (
-    "id, event_id, event_type, status, attempts, status_code, error, next_attempt_at, delivered_at, created_at"
-)
+_COLUMNS = "id, event_id, event_type, status, attempts, status_code, error, next_attempt_at, delivered_at, created_at"
 
 
-async def page(database: Database, endpoint_id: int, before_id: int | None, limit: int) -> list[Logged]:
+async def page(
+    database: Database, endpoint_id: int, before_id: int | None, limit: int
+) -> list[Logged]:
     """The newest deliveries of an endpoint, below `before_id`, newest first."""
     rows = await database.read(
-        f"SELECT {_COLUMNS} FROM webhook_deliveries WHERE endpoint_id = %s AND id < %s "  # noqa: S608
+        f"SELECT {_COLUMNS} FROM webhook_deliveries WHERE endpoint_id = %s AND id < %s "
         "ORDER BY id DESC LIMIT %s",
         endpoint_id,
         before_id if before_id is not None else 2**63 - 1,
@@ -64,7 +65,7 @@ async def page(database: Database, endpoint_id: int, before_id: int | None, limi
 async def by_id(database: Database, endpoint_id: int, delivery_id: int) -> Logged | None:
     """One delivery of an endpoint, None when it has none of that id."""
     rows = await database.read(
-        f"SELECT {_COLUMNS} FROM webhook_deliveries WHERE id = %s AND endpoint_id = %s",  # noqa: S608
+        f"SELECT {_COLUMNS} FROM webhook_deliveries WHERE id = %s AND endpoint_id = %s",
         delivery_id,
         endpoint_id,
     )
@@ -74,7 +75,7 @@ async def by_id(database: Database, endpoint_id: int, delivery_id: int) -> Logge
 async def by_event(transaction: Transaction, endpoint_id: int, event_id: str) -> Logged:
     """The delivery of an event to an endpoint. Raises IndexError when there is none."""
     rows = await transaction.fetch(
-        f"SELECT {_COLUMNS} FROM webhook_deliveries WHERE endpoint_id = %s AND event_id = %s",  # noqa: S608
+        f"SELECT {_COLUMNS} FROM webhook_deliveries WHERE endpoint_id = %s AND event_id = %s",
         endpoint_id,
         event_id,
     )
@@ -115,19 +116,21 @@ async def attempts(database: Database, delivery_id: int) -> list[LoggedAttempt]:
 async def resend(database: Database, endpoint_id: int, delivery_id: int) -> Logged | None:
     """Send a delivery again, now, in a round of its own; None when there is none of that id.
 
-    It goes out of turn (its receiver asked for it), and what waited behind it waits no longer.
+    It goes out of turn and before all others (somebody waits for it), a pause of the endpoint ends, and what
+    waited behind it waits no longer.
     """
 
     async def work(transaction: Transaction) -> None:
         changed = await transaction.execute(
             "UPDATE webhook_deliveries SET status = 'PENDING', ordered = FALSE, tries = 0, "
-            "first_try_at = NULL, delivered_at = NULL, next_attempt_at = UTC_TIMESTAMP(6), "
+            "first_try_at = NULL, delivered_at = NULL, next_attempt_at = UTC_TIMESTAMP(6) - INTERVAL 1 DAY, "
             "updated_at = UTC_TIMESTAMP(6) WHERE id = %s AND endpoint_id = %s",
             delivery_id,
             endpoint_id,
         )
         if not changed:
             return
+        await end_pause(transaction, endpoint_id)
         behind = await transaction.fetch(
             "SELECT b.id FROM webhook_deliveries a JOIN webhook_deliveries b "
             "ON b.endpoint_id = a.endpoint_id AND b.status = 'PENDING' AND b.aggregate = a.aggregate "
@@ -137,12 +140,31 @@ async def resend(database: Database, endpoint_id: int, delivery_id: int) -> Logg
         if behind:
             await transaction.execute(
                 "UPDATE webhook_deliveries SET next_attempt_at = UTC_TIMESTAMP(6) "
-                f"WHERE id IN ({placeholders(behind)}) AND status = 'PENDING'",  # noqa: S608
+                f"WHERE id IN ({placeholders(behind)}) AND status = 'PENDING'",
                 *sorted(row[0] for row in behind),
             )
 
     await database.run(work)
     return await by_id(database, endpoint_id, delivery_id)
+
+
+async def ping(database: Database, endpoint_id: int, new: NewDelivery) -> Logged:
+    """Write a ping down, due before all others; a pause of the endpoint ends."""
+
+    async def work(transaction: Transaction) -> Logged:
+        now = await transaction.now()
+        await add(transaction, now, [new])
+        await end_pause(transaction, endpoint_id)
+        return await by_event(transaction, endpoint_id, new.event_id)
+
+    return await database.run(work)
+
+
+async def end_pause(transaction: Transaction, endpoint_id: int) -> None:
+    """Somebody wants to know now whether the endpoint answers."""
+    await transaction.execute(
+        "UPDATE webhook_endpoints SET paused_until = NULL, failures = 0 WHERE id = %s", endpoint_id
+    )
 
 
 async def sweep(database: Database) -> int:
@@ -169,8 +191,8 @@ async def sweep(database: Database) -> int:
 async def _forget(database: Database, ids: Sequence[int]) -> None:
     async def work(transaction: Transaction) -> None:
         marks = placeholders(ids)
-        await transaction.execute(f"DELETE FROM webhook_attempts WHERE delivery_id IN ({marks})", *ids)  # noqa: S608
-        await transaction.execute(f"DELETE FROM webhook_deliveries WHERE id IN ({marks})", *ids)  # noqa: S608
+        for table, column in (("webhook_attempts", "delivery_id"), ("webhook_deliveries", "id")):
+            await transaction.execute(f"DELETE FROM {table} WHERE {column} IN ({marks})", *ids)
 
     if ids:
         await database.run(work)

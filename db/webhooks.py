@@ -95,7 +95,7 @@ _ENDPOINT_COLUMNS = "id, url, event_types, status, disabled_reason, created_at, 
 async def by_id(database: Database, user_id: int, endpoint_id: int) -> Endpoint | None:
     """One's own endpoint, None when there is none of that id."""
     rows = await database.read(
-        f"SELECT {_ENDPOINT_COLUMNS} FROM webhook_endpoints "  # noqa: S608 - our own columns
+        f"SELECT {_ENDPOINT_COLUMNS} FROM webhook_endpoints "
         "WHERE id = %s AND user_id = %s AND status <> 'DELETED'",
         endpoint_id,
         user_id,
@@ -106,7 +106,7 @@ async def by_id(database: Database, user_id: int, endpoint_id: int) -> Endpoint 
 async def page(database: Database, user_id: int, after_id: int, limit: int) -> list[Endpoint]:
     """One's own endpoints with ids above `after_id`, by id."""
     rows = await database.read(
-        f"SELECT {_ENDPOINT_COLUMNS} FROM webhook_endpoints "  # noqa: S608 - our own columns
+        f"SELECT {_ENDPOINT_COLUMNS} FROM webhook_endpoints "
         "WHERE user_id = %s AND status IN ('ACTIVE', 'DISABLED') AND id > %s ORDER BY id LIMIT %s",
         user_id,
         after_id,
@@ -117,7 +117,13 @@ async def page(database: Database, user_id: int, after_id: int, limit: int) -> l
 
 def _endpoint(row: Row) -> Endpoint:
     return Endpoint(
-        row[0], row[1], tuple(orjson.loads(row[2])), row[3], row[4], from_sql(row[5]), from_sql(row[6])
+        row[0],
+        row[1],
+        tuple(orjson.loads(row[2])),
+        row[3],
+        row[4],
+        from_sql(row[5]),
+        from_sql(row[6]),
     )
 
 

@@ -1,8 +1,8 @@
-"""Who may hear which event: a buyer about their own orders and payments, an organizer about their events', an admin about all.
+"""Who may hear which event: buyers of their own orders and payments, organizers of their events', admins of all.
 
 In: an event and the endpoints that might hear it. Out: the deliveries that follow.
-Must stay true: roles are those held now (a former organizer or admin hears nothing more through them); an endpoint hears an
-event once, however many reasons it has to; an event that is not announced reaches nobody.
+Must stay true: roles are those held now (a former organizer or admin hears nothing more through them); an endpoint
+hears an event once, however many reasons it has to; an event that is not announced reaches nobody.
 
 Source: the HTTP contract, section Webhooks.
 """
@@ -20,7 +20,9 @@ def concerned(event: Event) -> frozenset[int]:
     """The accounts that an announced event is about, beside the admins; nobody for any other event."""
     if type(event) not in WEBHOOK_TYPES:
         return frozenset()
-    return frozenset(account for account in (_buyer(event), _organizer(event)) if account is not None)
+    return frozenset(
+        account for account in (_buyer(event), _organizer(event)) if account is not None
+    )
 
 
 def may_hear(listener: Listener, event: Event) -> bool:

@@ -52,7 +52,11 @@ class Poster:
     """The HTTP client of all attempts of a process."""
 
     def __init__(
-        self, policy: Policy, *, allow_private: bool = False, resolver: AbstractResolver | None = None
+        self,
+        policy: Policy,
+        *,
+        allow_private: bool = False,
+        resolver: AbstractResolver | None = None,
     ) -> None:
         self._policy = policy
         # Names are asked for anew at each connection; that is cheap, and the check stands behind it anyway.
@@ -131,8 +135,11 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientSSLError):
         return "the TLS certificate or handshake was not accepted"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"no connection: {inner.strerror or 'refused'}" if isinstance(inner, OSError) else "no connection"
+        return (
+            f"no connection: {inner.strerror or 'refused'}"
+            if isinstance(inner, OSError)
+            else "no connection"
+        )
     if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
         return "the connection ended before an answer"
     return f"no valid HTTP answer ({type(error).__name__})"
-
