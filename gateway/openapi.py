@@ -213,10 +213,10 @@ def _problem(route: Route, status: int, codes: Sequence[Code], models: Models) -
     names: tuple[str, ...] = ("Retry-After",) if status in _RETRY else ()
     if status == 401:
         names = ("WWW-Authenticate",)
-    narrowed = {"properties": {"code": {"enum": list(codes)}, "status": {"const": status}}}
+    narrowed = {"properties": {"code": {"enum": [str(code) for code in codes]}, "status": {"const": status}}}
     media = {
         "schema": {"allOf": [models.reference(ProblemDocument), narrowed]},
-        "examples": {code: {"value": _problem_example(code)} for code in codes},
+        "examples": {str(code): {"value": _problem_example(code)} for code in codes},
     }
     return {
         "description": "; ".join(TITLE[code] for code in codes) + ".",
