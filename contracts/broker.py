@@ -24,7 +24,13 @@ CONNECT_SECONDS = 5
 HEARTBEAT_SECONDS = 10
 RECONNECT_SECONDS = (0.1, 0.2, 0.5, 1.0)
 
-LINK_ERRORS = (aiormq.exceptions.AMQPError, aiormq.exceptions.AMQPException, OSError, TimeoutError, RuntimeError)
+LINK_ERRORS = (
+    aiormq.exceptions.AMQPError,
+    aiormq.exceptions.AMQPException,
+    OSError,
+    TimeoutError,
+    RuntimeError,
+)
 """What opening or using a dead connection raises (RuntimeError: a channel on a closed connection)."""
 
 

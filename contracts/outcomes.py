@@ -1,7 +1,9 @@
 """How a command ended: one durable row, the push that hints at it, the resource that clients see.
 
-In: a worker's decision. Out: the row of `command_outcomes`, the JSON a gateway receives, the command resource of api.md.
-Must stay true: an outcome never changes; `body` is the result of a SUCCEEDED command and the problem of any other.
+In: a worker's decision. Out: the row of `command_outcomes`, the JSON a gateway receives, the
+command resource of api.md.
+Must stay true: an outcome never changes; `body` is the result of a SUCCEEDED command and the
+problem of any other.
 """
 
 from dataclasses import dataclass
@@ -94,7 +96,9 @@ class Outcome:
         )
 
 
-def command_resource(command_id: str, type_: str, outcome: Outcome | None, accepted: datetime) -> bytes:
+def command_resource(
+    command_id: str, type_: str, outcome: Outcome | None, accepted: datetime
+) -> bytes:
     """The command resource of api.md as JSON bytes; `outcome` None means still undecided."""
     decided = outcome is not None
     succeeded = outcome is not None and outcome.status is CommandStatus.SUCCEEDED

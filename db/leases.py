@@ -1,13 +1,16 @@
 """Leases: who alone may do a thing for a while. Inventory's shards, the relay's streams and single jobs alike.
 
-In: a kind, the names to share, this process's stable name and its incarnation. Out: calls of `on_gain` and `on_loss`.
-Must stay true: a live name has one holder; present holders share the names fairly (counts differ by at most one);
-a name of a process has one
-live incarnation, the newest; a dead holder's names move within `LEASE_SECONDS` + one beat, a restarted one takes its own back at once. Times are the
+In: a kind, the names to share, this process's stable name and its incarnation. Out: calls of
+`on_gain` and `on_loss`.
+Must stay true: a live name has one holder; present holders share the names fairly (counts differ by
+at most one); a name of a process has one live incarnation, the newest; a dead holder's names move
+within `LEASE_SECONDS` + one beat, a restarted one takes its own back at once. Times are the
 database's. A lease lowers contention as the lock does: versions guard the stock when one lapses.
 """
 
 import asyncio
+import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +34,11 @@ class Lease:
     holder: str
     incarnation: str
     live: bool
+
+
+def new_incarnation() -> str:
+    """32 hex digits that sort by time: of two incarnations of a process the later is the live one."""
+    return f"{time.time_ns():016x}{secrets.token_hex(8)}"
 
 
 def fair_share(names: int, holders: Sequence[str], me: str) -> int:
@@ -57,7 +65,6 @@ class Share:
         self._kind, self._names = kind, tuple(names)
         self._me, self._incarnation = holder
         self._on_gain, self._on_loss = on_gain, on_loss
-        self._present = self._superseded = False
         self.held: set[str] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -82,16 +89,17 @@ class Share:
 
     async def beat(self) -> None:
         """Say that we live, renew what is ours, give up what is too much, take what is free."""
-        if not await self._appear():
+        await self._appear()
+        leases, present = await self._database.run(self._renew)
+        if present.get(self._me, self._incarnation) != self._incarnation:
             # Our name lives on in a newer incarnation: whatever we held is its now.
             for name in sorted(self.held):
                 await self._lose(name)
             return
-        leases, holders = await self._database.run(self._renew)
         mine = {x.name for x in leases if (x.holder, x.incarnation) == self._identity}
         for name in sorted(self.held - mine):
             await self._lose(name)
-        share = fair_share(len(self._names), holders, self._me)
+        share = fair_share(len(self._names), list(present), self._me)
         for name in sorted(mine)[share:]:
             await self._lose(name)
             await self._give_back(name)
@@ -124,34 +132,21 @@ class Share:
     def _presence(self) -> str:
         return f"{self._kind}:present"
 
-    async def _appear(self) -> bool:
-        """Say that we live; False once another incarnation goes by our name."""
-        if self._superseded:
-            return False
-        if self._present:
-            renewed = await self._database.write(
-                "UPDATE leases SET expires_at = UTC_TIMESTAMP(6) + INTERVAL %s SECOND "
-                "WHERE kind = %s AND name = %s AND incarnation = %s",
-                LEASE_SECONDS,
-                self._presence,
-                self._me,
-                self._incarnation,
-            )
-            self._superseded = not renewed
-            return bool(renewed)
+    async def _appear(self) -> None:
+        """Say that we live, unless a newer incarnation does under our name. MySQL assigns from left to right."""
         await self._database.write(
             "INSERT INTO leases (kind, name, holder, incarnation, expires_at) "
             "VALUES (%s, %s, %s, %s, UTC_TIMESTAMP(6) + INTERVAL %s SECOND) "
-            "ON DUPLICATE KEY UPDATE incarnation = VALUES(incarnation), expires_at = VALUES(expires_at)",
+            "ON DUPLICATE KEY UPDATE "
+            "incarnation = GREATEST(incarnation, VALUES(incarnation)), "
+            "expires_at = IF(incarnation = VALUES(incarnation), VALUES(expires_at), expires_at)",
             self._presence,
             self._me,
             *self._identity,
             LEASE_SECONDS,
         )
-        self._present = True
-        return True
 
-    async def _renew(self, transaction: Transaction) -> tuple[list[Lease], list[str]]:
+    async def _renew(self, transaction: Transaction) -> tuple[list[Lease], dict[str, str]]:
         for name in sorted(self.held):
             await transaction.execute(
                 "UPDATE leases SET expires_at = UTC_TIMESTAMP(6) + INTERVAL %s SECOND "
@@ -168,12 +163,14 @@ class Share:
             self._presence,
         )
         leases = [Lease(r[1], r[2], r[3], bool(r[4])) for r in rows if r[0] == self._kind]
-        return leases, [r[1] for r in rows if r[0] == self._presence and r[4]]
+        return leases, {r[1]: r[3] for r in rows if r[0] == self._presence and r[4]}
 
     async def _take(self, leases: Sequence[Lease], wanted: int) -> None:
         known = {lease.name: lease for lease in leases}
         # Our own earlier life's first: they are surely free.
-        names = sorted(self._names, key=lambda n: (n not in known or known[n].holder != self._me, n))
+        names = sorted(
+            self._names, key=lambda n: (n not in known or known[n].holder != self._me, n)
+        )
         for name in names:
             if wanted <= 0:
                 return
@@ -236,4 +233,3 @@ async def holders(database: Database, kind: str) -> dict[str, str]:
         "SELECT name, holder FROM leases WHERE kind = %s AND expires_at > UTC_TIMESTAMP(6)", kind
     )
     return {row[0]: row[1] for row in rows}
-

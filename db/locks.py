@@ -1,10 +1,12 @@
 """Seat locks: `seat:{ticketTypeId}` in Redis, held while a batch decides over that ticket type's stock.
 
 In: ticket type ids, each with its shard. Out: which of them are ours for `lease` seconds.
-Must stay true: the lock only lowers contention; the version in MySQL is the guard. Redis away never stops a sale: all seats
-count as granted and `sales_without_lock_total` says how often. A token is compared before it is deleted, so nobody frees another's lock.
+Must stay true: the lock only lowers contention; the version in MySQL is the guard. Redis away never
+stops a sale: all seats count as granted and `sales_without_lock_total` says how often. A token is
+compared before it is deleted, so nobody frees another's lock.
 
-Source: Redis documentation, "Distributed Locks with Redis" (single instance: SET NX PX, compare-and-delete).
+Source: Redis documentation, "Distributed Locks with Redis" (single instance: SET NX PX, compare-
+and-delete).
 """
 
 import secrets
@@ -82,7 +84,12 @@ class SeatLocks:
             return self._without(ids)
         nonce = secrets.token_hex(8)
         tokens = [f"{seats[i]}:{self._incarnation}:{nonce}" for i in ids]
-        arguments: list[str | int] = [self._lease_ms, self._incarnation, *tokens, *(str(seats[i]) for i in ids)]
+        arguments: list[str | int] = [
+            self._lease_ms,
+            self._incarnation,
+            *tokens,
+            *(str(seats[i]) for i in ids),
+        ]
         try:
             granted = await self._acquire(keys=[seat_key(i) for i in ids], args=arguments)
         except (RedisError, OSError, TimeoutError) as error:

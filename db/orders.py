@@ -132,7 +132,7 @@ async def lock(
     if not wanted:
         return {}
     rows = await transaction.fetch(
-        f"SELECT {ORDER_COLUMNS} FROM orders o FORCE INDEX (PRIMARY) "  # noqa: S608 - our own names
+        f"SELECT {ORDER_COLUMNS} FROM orders o FORCE INDEX (PRIMARY) "
         f"WHERE o.id IN ({placeholders(wanted)}) ORDER BY o.id FOR UPDATE"
         f"{' SKIP LOCKED' if skip_locked else ''}",
         *wanted,
@@ -164,7 +164,7 @@ async def details(transaction: Transaction, ids: Iterable[int]) -> dict[int, lis
     if not wanted:
         return found
     rows = await transaction.fetch(
-        f"SELECT d.order_id, {ORDER_DETAIL_COLUMNS} FROM order_details d "  # noqa: S608 - our own names
+        f"SELECT d.order_id, {ORDER_DETAIL_COLUMNS} FROM order_details d "
         f"WHERE d.order_id IN ({placeholders(wanted)}) ORDER BY d.id",
         *wanted,
     )
@@ -270,7 +270,7 @@ async def confirm(
         costs = [(order.id, cost) for order, cost in paid if order.version == version]
         whens = " ".join(["WHEN %s THEN %s"] * len(costs))
         count = await transaction.execute(
-            "UPDATE orders SET status = %s, version = version + 1, updated_at = %s "  # noqa: S608 - placeholders only
+            "UPDATE orders SET status = %s, version = version + 1, updated_at = %s "
             f"WHERE id IN ({placeholders(costs)}) AND status = %s AND version = %s "
             f"AND total_cost = CASE id {whens} END",
             str(OrderStatus.CONFIRMED),

@@ -38,7 +38,7 @@ async def insert_missing(database: Database, outcomes: Sequence[Outcome]) -> Non
     for outcome in outcomes:
         row = _to_row(outcome)
         await database.write(
-            f"INSERT IGNORE INTO command_outcomes ({','.join(_COLUMNS)}) "  # noqa: S608 - our own names
+            f"INSERT IGNORE INTO command_outcomes ({','.join(_COLUMNS)}) "
             f"VALUES ({placeholders(row)})",
             *row,
         )
@@ -49,8 +49,7 @@ async def find(reader: Database | Transaction, commands: Sequence[bytes]) -> dic
     if not commands:
         return {}
     sql = (
-        f"SELECT {','.join(_COLUMNS)} FROM command_outcomes "  # noqa: S608 - our own names
-        f"WHERE id IN ({placeholders(commands)})"
+        f"SELECT {','.join(_COLUMNS)} FROM command_outcomes WHERE id IN ({placeholders(commands)})"
     )
     fetch = reader.fetch if isinstance(reader, Transaction) else reader.read
     return {row[0]: _from_row(row) for row in await fetch(sql, *commands)}

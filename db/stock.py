@@ -73,7 +73,7 @@ async def read(transaction: Transaction, ids: Iterable[int], *, lock: bool) -> d
     if not wanted:
         return {}
     rows = await transaction.fetch(
-        f"SELECT {_COLUMNS} FROM ticket_types FORCE INDEX (PRIMARY) "  # noqa: S608 - our own names
+        f"SELECT {_COLUMNS} FROM ticket_types FORCE INDEX (PRIMARY) "
         f"WHERE id IN ({placeholders(wanted)}) ORDER BY id{' FOR UPDATE' if lock else ''}",
         *wanted,
     )
@@ -81,7 +81,10 @@ async def read(transaction: Transaction, ids: Iterable[int], *, lock: bool) -> d
 
 
 async def take(
-    transaction: Transaction, stock: Mapping[int, Stock], quantities: Mapping[int, int], now: datetime
+    transaction: Transaction,
+    stock: Mapping[int, Stock],
+    quantities: Mapping[int, int],
+    now: datetime,
 ) -> dict[int, Stock]:
     """Take tickets off, one version step per type; the types after it. Raises VersionConflict."""
     deltas = {type_id: -quantity for type_id, quantity in quantities.items()}
@@ -89,7 +92,10 @@ async def take(
 
 
 async def give_back(
-    transaction: Transaction, stock: Mapping[int, Stock], quantities: Mapping[int, int], now: datetime
+    transaction: Transaction,
+    stock: Mapping[int, Stock],
+    quantities: Mapping[int, int],
+    now: datetime,
 ) -> dict[int, Stock]:
     """Put tickets back, one version step per type; the types after it. Raises VersionConflict."""
     return await _step(transaction, stock, quantities, "RETURN", now)
@@ -187,9 +193,7 @@ async def mark_returned(
             raise VersionConflict(f"lines {ids} were given back")
 
 
-async def shortages(
-    reader: Database | Transaction, type_ids: Iterable[int]
-) -> dict[int, Shortage]:
+async def shortages(reader: Database | Transaction, type_ids: Iterable[int]) -> dict[int, Shortage]:
     """What unpaid orders hold of each type, and when the earliest ends."""
     wanted = sorted(set(type_ids))
     found = {type_id: Shortage(0, None) for type_id in wanted}

@@ -1,9 +1,11 @@
 """Commands become outcomes: seat locks, one transaction, push. The heart of every deciding worker.
 
-In: items of one command type, in order. Out: each with its end; outcomes and events committed together.
-Must stay true: a command gets at most one outcome (its primary key), and its effect and events are committed with it or not
-at all; a batch is decided in one transaction, and alone, one by one, when any of it was seen before or the batch failed;
-a command past its deadline is never executed; a busy seat delays and refuses only who needs it.
+In: items of one command type, in order. Out: each with its end; outcomes and events committed
+together.
+Must stay true: a command gets at most one outcome (its primary key), and its effect and events are
+committed with it or not at all; a batch is decided in one transaction, and alone, one by one, when
+any of it was seen before or the batch failed; a command past its deadline is never executed; a busy
+seat delays and refuses only who needs it.
 """
 
 import asyncio
@@ -152,7 +154,9 @@ class Deciding:
                 if is_away(error):
                     await self._database_back()
                 elif is_duplicate(error) and duplicates < DUPLICATES_MAX:
-                    duplicates += 1  # decided by somebody else just now, or a key to be looked at again
+                    duplicates += (
+                        1  # decided by somebody else just now, or a key to be looked at again
+                    )
                 elif is_transient(error) or is_duplicate(error):
                     item.finish(Retry(repr(error)))
                     return
@@ -208,7 +212,9 @@ class Deciding:
         if handler.seats is None:
             return {}
         shards = self._settings.shards
-        return {seat: shard_of(event, shards) for seat, event in handler.seats(item.received.message)}
+        return {
+            seat: shard_of(event, shards) for seat, event in handler.seats(item.received.message)
+        }
 
     async def _lock(self, handler: Decides[Any], items: Sequence[Item]) -> dict[int, str]:
         seats: dict[int, int] = {}

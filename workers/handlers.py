@@ -1,7 +1,9 @@
 """What a worker offers to the road: for each message type, a model and the function that deals with it.
 
-In: lists of `Received` messages of one type. Out: one `Decision` per command; new events per reaction; or an `End` each.
-Must stay true: a handler that gets a `Context` writes only through its transaction and can be run again from the start.
+In: lists of `Received` messages of one type. Out: one `Decision` per command; new events per
+reaction; or an `End` each.
+Must stay true: a handler that gets a `Context` writes only through its transaction and can be run
+again from the start.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -73,9 +75,7 @@ class Received(Generic[M_co]):
     @property
     def cause(self) -> Cause:
         """What the events of a decision say of their origin."""
-        return Cause(
-            self.envelope.correlationid, self.envelope.id, self.envelope.traceparent
-        )
+        return Cause(self.envelope.correlationid, self.envelope.id, self.envelope.traceparent)
 
 
 @dataclass(frozen=True, slots=True)

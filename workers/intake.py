@@ -1,9 +1,9 @@
 """Messages in: what this process consumes, in lanes, on a connection of its own.
 
 In: subscriptions to queues. Out: `take()` gives what has queued up, the lower lane first.
-Must stay true: a message leaves here unacknowledged and is acknowledged by whoever took it, once; when the connection is
-lost, what was not yet taken is forgotten (the broker delivers it again); work never runs in aio-pika's callbacks
-(they are cancelled when a channel closes).
+Must stay true: a message leaves here unacknowledged and is acknowledged by whoever took it, once;
+when the connection is lost, what was not yet taken is forgotten (the broker delivers it again);
+work never runs in aio-pika's callbacks (they are cancelled when a channel closes).
 """
 
 import asyncio
@@ -37,7 +37,8 @@ class Intake:
         self._link = Link(url, f"{name} consume", on_open=self._opened, on_lost=self._lost)
         self._prefetch = prefetch
         self._lanes: tuple[deque[Delivery], deque[Delivery]] = (deque(), deque())
-        self._arrived = asyncio.Event()
+        self._arrived, self._emptied = asyncio.Event(), asyncio.Event()
+        self._emptied.set()
         self._wanted: dict[str, int] = {}
         self._consumers: dict[str, tuple[AbstractQueue, str]] = {}
 
@@ -95,7 +96,13 @@ class Intake:
         for lane in self._lanes:
             while lane and len(taken) < limit:
                 taken.append(lane.popleft())
+        if not self.waiting:
+            self._emptied.set()
         return taken
+
+    async def emptied(self) -> None:
+        """Return once nothing that arrived waits to be taken."""
+        await self._emptied.wait()
 
     async def _opened(self, channel: AbstractChannel) -> None:
         await channel.set_qos(prefetch_count=self._prefetch)
@@ -108,6 +115,7 @@ class Intake:
 
         async def arrived(message: AbstractIncomingMessage) -> None:
             waiting.append(Delivery(queue, message))
+            self._emptied.clear()
             self._arrived.set()
 
         tag = await target.consume(arrived)
@@ -117,3 +125,4 @@ class Intake:
         self._consumers.clear()
         for lane in self._lanes:
             lane.clear()
+        self._emptied.set()

@@ -2,22 +2,29 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-DECIDED = Counter("eventhub_commands_decided_total", "Commands that got their outcome", ["type", "code"])
+DECIDED = Counter(
+    "eventhub_commands_decided_total", "Commands that got their outcome", ["type", "code"]
+)
 BATCH_COMMANDS = Histogram(
     "eventhub_batch_commands",
     "Commands decided in one transaction",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
 OLDEST_UNDECIDED = Gauge(
-    "eventhub_oldest_undecided_seconds", "Age of the oldest command of the last batch when it was decided"
+    "eventhub_oldest_undecided_seconds",
+    "Age of the oldest command of the last batch when it was decided",
 )
 MESSAGES = Counter("eventhub_messages_total", "Messages by queue kind and end", ["queue", "end"])
 WAITING_MESSAGES = Gauge("eventhub_intake_waiting", "Messages that arrived and were not taken yet")
 OUTBOX_WAITING = Gauge("eventhub_outbox_waiting", "Events that wait for the broker")
-OUTBOX_LAG = Gauge("eventhub_outbox_lag_seconds", "Age of the oldest event that waits for the broker")
+OUTBOX_LAG = Gauge(
+    "eventhub_outbox_lag_seconds", "Age of the oldest event that waits for the broker"
+)
 RELAYED = Counter("eventhub_events_relayed_total", "Events that the broker confirmed")
 RELAY_BATCH = Histogram(
-    "eventhub_relay_batch_events", "Events in one message", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+    "eventhub_relay_batch_events",
+    "Events in one message",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
 QUEUE_MESSAGES = Gauge("eventhub_queue_messages", "Messages waiting in a queue", ["queue"])
 LEASES_HELD = Gauge("eventhub_leases_held", "Names this process holds", ["kind"])

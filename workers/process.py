@@ -1,13 +1,13 @@
 """A worker process from its start to its graceful end. Connections are born and die here.
 
 In: `Worker`: what it consumes, its handlers, its background jobs. Out: an exit code.
-Must stay true: no message is taken before the database has proved durable and migrated and the topology exists; SIGTERM stops
-taking, finishes what was taken, gives leases back and exits 0 within 10 s; what could not be finished stays on its queue.
+Must stay true: no message is taken before the database has proved durable and migrated and the
+topology exists; SIGTERM stops taking, finishes what was taken, gives leases back and exits 0 within
+10 s; what could not be finished stays on its queue.
 """
 
 import asyncio
 import contextlib
-import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +25,7 @@ from contracts.publisher import Publisher
 from contracts.settings import Settings, load_settings
 from contracts.topology import topology
 from db import guard
+from db.leases import new_incarnation
 from db.locks import SeatLocks, Seats
 from db.mysql import Database, is_away
 from db.outbox import Outbox
@@ -62,6 +63,12 @@ class Services:
     outbox: Outbox
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
+    async def rest(self, seconds: float) -> None:
+        """Wait so long, or until the process is told to stop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.stop.wait()
+
     async def database_back(self) -> None:
         """Wait until the database answers. Raises Stopping when the process is to end first."""
         while not self.stop.is_set():
@@ -71,7 +78,7 @@ class Services:
             except Exception as error:
                 if not is_away(error):
                     raise
-            await asyncio.sleep(DATABASE_POLL_SECONDS)
+            await self.rest(DATABASE_POLL_SECONDS)
         raise Stopping
 
 
@@ -169,7 +176,11 @@ async def _services(settings: Settings, stop: asyncio.Event | None) -> AsyncIter
         await guard.check(database)
         redis = quick_client(settings.redis_url.get_secret_value())
         stack.push_async_callback(redis.aclose)
-        publish_link = Link(settings.amqp_url.get_secret_value(), f"{settings.process} publish", on_open=_declaring(settings))
+        publish_link = Link(
+            settings.amqp_url.get_secret_value(),
+            f"{settings.process} publish",
+            on_open=_declaring(settings),
+        )
         stack.push_async_callback(publish_link.stop)
         await publish_link.start(wait=START_SECONDS)
         secret = settings.secret.get_secret_value()
@@ -178,7 +189,7 @@ async def _services(settings: Settings, stop: asyncio.Event | None) -> AsyncIter
         stack.push_async_callback(intake.stop)
         yield Services(
             settings=settings,
-            incarnation=secrets.token_hex(16),
+            incarnation=new_incarnation(),
             database=database,
             redis=redis,
             publisher=Publisher(publish_link),

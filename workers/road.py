@@ -1,9 +1,10 @@
 """The one road every message takes: opened, verified, grouped, dealt with, ended exactly once.
 
 In: deliveries from the intake. Out: each acknowledged after all that it carried has an end.
-Must stay true: a message has three ends (ack, retry later, dead letter), chosen here; a retry or a dead letter is published
-and confirmed before the original is acknowledged, so nothing is lost in between; what cannot be read, is not signed by us
-or has no handler becomes a dead letter with its reason and harms no neighbour.
+Must stay true: a message has three ends (ack, retry later, dead letter), chosen here; a retry or a
+dead letter is published and confirmed before the original is acknowledged, so nothing is lost in
+between; what cannot be read, is not signed by us or has no handler becomes a dead letter with its
+reason and harms no neighbour.
 """
 
 import asyncio
@@ -71,8 +72,7 @@ class Road:
     async def drain(self, runner: "asyncio.Task[None]") -> None:
         """Stop consuming, finish all that was taken or has arrived, then end `runner`."""
         await self._intake.unsubscribe_all()
-        while self._intake.waiting:
-            await asyncio.sleep(0.01)
+        await self._intake.emptied()
         async with self._busy:
             runner.cancel()
         await asyncio.gather(runner, return_exceptions=True)
@@ -168,7 +168,9 @@ class Road:
             if isinstance(item.end, Ack) or item.end is None:
                 continue
             # As it came, with the signature it came with: a forged message must not leave here signed.
-            if not await self._republish(delivery, item.end, forward(item.received.envelope), SINGLE):
+            if not await self._republish(
+                delivery, item.end, forward(item.received.envelope), SINGLE
+            ):
                 return
         await self._acknowledge(delivery)
 
@@ -199,7 +201,9 @@ class Road:
         try:
             await self._publisher.publish(exchange, delivery.queue, body, properties)
         except (PublishFailed, BrokerAway) as error:
-            log.warning("not republished, it will come again", queue=delivery.queue, error=repr(error))
+            log.warning(
+                "not republished, it will come again", queue=delivery.queue, error=repr(error)
+            )
             return False
         kind = type(end).__name__.lower()
         MESSAGES.labels(_kind(delivery.queue), kind).inc()

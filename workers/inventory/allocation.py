@@ -1,10 +1,10 @@
 """Who gets which tickets: the pure rule of a batch of orders.
 
-In: stock and events as they stand, requests in the order they came, the time. Out: one grant or refusal each, and
-what is taken per ticket type. No I/O, no clock, no ids.
-Must stay true: never more is granted of a type than was available; first come, first served; a smaller later request may take
-what a bigger earlier one could not; a request gets all its items or none; the checks come in the contract's order:
-404, 400, SALES_CLOSED, LIMIT_EXCEEDED, SOLD_OUT.
+In: stock and events as they stand, requests in the order they came, the time. Out: one grant or
+refusal each, and what is taken per ticket type. No I/O, no clock, no ids.
+Must stay true: never more is granted of a type than was available; first come, first served; a
+smaller later request may take what a bigger earlier one could not; a request gets all its items or
+none; the checks come in the contract's order: 404, 400, SALES_CLOSED, LIMIT_EXCEEDED, SOLD_OUT.
 """
 
 from collections.abc import Mapping, Sequence
@@ -105,9 +105,7 @@ def _malformed(types: Sequence[tuple[Stock, int]], request: Wanted) -> Refused |
     return None
 
 
-def _closed(
-    types: Sequence[tuple[Stock, int]], event: EventState, now: datetime
-) -> Refused | None:
+def _closed(types: Sequence[tuple[Stock, int]], event: EventState, now: datetime) -> Refused | None:
     if event.cancelled:
         return Refused(Code.SALES_CLOSED, "The event is cancelled.")
     for one, _ in types:

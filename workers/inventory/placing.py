@@ -1,8 +1,9 @@
 """PlaceOrder: a batch of new orders in one transaction.
 
-In: commands in the order they came. Out: a decision each; OrderPlaced per order, one StockChanged per ticket type.
-Must stay true: ticket types are read without a lock and taken by version (the guard); the event's row is shared first, so
-that it cannot be cancelled meanwhile.
+In: commands in the order they came. Out: a decision each; OrderPlaced per order, one StockChanged
+per ticket type.
+Must stay true: ticket types are read without a lock and taken by version (the guard); the event's
+row is shared first, so that it cannot be cancelled meanwhile.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

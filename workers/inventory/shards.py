@@ -1,8 +1,8 @@
 """Which shards this inventory process serves: leases decide, the intake follows.
 
 In: leases gained and lost. Out: subscriptions to a shard's two queues.
-Must stay true: returns are subscribed in the lane that is taken first; a lost shard is unsubscribed before its lease is given
-back; what had arrived is still decided (versions guard the overlap).
+Must stay true: returns are subscribed in the lane that is taken first; a lost shard is unsubscribed
+before its lease is given back; what had arrived is still decided (versions guard the overlap).
 """
 
 from contracts.topology import inventory_queue, returns_queue

@@ -1,8 +1,8 @@
 """The expiry sweep (the specification's ExpiredOrderJob): ends unpaid orders whose time is over.
 
 In: the database's clock. Out: orders EXPIRED, their events in the outbox.
-Must stay true: candidates are read without a lock, then locked by id with SKIP LOCKED and looked at again; one sweep runs at a
-time (a lease), and it goes on at once while there is more to end.
+Must stay true: candidates are read without a lock, then locked by id with SKIP LOCKED and looked at
+again; one sweep runs at a time (a lease), and it goes on at once while there is more to end.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ async def expire_orders(services: Services) -> None:
     while not services.stop.is_set():
         ended = await _try_sweep(services) if share.held else 0
         if ended < BATCH:
-            await asyncio.sleep(IDLE_SECONDS)
+            await services.rest(IDLE_SECONDS)
     await beating
 
 

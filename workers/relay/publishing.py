@@ -1,8 +1,8 @@
 """The outbox relay: events from the table to the broker, many in one message.
 
 In: pending rows of the streams this process holds. Out: confirmed messages, rows deleted.
-Must stay true: killed anywhere, at worst an event is published twice (consumers drop what they have seen), never not at all
-and never before an earlier one of its aggregate.
+Must stay true: killed anywhere, at worst an event is published twice (consumers drop what they have
+seen), never not at all and never before an earlier one of its aggregate.
 
 Source: "Transactional outbox" and "Polling publisher", microservices.io.
 """
@@ -40,7 +40,7 @@ async def relay_outbox(services: Services) -> None:
     beating = asyncio.create_task(share.run(services.stop))
     measuring = asyncio.create_task(_measure(services))
     while not services.stop.is_set():
-        await asyncio.sleep(await _try_relay(services, sorted(map(int, share.held))))
+        await services.rest(await _try_relay(services, sorted(map(int, share.held))))
     await asyncio.gather(beating, measuring)
 
 
@@ -56,7 +56,9 @@ async def relay_once(services: Services, streams: Sequence[int]) -> int:
 async def publish(publisher: Publisher, rows: Sequence[Pending]) -> list[Pending]:
     """Publish rows, grouped, in order; those the broker confirmed. Stops at the first that it did not."""
     confirmed: list[Pending] = []
-    for group in coalesce(rows, key=lambda row: row.routing_key, aggregate=lambda row: row.aggregate):
+    for group in coalesce(
+        rows, key=lambda row: row.routing_key, aggregate=lambda row: row.aggregate
+    ):
         for message in messages(group):
             body, content_type = join_batch([row.body for row in message])
             try:
@@ -105,7 +107,7 @@ async def _measure(services: Services) -> None:
         except Exception as error:
             if not (is_away(error) or is_transient(error)):
                 raise
-        await asyncio.sleep(1)
+        await services.rest(1)
 
 
 async def _nothing(_: str) -> None:
