@@ -56,3 +56,14 @@ def checkout(make_checkout: MakeCheckout) -> Iterator[standin.Checkout]:
     fresh = make_checkout()
     yield fresh
     fresh.run("down", "--purge")
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[standin.Checkout]:
+    """A checkout whose own servers and own processes, the real ones, are up."""
+    fresh = standin.make_real(tmp_path_factory.mktemp("real") / "eventhub")
+    try:
+        fresh.up()
+        yield fresh
+    finally:
+        fresh.run("down", "--purge")

@@ -50,9 +50,17 @@ with open("steps.txt", "a") as file:
 
 @dataclass(frozen=True)
 class Checkout:
-    """One checkout and how to run its scripts."""
+    """One checkout and how to run its scripts. own_servers: hide from them the URLs that we were given."""
 
     root: Path
+    own_servers: bool = False
+
+    def _environment(self, settings: dict[str, str]) -> dict[str, str]:
+        hidden = (
+            ("EVENTHUB_", "MYSQL_URL", "AMQP_", "REDIS_URL") if self.own_servers else ("EVENTHUB_",)
+        )
+        ours = {key: value for key, value in os.environ.items() if not key.startswith(hidden)}
+        return ours | settings
 
     def run(
         self, script: str, *arguments: str, **settings: str
@@ -60,7 +68,7 @@ class Checkout:
         """Run a script to its end, its variables being ours plus `settings`."""
         return subprocess.run(
             [self.root / "scripts" / script, *arguments],
-            env=environment() | settings,
+            env=self._environment(settings),
             capture_output=True,
             text=True,
             timeout=100,
@@ -72,7 +80,7 @@ class Checkout:
         """Start a script and leave it running; its output is one pipe."""
         return subprocess.Popen(
             [self.root / "scripts" / script, *arguments],
-            env=environment() | settings,
+            env=self._environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -102,11 +110,6 @@ class Checkout:
             return json.load(answer)
 
 
-def environment() -> dict[str, str]:
-    """Return our environment without settings of EventHub."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("EVENTHUB_")}
-
-
 def eventually(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
     """Wait until the condition holds; fail with `what` when it does not within the time."""
     deadline, pause = time.monotonic() + seconds, threading.Event()
@@ -125,19 +128,33 @@ def runs(pid: int) -> bool:
 
 def make(root: Path) -> Checkout:
     """Lay out a checkout at `root`: real scripts, the repository's .venv, stand-ins for the rest."""
-    root.mkdir(parents=True)
-    shutil.copytree(
-        REPOSITORY / "scripts", root / "scripts", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    for lock in ("requirements.lock", "requirements-dev.lock"):
-        shutil.copy(REPOSITORY / lock, root)
-    (root / ".venv").symlink_to(REPOSITORY / ".venv")
+    checkout = _scripts(root)
     modules = {"gateway": PROCESS} | {f"workers/{worker}": PROCESS for worker in WORKERS}
     for module, text in modules.items():
         _write(root / module / "__main__.py", text)
     _write(root / "db" / "migrate.py", STEP)
     _write(root / "gateway" / "first_admin.py", STEP)
-    return Checkout(root)
+    return checkout
+
+
+def make_real(root: Path) -> Checkout:
+    """Lay out a checkout at `root` with EventHub's own processes."""
+    checkout = _scripts(root, own_servers=True)
+    for package in ("contracts", "db", "gateway", "workers"):
+        shutil.copytree(REPOSITORY / package, root / package, ignore=CACHES)
+    return checkout
+
+
+CACHES = shutil.ignore_patterns("__pycache__")
+
+
+def _scripts(root: Path, *, own_servers: bool = False) -> Checkout:
+    root.mkdir(parents=True)
+    shutil.copytree(REPOSITORY / "scripts", root / "scripts", ignore=CACHES)
+    for name in ("requirements.lock", "requirements-dev.lock", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, root)
+    (root / ".venv").symlink_to(REPOSITORY / ".venv")
+    return Checkout(root, own_servers)
 
 
 def _write(path: Path, text: str) -> None:
