@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from contracts.resources import EventRow, TicketTypeRow
-from contracts.times import to_sql
+from contracts.times import from_sql, to_sql
 from db.mysql import Database, Row, placeholders
 from db.rows import EVENT_COLUMNS, TICKET_TYPE_COLUMNS, event_row, ticket_type_row
 
@@ -47,10 +47,22 @@ class TypeFacts:
     deleted: bool
 
 
+@dataclass(frozen=True, slots=True)
+class SaleState:
+    """Whether and how a ticket type is on sale. `sales_end`: its own, at the latest the event's."""
+
+    version: int
+    available: int
+    max_per_order: int
+    sales_start: datetime | None
+    sales_end: datetime
+    cancelled: bool
+
+
 async def find_event(database: Database, event_id: int) -> EventRead | None:
     """One event, None when there is none of that id."""
     rows = await database.read(
-        f"SELECT {EVENT_COLUMNS}, {TICKET_TYPE_COLUMNS} FROM events e {_TYPES} "  # noqa: S608 - our own names
+        f"SELECT {EVENT_COLUMNS}, {TICKET_TYPE_COLUMNS} FROM events e {_TYPES} "
         "WHERE e.id = %s ORDER BY t.id",
         event_id,
     )
@@ -61,7 +73,7 @@ async def find_event(database: Database, event_id: int) -> EventRead | None:
 async def find_ticket_type(database: Database, type_id: int) -> TicketTypeRow | None:
     """One ticket type, None when there is none of that id (any more)."""
     rows = await database.read(
-        f"SELECT {TICKET_TYPE_COLUMNS} FROM ticket_types t "  # noqa: S608 - our own names
+        f"SELECT {TICKET_TYPE_COLUMNS} FROM ticket_types t "
         "WHERE t.id = %s AND t.deleted_at IS NULL",
         type_id,
     )
@@ -103,7 +115,7 @@ async def _list(
     database: Database, conditions: Sequence[str], parameters: Sequence[Any], by: str, limit: int
 ) -> list[EventRead]:
     rows = await database.read(
-        f"SELECT {EVENT_COLUMNS}, {TICKET_TYPE_COLUMNS} FROM "  # noqa: S608 - our own names
+        f"SELECT {EVENT_COLUMNS}, {TICKET_TYPE_COLUMNS} FROM "
         f"(SELECT * FROM events e WHERE {' AND '.join(conditions)} ORDER BY {by} LIMIT %s) e "
         f"{_TYPES} ORDER BY {by}, t.id",
         *parameters,
@@ -115,11 +127,33 @@ async def _list(
 async def facts_of_types(database: Database, type_ids: Sequence[int]) -> dict[int, TypeFacts]:
     """The facts of those ticket types that exist."""
     rows = await database.read(
-        "SELECT id, event_id, deleted_at IS NOT NULL FROM ticket_types "  # noqa: S608 - our own names
+        "SELECT id, event_id, deleted_at IS NOT NULL FROM ticket_types "
         f"WHERE id IN ({placeholders(type_ids)})",
         *type_ids,
     )
     return {row[0]: TypeFacts(row[1], bool(row[2])) for row in rows}
+
+
+async def sale_states(database: Database, type_ids: Sequence[int]) -> dict[int, SaleState]:
+    """The state of those ticket types that exist and are not deleted."""
+    rows = await database.read(
+        "SELECT t.id, t.version, t.available, t.max_per_order, t.sales_start, "
+        "LEAST(COALESCE(t.sales_end, e.end_time), e.end_time), e.status = 'CANCELLED' "
+        "FROM ticket_types t JOIN events e ON e.id = t.event_id "
+        f"WHERE t.id IN ({placeholders(type_ids)}) AND t.deleted_at IS NULL",
+        *type_ids,
+    )
+    return {
+        row[0]: SaleState(
+            version=row[1],
+            available=row[2],
+            max_per_order=row[3],
+            sales_start=from_sql(row[4]) if row[4] is not None else None,
+            sales_end=from_sql(row[5]),
+            cancelled=bool(row[6]),
+        )
+        for row in rows
+    }
 
 
 def _events(rows: Sequence[Row]) -> list[EventRead]:

@@ -66,7 +66,7 @@ class TypeSales:
 async def find_order(database: Database, order_id: int) -> OrderRead | None:
     """One order, None when there is none of that id."""
     rows = await database.read(
-        f"SELECT {ORDER_COLUMNS}, {ORDER_DETAIL_COLUMNS} FROM orders o "  # noqa: S608 - our own names
+        f"SELECT {ORDER_COLUMNS}, {ORDER_DETAIL_COLUMNS} FROM orders o "
         "JOIN order_details d ON d.order_id = o.id WHERE o.id = %s ORDER BY d.id",
         order_id,
     )
@@ -97,7 +97,7 @@ async def list_orders(database: Database, chosen: OrderFilter, limit: int) -> li
             conditions.append(f"{column} = %s")
             parameters.append(value)
     rows = await database.read(
-        f"SELECT {ORDER_COLUMNS}, {ORDER_DETAIL_COLUMNS} FROM "  # noqa: S608 - our own names
+        f"SELECT {ORDER_COLUMNS}, {ORDER_DETAIL_COLUMNS} FROM "
         f"(SELECT * FROM orders o WHERE {' AND '.join(conditions)} ORDER BY o.id DESC LIMIT %s) o "
         "JOIN order_details d ON d.order_id = o.id ORDER BY o.id DESC, d.id",
         *parameters,
@@ -120,7 +120,7 @@ def _orders(rows: Sequence[Row]) -> list[OrderRead]:
 async def find_payment(database: Database, payment_id: int) -> tuple[PaymentRow, int] | None:
     """A payment and the id of the user whose order it is for, None when there is none of that id."""
     rows = await database.read(
-        f"SELECT {PAYMENT_COLUMNS}, o.user_id FROM payments p "  # noqa: S608 - our own names
+        f"SELECT {PAYMENT_COLUMNS}, o.user_id FROM payments p "
         "JOIN orders o ON o.id = p.order_id WHERE p.id = %s",
         payment_id,
     )

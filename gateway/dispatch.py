@@ -60,6 +60,15 @@ def queue_of(command: Command, uuid: bytes, shards: int) -> str:
     return inventory_queue(shard_of(event_id, shards))
 
 
+def partition_of(command: Command) -> str | None:
+    """What the command's effects must keep their order in; None: nothing else is about the same."""
+    for kind in ("order", "payment", "event"):
+        id_ = getattr(command, f"{kind}_id", None)
+        if id_ is not None:
+            return f"{kind}:{id_}"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """The request behind a command: whom it concerns and what follows it through logs and events."""
@@ -115,6 +124,7 @@ class Dispatcher:
             correlationid=origin.request_id,
             traceparent=origin.traceparent,
             expirytime=id_.accepted_at + self._deadline,
+            partitionkey=partition_of(command),
             replyto=self._instance,
         )
         queue = self.queue_of(command, id_.uuid)

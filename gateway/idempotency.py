@@ -12,9 +12,8 @@ Source of the header: draft-ietf-httpapi-idempotency-key-header.
 
 import asyncio
 import hashlib
-import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -22,13 +21,13 @@ from typing import TypeVar
 import orjson
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from contracts.command_ids import EPOCH, CommandId, CommandIds
 from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
 from db.clock import DatabaseClock
 from db.mysql import is_away
+from gateway.optional_redis import OptionalRedis
 from gateway.outcomes import NO_FINGERPRINT, Deadlines, Opened, OutcomeReader
 from gateway.problems import Refusal
 
@@ -38,8 +37,6 @@ SCOPE = timedelta(hours=24)
 KEPT_MAX = 20_000
 WINDOW_MAX = 256
 SWAPS_MAX = 4
-REDIS_AWAY_SECONDS = 1.0
-"""After a failure Redis is not asked again for this long: each question may cost its time-out."""
 
 # Sets KEYS[1] to ARGV[2] if it holds ARGV[1] ('' = nothing); returns what it held otherwise.
 _SWAP = """
@@ -109,9 +106,8 @@ class AttemptStore:
     """The attempts of keys in Redis, with this process's own memory before it."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self._redis = OptionalRedis(redis, "idempotency keys")
         self._swap = redis.register_script(_SWAP)
-        self._away_until = 0.0
         self._own: OrderedDict[Key, Attempt] = OrderedDict()
 
     async def get(self, key: Key) -> Attempt | None:
@@ -119,7 +115,7 @@ class AttemptStore:
         own = self._own.get(key)
         if own is not None:
             return own
-        raw = await self._ask(lambda: self._redis.get(key.redis_key))
+        raw = await self._redis.ask(lambda: self._redis.redis.get(key.redis_key), None)
         return Attempt.from_bytes(raw) if isinstance(raw, bytes) else None
 
     def expire(self, key: Key) -> None:
@@ -167,17 +163,7 @@ class AttemptStore:
     async def _replace(self, key: Key, expected: bytes, value: bytes) -> bytes | None:
         """None when it was replaced (or Redis is away), else what is held instead."""
         arguments: list[bytes | int] = [expected, value, int(SCOPE.total_seconds() * 1000)]
-        return await self._ask(lambda: self._swap(keys=[key.redis_key], args=arguments))
-
-    async def _ask(self, question: Callable[[], Awaitable[R]]) -> R | None:
-        if time.monotonic() < self._away_until:
-            return None
-        try:
-            return await question()
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("keys are not remembered in Redis for now", error=repr(error))
-            self._away_until = time.monotonic() + REDIS_AWAY_SECONDS
-            return None
+        return await self._redis.ask(lambda: self._swap(keys=[key.redis_key], args=arguments), None)
 
 
 class IdempotencyKeys:

@@ -1,0 +1,178 @@
+"""Sold out, said at the door: what this gateway knows of stock, and when it may refuse by it.
+
+In: (version, available) of ticket types as they are heard of or re-read, and orders. Out: a refusal, or
+nothing: then a worker decides.
+Must stay true: the highest version wins, whatever order the news come in; a type is refused only while
+what is known of it is under a second old, so that a lost message or a flush never shuts the door; the
+refusal is the one that a worker would give now: closed sales and limits come before sold out.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from contracts.commands import Command, PlaceOrder
+from contracts.outcomes import Outcome
+from contracts.problems import Code, Problem
+from contracts.times import to_wire
+from gateway.problems import Refusal
+
+FRESH_SECONDS = 1.0
+REREAD_SECONDS = 0.75
+WANTED_SECONDS = 3.0
+"""A type that nobody wanted in vain for this long is not re-read any more."""
+TYPES_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class TypeState:
+    """A ticket type as MySQL showed it, with its event's end. `held`: tickets in unpaid orders."""
+
+    version: int
+    available: int
+    max_per_order: int
+    sales_start: datetime | None
+    sales_end: datetime
+    """The earlier of the type's own end of sales and the event's end."""
+    cancelled: bool
+    held: int
+    next_release_at: datetime | None
+
+    def on_sale(self, now: datetime) -> bool:
+        """Whether orders are taken now."""
+        started = self.sales_start is None or self.sales_start <= now
+        return started and now < self.sales_end and not self.cancelled
+
+
+@dataclass(slots=True)
+class _Known:
+    """Times are monotonic seconds; -inf: never."""
+
+    version: int = 0
+    available: int = 0
+    heard_at: float = float("-inf")
+    state: TypeState | None = None
+    read_at: float = float("-inf")
+    wanted_at: float = float("-inf")
+
+
+class Door:
+    """What is known of each ticket type that was heard of lately."""
+
+    def __init__(
+        self, now: Callable[[], datetime], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._now = now
+        self._monotonic = monotonic
+        self._types: OrderedDict[int, _Known] = OrderedDict()
+        self._wanted = asyncio.Event()
+
+    def heard(self, type_id: int, version: int, available: int, at: float | None = None) -> None:
+        """A type stood at `version` with `available` tickets (at that monotonic time, else now)."""
+        known = self._known(type_id)
+        if version < known.version:
+            return
+        known.version, known.available = version, available
+        known.heard_at = max(known.heard_at, self._monotonic() if at is None else at)
+
+    def read(self, states: Mapping[int, TypeState], asked: Iterable[int], at: float) -> None:
+        """What MySQL showed of the types asked for; the query began at that monotonic time."""
+        for type_id in asked:
+            state = states.get(type_id)
+            if state is None:
+                # Deleted meanwhile: a worker says so better.
+                self._types.pop(type_id, None)
+                continue
+            known = self._known(type_id)
+            known.state, known.read_at = state, at
+            self.heard(type_id, state.version, state.available, at)
+
+    def check(self, command: Command) -> None:
+        """Raises Refusal (409) when the order can surely not succeed now."""
+        if not isinstance(command, PlaceOrder):
+            return
+        pairs = [(item.ticket_type_id, item.quantity) for item in command.items]
+        if not any(self._maybe_short(type_id, quantity) for type_id, quantity in pairs):
+            return
+        self.suspect(type_id for type_id, _ in pairs)
+        refusal = self._refusal(pairs)
+        if refusal is not None:
+            raise refusal
+
+    def learn(self, command: Command, outcome: Outcome) -> None:
+        """A worker's refusal tells what is worth knowing better."""
+        if isinstance(command, PlaceOrder) and outcome.code in (Code.SOLD_OUT, Code.SALES_CLOSED):
+            self.suspect(item.ticket_type_id for item in command.items)
+
+    def suspect(self, type_ids: Iterable[int]) -> None:
+        """These are wanted and may be gone: re-read them for a while."""
+        now = self._monotonic()
+        for type_id in type_ids:
+            self._known(type_id).wanted_at = now
+        self._wanted.set()
+
+    def due(self) -> list[int]:
+        """The types to re-read now."""
+        now = self._monotonic()
+        return [
+            type_id
+            for type_id, known in self._types.items()
+            if known.wanted_at > now - WANTED_SECONDS and known.read_at <= now - REREAD_SECONDS
+        ]
+
+    async def wanted(self) -> None:
+        """Return once a type is wanted in vain, or still is."""
+        now = self._monotonic()
+        if not any(known.wanted_at > now - WANTED_SECONDS for known in self._types.values()):
+            self._wanted.clear()
+        await self._wanted.wait()
+
+    def _maybe_short(self, type_id: int, quantity: int) -> bool:
+        known = self._types.get(type_id)
+        if known is None or known.version == 0:
+            return False
+        return quantity > known.available or (known.state is not None and known.state.cancelled)
+
+    def _refusal(self, pairs: Iterable[tuple[int, int]]) -> Refusal | None:
+        fresh_since = self._monotonic() - FRESH_SECONDS
+        short: tuple[int, _Known, TypeState] | None = None
+        now = self._now()
+        for type_id, quantity in pairs:
+            known = self._types[type_id]
+            state = known.state
+            if state is not None and state.cancelled:
+                # A cancelled event stays cancelled: the one closed sale that is known for sure.
+                return Refusal(Problem(Code.SALES_CLOSED, "The event is cancelled."))
+            if state is None or min(known.heard_at, known.read_at) < fresh_since:
+                return None
+            if not state.on_sale(now) or quantity > state.max_per_order:
+                return None
+            if quantity > known.available and short is None:
+                short = (type_id, known, state)
+        return _sold_out(*short) if short is not None else None
+
+    def _known(self, type_id: int) -> _Known:
+        known = self._types.get(type_id)
+        if known is None:
+            known = self._types[type_id] = _Known()
+            if len(self._types) > TYPES_MAX:
+                self._types.popitem(last=False)
+        return known
+
+
+def _sold_out(type_id: int, known: _Known, state: TypeState) -> Refusal:
+    release = state.next_release_at
+    return Refusal(
+        Problem(
+            Code.SOLD_OUT,
+            f"{known.available} tickets of type {type_id} are left.",
+            {
+                "available": known.available,
+                "held": state.held,
+                "nextReleaseAt": to_wire(release) if release is not None else None,
+            },
+        )
+    )

@@ -1,0 +1,119 @@
+"""Where the door's knowledge comes from: StockChanged events, and MySQL for what is wanted in vain.
+
+In: `ticket_type.stock_changed` on a queue of this process's own; rows. Out: `Door.heard` and `Door.read`.
+Must stay true: the queue goes with the connection and is never waited for; all types that are wanted in
+vain cost one pair of queries about every second, however many clients want them.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from pydantic import ValidationError
+
+from contracts.broker import Link
+from contracts.envelope import Codec, Envelope, MalformedMessage, open_body
+from contracts.events import StockChanged
+from contracts.topology import EVENTS_EXCHANGE
+from db import catalogue
+from db.mysql import Database, is_away
+from db.stock import shortages
+from gateway.door import Door, TypeState
+
+log = structlog.get_logger(__name__)
+
+QUEUE_LENGTH = 10_000
+"""Old news go first when this process is slower than the sale."""
+TICK_SECONDS = 0.1
+AWAY_SECONDS = 1.0
+
+
+class StockNews:
+    """Listens to StockChanged."""
+
+    def __init__(self, url: str, name: str, codec: Codec, door: Door) -> None:
+        self._codec, self._door = codec, door
+        self._link = Link(url, f"{name} stock news", on_open=self._opened)
+
+    async def start(self) -> None:
+        """Connect in the background: the door works without news, only later."""
+        await self._link.start()
+
+    async def stop(self) -> None:
+        """Disconnect; the broker removes the queue."""
+        await self._link.stop()
+
+    async def _opened(self, channel: AbstractChannel) -> None:
+        await channel.set_qos(prefetch_count=500)
+        queue = await channel.declare_queue(
+            exclusive=True, auto_delete=True, arguments={"x-max-length": QUEUE_LENGTH}
+        )
+        await queue.bind(EVENTS_EXCHANGE, StockChanged.TOPIC)
+        await queue.consume(self._arrived, no_ack=True)
+
+    async def _arrived(self, message: AbstractIncomingMessage) -> None:
+        try:
+            for envelope in open_body(message.body, message.content_type):
+                self._hear(envelope)
+        except (MalformedMessage, ValidationError) as error:
+            log.warning("stock news skipped", error=type(error).__name__)
+
+    def _hear(self, envelope: Envelope) -> None:
+        if envelope.type != StockChanged.TYPE or not self._codec.verifies(envelope):
+            return
+        news = StockChanged.model_validate(envelope.data)
+        self._door.heard(news.ticket_type_id, news.version, news.available)
+
+
+async def reread(door: Door, database: Database) -> None:
+    """Keep what is wanted in vain fresh. Ends only by cancellation."""
+    while True:
+        await door.wanted()
+        due = door.due()
+        if due:
+            try:
+                await _reread_once(door, database, due)
+            except Exception as error:
+                # What is known grows old and the door opens: a worker decides.
+                if is_away(error):
+                    log.info("door not re-read, the database is away", types=len(due))
+                else:
+                    log.exception("door not re-read", types=len(due))
+                await asyncio.sleep(AWAY_SECONDS)
+        await asyncio.sleep(TICK_SECONDS)
+
+
+async def _reread_once(door: Door, database: Database, type_ids: list[int]) -> None:
+    began = time.monotonic()
+    rows = await catalogue.sale_states(database, type_ids)
+    held = await shortages(database, type_ids)
+    states = {
+        type_id: TypeState(
+            version=row.version,
+            available=row.available,
+            max_per_order=row.max_per_order,
+            sales_start=row.sales_start,
+            sales_end=row.sales_end,
+            cancelled=row.cancelled,
+            held=held[type_id].held,
+            next_release_at=held[type_id].next_release_at,
+        )
+        for type_id, row in rows.items()
+    }
+    door.read(states, type_ids, began)
+
+
+@asynccontextmanager
+async def watching(door: Door, database: Database, news: StockNews) -> AsyncIterator[None]:
+    """Listen and re-read for the length of the block."""
+    await news.start()
+    task = asyncio.create_task(reread(door, database), name="door")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await news.stop()

@@ -1,0 +1,183 @@
+"""The door refuses what surely fails, by the newest version it heard of, and never by old news."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from contracts.commands import AddItems, OrderItem, PlaceOrder
+from contracts.models import Principal
+from contracts.problems import Problem
+from gateway.door import Door, TypeState
+from gateway.problems import Refusal
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+EMPTY = TypeState(
+    version=5,
+    available=0,
+    max_per_order=10,
+    sales_start=None,
+    sales_end=NOW + timedelta(days=1),
+    cancelled=False,
+    held=3,
+    next_release_at=NOW + timedelta(minutes=1),
+)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def door(clock: Clock) -> Door:
+    return Door(lambda: NOW, clock)
+
+
+def order(*items: tuple[int, int]) -> PlaceOrder:
+    return PlaceOrder(
+        principal=Principal(user_id=1),
+        fingerprint="f",
+        event_id=1,
+        items=tuple(OrderItem(ticket_type_id=one, quantity=n) for one, n in items),
+    )
+
+
+def refusal(door: Door, *items: tuple[int, int]) -> Problem | None:
+    """How the door answers an order; None: it lets it through."""
+    try:
+        door.check(order(*items))
+    except Refusal as refused:
+        return refused.problem
+    return None
+
+
+def see(door: Door, clock: Clock, state: TypeState = EMPTY, type_id: int = 1) -> None:
+    door.read({type_id: state}, [type_id], clock.now)
+
+
+def test_sold_out_carries_what_is_known(door: Door, clock: Clock) -> None:
+    """available, held and nextReleaseAt, as a worker would say it."""
+    see(door, clock)
+    problem = refusal(door, (1, 1))
+    assert problem is not None
+    assert problem.code == "SOLD_OUT"
+    assert problem.extra == {
+        "available": 0,
+        "held": 3,
+        "nextReleaseAt": "2026-05-01T12:01:00.000000Z",
+    }
+
+
+def test_what_is_not_known_is_let_through(door: Door, clock: Clock) -> None:
+    """A type nobody heard of, and one heard to be empty but never read, are a worker's to decide."""
+    assert refusal(door, (1, 1)) is None
+    door.heard(1, 5, 0)
+    assert refusal(door, (1, 1)) is None
+    assert door.due() == [1], "but it is read now"
+
+
+def test_a_smaller_order_may_still_fit(door: Door, clock: Clock) -> None:
+    """Two left: three are refused, two are not."""
+    see(door, clock, replace(EMPTY, available=2))
+    assert refusal(door, (1, 3)) is not None
+    assert refusal(door, (1, 2)) is None
+
+
+def test_the_door_opens_at_once_when_stock_returns(door: Door, clock: Clock) -> None:
+    """A higher version with tickets wins over everything known before."""
+    see(door, clock)
+    assert refusal(door, (1, 1)) is not None
+    door.heard(1, 6, 1)
+    assert refusal(door, (1, 1)) is None
+
+
+def test_old_news_do_not_shut_it_again(door: Door, clock: Clock) -> None:
+    """Messages may come in any order: version 5 after version 6 says nothing."""
+    see(door, clock, replace(EMPTY, version=6, available=4))
+    door.heard(1, 5, 0)
+    assert refusal(door, (1, 1)) is None
+    see(door, clock, replace(EMPTY, version=5, available=0))
+    assert refusal(door, (1, 1)) is None
+
+
+def test_knowledge_of_a_second_ago_shuts_nothing(door: Door, clock: Clock) -> None:
+    """A lost message costs at most a second of shut door."""
+    see(door, clock)
+    clock.now += 1.01
+    assert refusal(door, (1, 1)) is None
+
+
+def test_what_is_wanted_in_vain_is_read_about_every_second_until_nobody_wants_it(
+    door: Door, clock: Clock
+) -> None:
+    """One query for all shut types; a forgotten type costs nothing."""
+    see(door, clock)
+    assert door.due() == []
+    refusal(door, (1, 1))
+    assert door.due() == []
+    clock.now += 0.75
+    assert door.due() == [1]
+    see(door, clock)
+    assert door.due() == []
+    clock.now += 3
+    assert door.due() == []
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        replace(EMPTY, sales_start=NOW + timedelta(hours=1)),
+        replace(EMPTY, sales_end=NOW),
+        replace(EMPTY, max_per_order=2),
+    ],
+)
+def test_what_comes_before_sold_out_is_left_to_a_worker(
+    door: Door, clock: Clock, state: TypeState
+) -> None:
+    """Closed sales and limits are the contract's first answers, and may have changed a moment ago."""
+    see(door, clock, state)
+    assert refusal(door, (1, 3)) is None
+
+
+def test_every_item_must_be_known_to_refuse_one(door: Door, clock: Clock) -> None:
+    """The other item may be over its limit, which would come first."""
+    see(door, clock)
+    assert refusal(door, (1, 1), (2, 1)) is None
+    assert set(door.due()) == {2}
+    see(door, clock, replace(EMPTY, available=9), type_id=2)
+    problem = refusal(door, (2, 1), (1, 1))
+    assert problem is not None
+    assert problem.detail == "0 tickets of type 1 are left."
+
+
+def test_a_cancelled_event_is_closed_for_good(door: Door, clock: Clock) -> None:
+    """The one closed sale that cannot open again."""
+    see(door, clock, replace(EMPTY, available=9, cancelled=True))
+    clock.now += 60
+    problem = refusal(door, (1, 1))
+    assert problem is not None
+    assert problem.code == "SALES_CLOSED"
+
+
+def test_a_deleted_type_is_forgotten(door: Door, clock: Clock) -> None:
+    """It has no row any more: a worker says 404."""
+    see(door, clock)
+    door.read({}, [1], clock.now)
+    assert refusal(door, (1, 1)) is None
+
+
+def test_additions_are_let_through(door: Door, clock: Clock) -> None:
+    """Their limit counts the whole order, which the door does not know."""
+    see(door, clock)
+    item = OrderItem(ticket_type_id=1, quantity=1)
+    caller = Principal(user_id=1)
+    door.check(AddItems(principal=caller, fingerprint="f", event_id=1, order_id=1, items=(item,)))
