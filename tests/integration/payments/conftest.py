@@ -1,0 +1,18 @@
+"""A desk with inventory, order, payment and relay behind it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from db.mysql import Database
+from tests.harness.desk import Desk, desk
+from tests.harness.scratch import Scratch
+from tests.harness.staff import staff
+
+
+@pytest.fixture(scope="session")
+async def till(world: Scratch, database: Database) -> AsyncIterator[Desk]:
+    """Commands in, outcomes out; BTC, ETH and SOL have no rate until a test sets one."""
+    workers = ("inventory", "order", "payment", "relay")
+    async with desk(world, database) as opened, staff(opened.settings, *workers):
+        yield opened
