@@ -5,7 +5,7 @@ Must stay true: what is registered with aiohttp and what stands here are the sam
 
 from aiohttp import web
 
-from gateway import accounts, admin, docs, operations
+from gateway import accounts, admin, docs, operations, webhooks
 from gateway.frame import OPERATION
 from gateway.gate import Gate
 from gateway.routing import Handler, Route
@@ -13,6 +13,7 @@ from gateway.routing import Handler, Route
 TABLE: tuple[Route, ...] = (
     *accounts.ROUTES,
     *admin.ROUTES,
+    *webhooks.ROUTES,
     *operations.ROUTES,
     *docs.ROUTES,
 )
