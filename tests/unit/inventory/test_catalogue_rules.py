@@ -1,0 +1,280 @@
+"""What may become of events and ticket types: the rules alone, without a database."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.commands import CreateEvent, CreateTicketType
+from contracts.models import Principal, RoleName
+from contracts.problems import Code, Problem
+from contracts.resources import EventRow, TicketTypeRow
+from workers.inventory import catalogue_rules as rules
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+LATER = datetime(2026, 5, 2, 12, tzinfo=UTC)
+EVENT = EventRow(
+    7, 3, "Concert", None, "Hall", LATER, LATER.replace(hour=20), "PUBLISHED", 4, NOW, NOW
+)
+TYPE = TicketTypeRow(9, 7, "Seat", Decimal("49.90"), "USD", 100, 60, 10, None, None, 12, NOW, NOW)
+
+
+def who(user_id: int, *roles: RoleName) -> Principal:
+    """A caller."""
+    return Principal(user_id=user_id, roles=roles)
+
+
+def create_type(**fields: Any) -> CreateTicketType:
+    """A command that is fine but for `fields`."""
+    values = {"name": "Seat", "price": "10.00", "currency": "USD", "quota": 5, "max_per_order": 2}
+    command = CreateTicketType(
+        principal=who(3, "ORGANIZER"), fingerprint="0" * 32, event_id=7, **values
+    )
+    return command.model_copy(update=fields)
+
+
+def pointers(answer: object) -> list[str]:
+    """Which members an INVALID names."""
+    assert isinstance(answer, Problem), answer
+    assert answer.code is Code.INVALID
+    return [pointer for pointer, _ in answer.errors]
+
+
+@pytest.mark.parametrize(
+    ("caller", "code"),
+    [
+        (who(3, "ORGANIZER"), None),
+        (who(3, "ORGANIZER", "USER"), None),
+        (who(99, "ADMIN"), None),
+        (who(99, "ORGANIZER"), Code.NOT_FOUND),
+        (who(3, "USER"), Code.FORBIDDEN),
+        (who(99, "USER", "PROVIDER"), Code.FORBIDDEN),
+        (who(3), Code.FORBIDDEN),
+    ],
+)
+def test_only_its_organizer_and_admins_change_an_event(
+    caller: Principal, code: Code | None
+) -> None:
+    """The owner with the role and any admin may; a foreign organizer sees nothing; the rest is forbidden."""
+    refusal = rules.may_manage(caller, EVENT)
+    assert (refusal.code if refusal else None) == code
+
+
+def test_who_lacks_the_role_learns_nothing_of_what_exists() -> None:
+    """403 comes before 404: an unknown event is FORBIDDEN for a buyer, NOT_FOUND for an admin."""
+    forbidden, missing = (
+        rules.may_manage(who(1, "USER"), None),
+        rules.may_manage(who(1, "ADMIN"), None),
+    )
+    assert forbidden
+    assert forbidden.code is Code.FORBIDDEN
+    assert missing
+    assert missing.code is Code.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        (None, None),
+        ("*", None),
+        (" * ", None),
+        ('"v4"', None),
+        ('"v4.17"', None),
+        ('W/"v4.17"', None),
+        ('"v1", "v4"', None),
+        ('"x,y" , W/"v4"', None),
+        ('"v3"', Code.VERSION_CONFLICT),
+        ('"v41"', Code.VERSION_CONFLICT),
+        ('"v3.4"', Code.VERSION_CONFLICT),
+        ('"abc"', Code.VERSION_CONFLICT),
+        ('"v4.x"', Code.VERSION_CONFLICT),
+        ('"V4"', Code.VERSION_CONFLICT),
+        ('""', Code.VERSION_CONFLICT),
+        ("", Code.INVALID),
+        ("v4", Code.INVALID),
+        ('"v4', Code.INVALID),
+        ('"v4" "v4"', Code.INVALID),
+        ('*, "v4"', Code.INVALID),
+    ],
+)
+def test_if_match_compares_the_version_part_alone(header: str | None, code: Code | None) -> None:
+    """Tags of this version pass, weak or with any stock; others conflict; what is no tag list is INVALID."""
+    refusal = rules.precondition(header, 4)
+    assert (refusal.code if refusal else None) == code
+
+
+@given(st.text(max_size=40))
+def test_any_if_match_gets_an_answer(header: str) -> None:
+    """Whatever a client sends ends in one of the three answers, never in an exception."""
+    refusal = rules.precondition(header, 4)
+    assert refusal is None or refusal.code in {Code.VERSION_CONFLICT, Code.INVALID}
+
+
+def test_a_patch_changes_what_it_names_and_nothing_else() -> None:
+    """RFC 7396: named members change, null takes the optional away, the others stay."""
+    after = rules.patched_event(EVENT, {"name": "Opera", "venue": None}, NOW)
+    assert after == replace(EVENT, name="Opera", venue=None, updated_at=NOW)
+
+
+@pytest.mark.parametrize("patch", [{}, {"name": "Concert"}, {"description": None}])
+def test_a_patch_that_changes_nothing_leaves_the_row(patch: dict[str, object]) -> None:
+    """The same row comes back, so that no version is spent on it."""
+    assert rules.patched_event(EVENT, patch, LATER) is EVENT
+
+
+@pytest.mark.parametrize(
+    ("patch", "wrong"),
+    [
+        ({"name": None}, ["/name"]),
+        ({"name": ""}, ["/name"]),
+        ({"name": "  "}, ["/name"]),
+        ({"name": "x" * 201}, ["/name"]),
+        ({"name": 5}, ["/name"]),
+        ({"startTime": None}, ["/startTime"]),
+        ({"startTime": "tomorrow"}, ["/startTime"]),
+        ({"startTime": "2026-05-02T12:00:00"}, ["/startTime"]),
+        ({"startTime": "0001-01-01T00:00:00+23:59"}, ["/startTime"]),
+        ({"startTime": "2026-05-02T20:00:00Z"}, ["/endTime"]),
+        ({"endTime": "2026-05-02T14:00:00+02:00"}, ["/endTime"]),
+        ({"status": "CANCELLED"}, ["/status"]),
+        ({"organizerId": 4, "version": 9}, ["/organizerId", "/version"]),
+        ({"a/b~c": 1}, ["/a~1b~0c"]),
+        ({"description": "x" * 10_001, "venue": 7}, ["/description", "/venue"]),
+    ],
+)
+def test_a_wrong_patch_of_an_event_names_every_member(
+    patch: dict[str, object], wrong: list[str]
+) -> None:
+    """INVALID with a pointer per wrong member; times are judged as they would stand after the patch."""
+    assert pointers(rules.patched_event(EVENT, patch, NOW)) == wrong
+
+
+def test_a_new_event_starts_published_at_version_one() -> None:
+    """The caller owns it; times are UTC."""
+    command = CreateEvent(
+        principal=who(3, "ORGANIZER"),
+        fingerprint="0" * 32,
+        name="Concert",
+        start_time="2030-01-01T20:00:00+02:00",
+        end_time="2030-01-01T23:00:00Z",
+    )
+    row = rules.new_event(command, NOW)
+    assert isinstance(row, EventRow)
+    assert (row.organizer_id, row.status, row.version) == (3, "PUBLISHED", 1)
+    assert row.start_time == datetime(2030, 1, 1, 18, tzinfo=UTC)
+    backwards = command.model_copy(update={"end_time": "2030-01-01T18:00:00Z"})
+    assert pointers(rules.new_event(backwards, NOW)) == ["/endTime"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"price": "0.00"}, ["/price"]),
+        ({"price": "0.001"}, ["/price"]),
+        ({"price": "-1.00"}, ["/price"]),
+        ({"price": "01.00"}, ["/price"]),
+        ({"price": "1e3"}, ["/price"]),
+        ({"price": "NaN"}, ["/price"]),
+        ({"price": "9999999999999999.99"}, ["/price"]),
+        ({"price": "١.٠٠"}, ["/price"]),
+        ({"quota": 0}, ["/quota"]),
+        ({"quota": -5}, ["/quota"]),
+        ({"quota": 2**31}, ["/quota"]),
+        ({"max_per_order": 0}, ["/maxPerOrder"]),
+        ({"currency": "usd"}, ["/currency"]),
+        ({"currency": "EUR"}, ["/currency"]),
+        (
+            {"sales_start": "2026-05-02T00:00:00Z", "sales_end": "2026-05-02T00:00:00Z"},
+            ["/salesEnd"],
+        ),
+        ({"name": "", "price": "", "quota": -1}, ["/name", "/price", "/quota"]),
+    ],
+)
+def test_a_wrong_ticket_type_names_every_member(fields: dict[str, Any], wrong: list[str]) -> None:
+    """Prices of at least 0.01 with two decimals, a quota, a currency shared with the event's other types."""
+    assert pointers(rules.new_ticket_type(create_type(**fields), [TYPE], NOW)) == wrong
+
+
+def test_a_new_ticket_type_has_its_whole_quota() -> None:
+    """Everything is available; the first type of an event chooses the currency."""
+    row = rules.new_ticket_type(create_type(currency="EUR"), [], NOW)
+    assert isinstance(row, TicketTypeRow)
+    assert (row.quota, row.available, row.currency, row.version) == (5, 5, "EUR", 1)
+
+
+@pytest.mark.parametrize(("quota", "available"), [(40, 0), (41, 1), (100, 60), (5000, 4960)])
+def test_quota_takes_available_along(quota: int, available: int) -> None:
+    """40 of 100 are held or sold: any quota from 40 on is fine, and those 40 stay."""
+    row = rules.patched_ticket_type(TYPE, {"quota": quota}, [TYPE], LATER)
+    assert isinstance(row, TicketTypeRow)
+    assert (row.quota, row.available) == (quota, available)
+
+
+@pytest.mark.parametrize("quota", [39, 1, 0])
+def test_quota_never_goes_below_what_is_held_or_sold(quota: int) -> None:
+    """EVENT_HAS_SALES."""
+    answer = rules.patched_ticket_type(TYPE, {"quota": quota}, [TYPE], LATER)
+    assert isinstance(answer, Problem)
+    assert answer.code is Code.EVENT_HAS_SALES
+
+
+@given(st.integers(0, 10_000), st.integers(0, 10_000), st.integers(-1, 10_000))
+def test_any_quota_patch_keeps_the_balance(quota: int, taken: int, wanted: int) -> None:
+    """quota - available never moves, and available is never negative."""
+    before = replace(TYPE, quota=quota + taken, available=quota)
+    after = rules.patched_ticket_type(before, {"quota": wanted}, [before], LATER)
+    if isinstance(after, Problem):
+        assert wanted < taken
+    else:
+        assert after.quota - after.available == taken
+        assert after.available >= 0
+
+
+@pytest.mark.parametrize("wrong", [True, 1.0, "01", 1e400, [1], {}, 10**30])
+def test_numbers_are_strict(wrong: object) -> None:
+    """Only a JSON integer in range is a count; only text is a price."""
+    for name in ("quota", "maxPerOrder", "price"):
+        assert pointers(rules.patched_ticket_type(TYPE, {name: wrong}, [TYPE], NOW)) == [f"/{name}"]
+
+
+def test_null_brings_defaults_back() -> None:
+    """maxPerOrder returns to 10, a sales window opens; name, price and quota cannot be removed."""
+    row = replace(TYPE, max_per_order=2, sales_end=LATER)
+    after = rules.patched_ticket_type(row, {"maxPerOrder": None, "salesEnd": None}, [row], NOW)
+    assert isinstance(after, TicketTypeRow)
+    assert (after.max_per_order, after.sales_end) == (10, None)
+    for name in ("name", "price", "quota"):
+        assert pointers(rules.patched_ticket_type(row, {name: None}, [row], NOW)) == [f"/{name}"]
+
+
+def test_the_currency_of_sold_tickets_stays() -> None:
+    """A type alone in its event may change currency until somebody holds one; with siblings never alone."""
+    untouched = replace(TYPE, available=100)
+    changed = rules.patched_ticket_type(untouched, {"currency": "EUR"}, [untouched], NOW)
+    assert isinstance(changed, TicketTypeRow)
+    held = rules.patched_ticket_type(TYPE, {"currency": "EUR"}, [TYPE], NOW)
+    assert isinstance(held, Problem)
+    assert held.code is Code.EVENT_HAS_SALES
+    sibling = replace(TYPE, id=10)
+    answer = rules.patched_ticket_type(untouched, {"currency": "EUR"}, [untouched, sibling], NOW)
+    assert pointers(answer) == ["/currency"]
+
+
+def test_only_untouched_types_are_removable() -> None:
+    """Held, sold or still to come back: EVENT_HAS_SALES."""
+    refusal = rules.removable(TYPE)
+    assert refusal
+    assert refusal.code is Code.EVENT_HAS_SALES
+    assert rules.removable(replace(TYPE, available=100)) is None
+
+
+def test_a_cancelled_event_is_final() -> None:
+    """SALES_CLOSED for every further change."""
+    refusal = rules.still_open(replace(EVENT, status="CANCELLED"))
+    assert refusal
+    assert refusal.code is Code.SALES_CLOSED
+    assert rules.still_open(EVENT) is None
