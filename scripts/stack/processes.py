@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 from functools import partial
 
 from scripts.stack import ports, readiness
@@ -25,6 +26,7 @@ PACKAGES = ("contracts", "db", "gateway", "workers")
 NOT_PASSED_ON = ("EVENTHUB_PROCESS", "EVENTHUB_HEALTH_PORT", "EVENTHUB_PORT")
 ADMIN = {"EVENTHUB_ADMIN_EMAIL": "adminEmail", "EVENTHUB_ADMIN_PASSWORD": "adminPassword"}
 STEP_SECONDS = 120
+DESCRIPTION = "eventhub.json"
 
 
 def adopt(home: Home, state: State, environment: dict[str, str]) -> None:
@@ -33,11 +35,28 @@ def adopt(home: Home, state: State, environment: dict[str, str]) -> None:
     Those of the last time are forgotten, but for the port, the admin's account and the secrets.
     """
     said = {key: value for key, value in environment.items() if key.startswith("EVENTHUB_")}
-    home.keep_secrets({kept: said[name] for name, kept in ADMIN.items() if said.get(name)})
+    _adopt_admin(home, {kept: said[name] for name, kept in ADMIN.items() if said.get(name)})
     skipped = (*NOT_PASSED_ON, *ADMIN)
     state.settings = {key: value for key, value in said.items() if key not in skipped}
     state.sources = sources()
     _choose_gateway_port(state, said.get("EVENTHUB_PORT", ""))
+
+
+def _adopt_admin(home: Home, chosen: dict[str, str]) -> None:
+    """Keep the caller's admin account; an account that was made already keeps its password."""
+    known = home.secrets()
+    made = described(home) and chosen.get("adminEmail", known["adminEmail"]) == known["adminEmail"]
+    if made and chosen.get("adminPassword", known["adminPassword"]) != known["adminPassword"]:
+        print(
+            f"note: {known['adminEmail']} was made before and keeps its password", file=sys.stderr
+        )
+    else:
+        home.keep_secrets(chosen)
+
+
+def described(home: Home) -> bool:
+    """True when this home was up before."""
+    return (home.root / DESCRIPTION).exists()
 
 
 def _choose_gateway_port(state: State, asked: str) -> None:
@@ -66,8 +85,9 @@ def sources() -> str:
     """Return a fingerprint of EventHub's code, so that `up` after a change runs the new one."""
     digest = hashlib.sha256()
     for package in PACKAGES:
-        for path in sorted((CHECKOUT / package).rglob("*.py")):
-            digest.update(f"{path.relative_to(CHECKOUT)}\0".encode() + path.read_bytes())
+        for path in sorted((CHECKOUT / package).rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                digest.update(f"{path.relative_to(CHECKOUT)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -138,7 +158,7 @@ def write_description(
     home: Home, state: State, secrets: dict[str, str], urls: dict[str, str]
 ) -> dict[str, str]:
     """Write `eventhub.json`: where everything is and how to sign in. Return its content."""
-    described = {
+    content = {
         "gatewayUrl": f"http://127.0.0.1:{state.ports['gateway']}",
         "mysqlUrl": urls["MYSQL_URL"],
         "amqpUrl": urls["AMQP_URL"],
@@ -147,5 +167,5 @@ def write_description(
         "adminEmail": secrets["adminEmail"],
         "adminPassword": secrets["adminPassword"],
     }
-    write_private(home.root / "eventhub.json", json.dumps(described, indent=2) + "\n")
-    return described
+    write_private(home.root / DESCRIPTION, json.dumps(content, indent=2) + "\n")
+    return content

@@ -77,7 +77,9 @@ def bring_up(home: Home, environment: dict[str, str]) -> list[str]:
     gateway_runs = any(name.startswith("gateway-") for name in running)
     asked = bool(environment.get("EVENTHUB_PORT"))
     processes.free_gateway_port(state, asked, gateway_runs, before)
-    _prepare_data(state, secrets, urls)
+    said = _prepare_data(state, secrets, urls)
+    if "exists" in said and not processes.described(home):
+        print(f"note: {said}; its password is the one it had", file=sys.stderr)
     changed += start_processes(home, state, running)
     processes.write_description(home, state, secrets, urls)
     return changed
@@ -121,12 +123,12 @@ def _eventhubs(running: set[str]) -> set[str]:
     return {name for name in running if name.rpartition("-")[0] in processes.KINDS}
 
 
-def _prepare_data(state: State, secrets: dict[str, str], urls: dict[str, str]) -> None:
-    """Bring the tables up to date and see that there is an admin."""
+def _prepare_data(state: State, secrets: dict[str, str], urls: dict[str, str]) -> str:
+    """Bring the tables up to date and see that there is an admin; return what is said of the admin."""
     env = processes.environment(state, secrets, urls) | {"EVENTHUB_PROCESS": "setup-1"}
     processes.run_step("db.migrate", env)
     admin = {name: secrets[kept] for name, kept in processes.ADMIN.items()}
-    processes.run_step("gateway.first_admin", env | admin)
+    return processes.run_step("gateway.first_admin", env | admin).strip()
 
 
 if __name__ == "__main__":

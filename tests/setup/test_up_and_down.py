@@ -120,6 +120,20 @@ def test_a_changed_setting_reaches_the_processes(checkout: Checkout) -> None:
     assert not set(before.values()) & set(checkout.pids().values())
 
 
+def test_the_admin_account_is_the_callers_at_first_and_stays(checkout: Checkout) -> None:
+    """The account named at the first `up` is made and described; a later password changes nothing."""
+    path = checkout.root / ".run" / "eventhub.json"
+    checkout.up(
+        EVENTHUB_ADMIN_EMAIL="boss@example.com", EVENTHUB_ADMIN_PASSWORD="long enough at first"
+    )
+    described = json.loads(path.read_text())
+    assert described["adminEmail"] == "boss@example.com"
+    assert described["adminPassword"] == "long enough at first"
+    done = checkout.up(EVENTHUB_ADMIN_PASSWORD="another that is long enough")
+    assert "boss@example.com was made before and keeps its password" in done.stderr
+    assert json.loads(path.read_text()) == described
+
+
 def test_changed_code_is_run_by_the_next_up(checkout: Checkout) -> None:
     """`up` after an edit restarts the processes: nobody tests yesterday's code by accident."""
     checkout.up()
