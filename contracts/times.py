@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 
 def to_wire(moment: datetime) -> str:
     """`2026-01-31T12:00:00.123456Z`, always with six decimals so that text order is time order."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond:06d}Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def from_wire(text: str) -> datetime:
@@ -19,9 +21,13 @@ def from_wire(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def to_sql(moment: datetime) -> datetime:
-    """Naive UTC, as the DATETIME(6) columns hold it."""
-    return moment.astimezone(UTC).replace(tzinfo=None)
+def to_sql(moment: datetime) -> str:
+    """Naive UTC with microseconds, as the DATETIME(6) columns take it.
+
+    A text, because the driver escapes a datetime five times slower than a text, and a batch of
+    orders holds hundreds.
+    """
+    return moment.astimezone(UTC).isoformat(" ", "microseconds")[:26]
 
 
 def from_sql(moment: datetime) -> datetime:

@@ -52,11 +52,11 @@ async def lock(
         return {}
     # The first plain read: its snapshot is younger than the locks, so it shows what they protect.
     rows = await transaction.fetch(
-        f"SELECT {EVENT_COLUMNS} FROM events e WHERE e.id IN ({placeholders(events)})",  # noqa: S608 - our own names
+        f"SELECT {EVENT_COLUMNS} FROM events e WHERE e.id IN ({placeholders(events)})",
         *events,
     )
     types = await transaction.fetch(
-        f"SELECT {TICKET_TYPE_COLUMNS}, t.deleted_at IS NOT NULL FROM ticket_types t "  # noqa: S608 - our own names
+        f"SELECT {TICKET_TYPE_COLUMNS}, t.deleted_at IS NOT NULL FROM ticket_types t "
         f"WHERE t.event_id IN ({placeholders(events)})",
         *events,
     )
@@ -75,7 +75,7 @@ async def _locked_ids(transaction: Transaction, table: str, ids: Iterable[int]) 
     if not wanted:
         return []
     rows = await transaction.fetch(
-        f"SELECT id FROM {table} FORCE INDEX (PRIMARY) "  # noqa: S608 - our own names
+        f"SELECT id FROM {table} FORCE INDEX (PRIMARY) "
         f"WHERE id IN ({placeholders(wanted)}) ORDER BY id FOR UPDATE",
         *wanted,
     )
@@ -180,6 +180,6 @@ async def _remember(
     )
 
 
-def _window(row: TicketTypeRow) -> tuple[datetime | None, datetime | None]:
+def _window(row: TicketTypeRow) -> tuple[str | None, str | None]:
     start, end = row.sales_start, row.sales_end
     return (to_sql(start) if start else None, to_sql(end) if end else None)
