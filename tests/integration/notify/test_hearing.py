@@ -1,0 +1,155 @@
+"""Who hears what: signed, once, in the contract's form, by those who may."""
+
+import pytest
+from standardwebhooks.webhooks import WebhookVerificationError
+from structlog.testing import capture_logs
+
+from contracts.events import (
+    EventCancelled,
+    OrderCancelled,
+    PaymentLate,
+    QuoteCreated,
+    StockChanged,
+)
+from db.mysql import Database
+from tests.harness.people import person
+from tests.harness.system import System
+from tests.harness.waiting import eventually
+from tests.integration.notify.conftest import (
+    Newsroom,
+    confirmed,
+    delivery_rows,
+    envelope_of,
+    hook,
+    placed,
+)
+from tests.integration.notify.receiver import Receiver
+
+pytestmark = pytest.mark.usefixtures("notify")
+
+
+async def test_an_order_reaches_its_buyer_signed(
+    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+) -> None:
+    """The body is `{type, timestamp, data, sequence}`, data the order; id and signature are Standard Webhooks'."""
+    buyer = await person(database)
+    made = await hook(house, buyer, receiver, "/buyer")
+    event = placed(buyer)
+    envelope = await newsroom.tell_order(event)
+    (call,) = await receiver.heard("/buyer")
+    assert call.verified_by(made.secret) == {
+        "type": "order.placed",
+        "timestamp": "2026-05-01T12:00:00.000005Z",
+        "data": event.order,
+        "sequence": 1,
+    }
+    assert call.id == envelope.id
+    assert call.headers["content-type"] == "application/json"
+    with pytest.raises(WebhookVerificationError):
+        call.verified_by("whsec_" + "A" * 43 + "=")
+
+
+async def test_each_hears_only_what_they_may(
+    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+) -> None:
+    """Buyer, organizer and admin hear of an order; another buyer, organizer or a former admin does not."""
+    buyer, organizer = await person(database), await person(database, "ORGANIZER")
+    admin, former = await person(database, "ADMIN"), await person(database, "ADMIN")
+    stranger, rival = await person(database), await person(database, "ORGANIZER")
+    people = {"buyer": buyer, "organizer": organizer, "admin": admin}
+    others = {"stranger": stranger, "rival": rival, "former": former}
+    for name, who in {**people, **others}.items():
+        await hook(house, who, receiver, f"/{name}")
+    await database.write("DELETE FROM user_roles WHERE user_id = %s", former.id)
+    first = await newsroom.tell_order(placed(buyer, organizer))
+    for name in people:
+        assert [call.id for call in await receiver.heard(f"/{name}")] == [first.id]
+    # What the others hear next is their own: nothing came before it.
+    for name, who in others.items():
+        own = await newsroom.tell_order(placed(who))
+        assert [call.id for call in await receiver.heard(f"/{name}")] == [own.id]
+
+
+async def test_payments_and_events_reach_their_people(
+    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+) -> None:
+    """A payment reaches buyer and organizer, an event its organizer; quotes and stock leave the house for nobody."""
+    buyer, organizer = await person(database), await person(database, "ORGANIZER")
+    await hook(house, buyer, receiver, "/buyer")
+    await hook(house, organizer, receiver, "/organizer")
+    payment = {"id": 5, "orderId": 9, "status": "LATE"}
+    about = {"payment": payment, "user_id": buyer.id, "event_id": 3, "organizer_id": organizer.id}
+    await newsroom.tell(QuoteCreated(**about), "payment:5", 1)
+    stock = {"ticket_type_id": 8, "event_id": 3, "version": 2, "quota": 10, "available": 9}
+    await newsroom.tell(StockChanged(**stock), "ticket_type:8", 2)
+    await newsroom.tell(PaymentLate(**about, tx_hash="0x" + "a" * 64), "payment:5", 2)
+    concert = {"id": 3, "status": "CANCELLED"}
+    await newsroom.tell(EventCancelled(event=concert, organizer_id=organizer.id), "event:3", 2)
+    (call,) = await receiver.heard("/buyer")
+    assert (call.body["type"], call.body["data"]) == ("payment.late", payment)
+    calls = await receiver.heard("/organizer", 2)
+    told = {call.body["type"]: call.body["data"] for call in calls}
+    assert told == {"payment.late": payment, "event.cancelled": concert}
+
+
+async def test_a_webhook_hears_the_types_it_asked_for(
+    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+) -> None:
+    """Other types make no delivery."""
+    buyer = await person(database)
+    await hook(house, buyer, receiver, "/paid", "order.confirmed", "order.expired")
+    first = placed(buyer)
+    await newsroom.tell_order(first)
+    await newsroom.tell_order(confirmed(first, buyer))
+    (call,) = await receiver.heard("/paid")
+    assert call.body["type"] == "order.confirmed"
+
+
+async def test_an_event_seen_twice_is_one_delivery(
+    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+) -> None:
+    """Delivery from the broker is at least once; the receiver hears it once, and the next event after it."""
+    buyer = await person(database)
+    made = await hook(house, buyer, receiver, "/once")
+    event = placed(buyer)
+    envelope = envelope_of(event, f"order:{event.order['id']}", 1)
+    for _ in range(3):
+        await newsroom.publish(envelope, event)
+    after = await newsroom.tell_order(confirmed(event, buyer))
+    assert [call.id for call in await receiver.heard("/once", 2)] == [envelope.id, after.id]
+    assert len(await delivery_rows(database, made)) == 2
+
+
+async def test_no_account_of_ours_hears_after_it_was_disabled(
+    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+) -> None:
+    """A disabled account's webhooks are silent."""
+    buyer, admin = await person(database), await person(database, "ADMIN")
+    made = await hook(house, buyer, receiver, "/disabled")
+    await hook(house, admin, receiver, "/admin")
+    await database.write("UPDATE users SET status = 'DISABLED' WHERE id = %s", buyer.id)
+    await newsroom.tell_order(placed(buyer))
+    await receiver.heard("/admin")
+    assert await delivery_rows(database, made) == []
+
+
+async def test_a_state_change_is_one_log_line_with_its_ids(
+    database: Database, newsroom: Newsroom
+) -> None:
+    """Order, request, command and correlation ids tie the line to the request that led to it."""
+    buyer = await person(database)
+    before = placed(buyer)
+    event = OrderCancelled(order=before.order, organizer_id=buyer.id, reason="buyer")
+    with capture_logs() as lines:
+        envelope = await newsroom.tell_order(event)
+
+        async def look() -> list[dict[str, object]]:
+            return [dict(one) for one in lines if one.get("event_id") == envelope.id]
+
+        (line,) = await eventually(look)
+    assert line["event"] == "order.cancelled"
+    assert line["order_id"] == before.order["id"]
+    assert line["user_id"] == buyer.id
+    assert line["request_id"] == line["correlation_id"] == "request-of-the-test"
+    assert line["command_id"] == envelope.causationid
+    assert line["log_level"] == "info"
