@@ -88,7 +88,9 @@ class Desk:
         """Send and wait."""
         return await self.outcome(await self.send(command, **how))
 
-    async def sale(self, organizer: Person, *quotas: int, **fields: object) -> tuple[int, list[int]]:
+    async def sale(
+        self, organizer: Person, *quotas: int, **fields: object
+    ) -> tuple[int, list[int]]:
         """(event id, ticket type ids) of a new event on sale."""
         event = CreateEvent(
             principal=organizer.principal,

@@ -20,9 +20,7 @@ class Sale:
         return self.ticket_types[0]
 
 
-async def sale(
-    system: System, organizer: Person, *quotas: int, **fields: object
-) -> Sale:
+async def sale(system: System, organizer: Person, *quotas: int, **fields: object) -> Sale:
     """A new event with one ticket type per quota (10 tickets each at 49.90 unless told otherwise)."""
     api = system.api(organizer)
     created = await api.post(

@@ -18,7 +18,16 @@ from tests.harness.scratch import Scratch
 from tests.harness.staff import staff
 from tests.harness.waiting import eventually
 
-WORKING_QUEUES = ("inventory.0", "inventory.1.returns", "order", "order.events", "payment", "payment.events", "quote", "notify")
+WORKING_QUEUES = (
+    "inventory.0",
+    "inventory.1.returns",
+    "order",
+    "order.events",
+    "payment",
+    "payment.events",
+    "quote",
+    "notify",
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +50,9 @@ async def dead(database: Database, mark: str) -> str:
 
     async def look() -> str | None:
         rows = await database.read(
-            "SELECT reason FROM dead_letters WHERE message_id = %s OR body LIKE %s", mark, f"%{mark}%"
+            "SELECT reason FROM dead_letters WHERE message_id = %s OR body LIKE %s",
+            mark,
+            f"%{mark}%",
         )
         return rows[0][0] if rows else None
 
@@ -58,8 +69,12 @@ async def dead(database: Database, mark: str) -> str:
         (b"\x00\xff garbage", SINGLE, "not JSON"),
         (b"<html/>", "text/html", "content type"),
         (b" " * 600_000, SINGLE, "over"),
-        (b'{"specversion":"1.0","id":"x","type":"nonsense","source":"s",'
-         b'"time":"2026-01-01T00:00:00Z","data":{}}', SINGLE, "no handler"),
+        (
+            b'{"specversion":"1.0","id":"x","type":"nonsense","source":"s",'
+            b'"time":"2026-01-01T00:00:00Z","data":{}}',
+            SINGLE,
+            "no handler",
+        ),
     ],
     ids=["garbage", "html", "oversized", "unknown type"],
 )
@@ -72,9 +87,7 @@ async def test_what_cannot_be_read_is_kept_with_its_reason(
     assert reason in await dead(database, mark)
 
 
-async def test_a_forged_command_is_not_executed(
-    counter: Desk, database: Database
-) -> None:
+async def test_a_forged_command_is_not_executed(counter: Desk, database: Database) -> None:
     """Unsigned, signed with another key, or with a foreign command id: dead letters, no order."""
     organizer, buyer = await person(database, "ORGANIZER"), await person(database)
     event_id, (type_id,) = await counter.sale(organizer)
@@ -85,7 +98,9 @@ async def test_a_forged_command_is_not_executed(
     await put(counter, queue, orjson.dumps(unsigned), SINGLE, "m")
     assert "signature" in await dead(database, envelope.id)
     _, envelope = counter.envelope(place(buyer, event_id, (type_id, 1)))
-    await put(counter, queue, Codec("somebody else's secret, long enough!").encode(envelope), SINGLE, "m")
+    await put(
+        counter, queue, Codec("somebody else's secret, long enough!").encode(envelope), SINGLE, "m"
+    )
     assert "signature" in await dead(database, envelope.id)
     stranger = await person(database)
     _, foreign = counter.envelope(place(stranger, event_id, (type_id, 1)))

@@ -72,9 +72,7 @@ async def test_a_seat_freed_in_time_is_waited_for(
         assert (await counter.ask(place(buyer, event_id, (type_id, 1)))).code is None
 
 
-async def test_sales_go_on_without_redis(
-    counter: Desk, organizer: Person, buyer: Person
-) -> None:
+async def test_sales_go_on_without_redis(counter: Desk, organizer: Person, buyer: Person) -> None:
     """Nobody listens at Redis's address: orders are decided, and counted as sold without a lock."""
     before = SALES_WITHOUT_LOCK._value.get()
     nowhere = counter.settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")})

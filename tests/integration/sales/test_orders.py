@@ -181,9 +181,7 @@ async def test_a_sale_window_that_closes_refuses_from_its_instant_on(
     """The database's clock decides: before salesEnd granted, after it SALES_CLOSED."""
     event_id, (one,) = await counter.sale(organizer)
     assert (await counter.ask(place(buyer, event_id, (one, 1)))).status_code == 201
-    await database.write(
-        "UPDATE ticket_types SET sales_end = UTC_TIMESTAMP(6) WHERE id = %s", one
-    )
+    await database.write("UPDATE ticket_types SET sales_end = UTC_TIMESTAMP(6) WHERE id = %s", one)
     assert (await counter.ask(place(buyer, event_id, (one, 1)))).code == "SALES_CLOSED"
 
 

@@ -1,0 +1,81 @@
+"""What the relay publishes: grouped, bounded, in order, and nothing after the first that is not confirmed."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from contracts.broker import BrokerAway
+from contracts.envelope import BATCH_BYTES_MAX
+from contracts.publisher import Properties, PublishUnknown, Refused, Unroutable
+from db.outbox import Pending
+from workers.relay.publishing import MESSAGE_EVENTS_MAX, messages, publish
+
+
+def row(
+    number: int, key: str = "order.placed", aggregate: str | None = None, size: int = 10
+) -> Pending:
+    return Pending(number, 0, aggregate or f"order:{number}", key, b"x" * size)
+
+
+@dataclass
+class Broker:
+    """A publisher that remembers, and fails at the n-th message."""
+
+    fails_at: int = 10**6
+    error: Exception = field(default_factory=lambda: PublishUnknown("no answer"))
+    sent: list[tuple[str, int]] = field(default_factory=list)
+
+    async def publish(self, exchange: str, key: str, body: bytes, properties: Properties) -> None:
+        if len(self.sent) == self.fails_at:
+            raise self.error
+        self.sent.append((key, body.count(b"x") // 10))
+
+
+async def test_one_poll_is_one_message_per_routing_key() -> None:
+    """Forty orders placed and ten stock steps: two messages."""
+    rows = [row(n) for n in range(40)] + [
+        row(100 + n, "ticket_type.stock_changed") for n in range(10)
+    ]
+    broker = Broker()
+    assert await publish(broker, rows) == rows  # type: ignore[arg-type]  # a fake of the same shape
+    assert broker.sent == [("order.placed", 40), ("ticket_type.stock_changed", 10)]
+
+
+async def test_an_orders_events_keep_their_order() -> None:
+    """Cancelled(1), placed(2), cancelled(2): order 2 is placed before it is cancelled."""
+    rows = [
+        row(1, "order.cancelled.0", "order:1"),
+        row(2, "order.placed", "order:2"),
+        row(3, "order.cancelled.0", "order:2"),
+    ]
+    broker = Broker()
+    await publish(broker, rows)  # type: ignore[arg-type]  # a fake of the same shape
+    assert [key for key, _ in broker.sent] == [
+        "order.cancelled.0",
+        "order.placed",
+        "order.cancelled.0",
+    ]
+
+
+@pytest.mark.parametrize(
+    "error", [PublishUnknown("?"), Refused("full"), Unroutable("nobody"), BrokerAway("gone")]
+)
+async def test_nothing_overtakes_an_unconfirmed_message(error: Exception) -> None:
+    """The second of three messages is not confirmed: only the first may be forgotten, the third is not sent."""
+    rows = [row(n, key) for n, key in enumerate(("a", "b", "c"))]
+    broker = Broker(fails_at=1, error=error)
+    confirmed = await publish(broker, rows)  # type: ignore[arg-type]  # a fake of the same shape
+    assert confirmed == rows[:1]
+    assert [key for key, _ in broker.sent] == ["a"]
+
+
+def test_messages_are_bounded_in_count_and_size() -> None:
+    """128 events or 256 KiB; a single larger event still travels, alone."""
+    assert [len(m) for m in messages([row(n) for n in range(300)])] == [
+        MESSAGE_EVENTS_MAX,
+        MESSAGE_EVENTS_MAX,
+        44,
+    ]
+    big = [row(n, size=BATCH_BYTES_MAX // 2) for n in range(3)]
+    assert [len(m) for m in messages(big)] == [1, 1, 1]
+    assert [len(m) for m in messages([row(1, size=BATCH_BYTES_MAX * 2), row(2)])] == [1, 1]
