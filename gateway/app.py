@@ -14,12 +14,14 @@ import structlog
 from aiohttp import web
 
 from contracts.accounts import AccountAccess
+from contracts.logs import LineLog
 from contracts.metrics import Metrics
 from contracts.settings import Settings
 from db import accounts, refresh_tokens
 from db.mysql import Database
 from db.redis import quick_client
 from gateway.access import POLL_SECONDS, AccessChanges, Fetch
+from gateway.command_road import command_road
 from gateway.docs import render_document
 from gateway.frame import frame, response_headers
 from gateway.gate import Gate
@@ -38,6 +40,7 @@ from gateway.limiting import Limiter
 from gateway.operations import CHECKS, Checks
 from gateway.parsing import BODY_BYTES_MAX
 from gateway.passwords import Passwords, make_hasher
+from gateway.request_metrics import RequestMetrics
 from gateway.routes import TABLE, check, register
 from gateway.routing import Route
 from gateway.tokens import Tokens, parse_keys
@@ -114,7 +117,7 @@ async def _stop(app: web.Application) -> None:
     app[STOPPING].set()
 
 
-CONTEXTS: tuple[Context, ...] = (stores, access_changes, password_pool)
+CONTEXTS: tuple[Context, ...] = (stores, access_changes, password_pool, command_road)
 
 
 def build_app(
@@ -129,7 +132,10 @@ def build_app(
     Raises tokens.WeakKey, routes.RouteMismatch, ValueError (limits, networks) when it must not start.
     """
     metrics = metrics or Metrics()
-    app = web.Application(middlewares=[frame(metrics)], client_max_size=BODY_BYTES_MAX)
+    app = web.Application(
+        middlewares=[frame(RequestMetrics(metrics), _access_log(settings))],
+        client_max_size=BODY_BYTES_MAX,
+    )
     app[SETTINGS], app[METRICS], app[CHECKS] = settings, metrics, Checks()
     app[STOPPING] = asyncio.Event()
     app[REDIS] = quick_client(settings.redis_url.get_secret_value())
@@ -150,6 +156,11 @@ def build_app(
     app.on_shutdown.append(_stop)
     app.on_response_prepare.append(response_headers(settings.cors_origins))
     return app
+
+
+def _access_log(settings: Settings) -> LineLog | None:
+    quiet = settings.log_level in ("warning", "error")
+    return None if quiet else LineLog("request", settings.process)
 
 
 def _fetch_changes(app: web.Application) -> Fetch:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from aiohttp import web
+
 from contracts.commands import Command, PlaceOrder
 from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
@@ -176,3 +178,6 @@ def _sold_out(type_id: int, known: _Known, state: TypeState) -> Refusal:
             },
         )
     )
+
+
+DOOR = web.AppKey("door", Door)

@@ -4,9 +4,9 @@ Must stay true: no member that is the server's to set (id, owner, status, versio
 here; a patch holds only what the client sent (RFC 7396), so `exclude_unset` is its meaning.
 """
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from contracts.models import Amount, Currency
 from contracts.times import from_wire
@@ -72,7 +72,18 @@ class CreateEvent(Body):
         return self
 
 
-class UpdateEvent(Body):
+def _no_defaults(schema: dict[str, Any]) -> None:
+    for member in schema["properties"].values():
+        member.pop("default", None)
+
+
+class Patch(Body):
+    """Base of merge patches: what is not sent stays, so that a default is none of a member's value."""
+
+    model_config = ConfigDict(json_schema_extra=_no_defaults)
+
+
+class UpdateEvent(Patch):
     """A merge patch: only what is sent changes; null removes a description or a venue."""
 
     name: Name = ""
@@ -99,7 +110,7 @@ class CreateTicketType(Body):
         return self
 
 
-class UpdateTicketType(Body):
+class UpdateTicketType(Patch):
     """A merge patch: only what is sent changes; null removes a border of the sales window, and
     gives currency and maxPerOrder their defaults back."""
 

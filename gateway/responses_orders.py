@@ -47,9 +47,11 @@ class Payment(Reply):
     id: IdNumber
     order_id: IdNumber
     asset: str
-    quote_rate: Annotated[str, Field(pattern=r"^\d{1,10}\.\d{8}$")]
-    amount_crypto: Annotated[str, Field(pattern=r"^\d{1,20}\.\d{18}$")]
-    tx_hash: Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$")] | None
+    quote_rate: Annotated[str, Field(pattern=r"^\d{1,10}\.\d{8}$", examples=["61234.50000000"])]
+    amount_crypto: Annotated[
+        str, Field(pattern=r"^\d{1,20}\.\d{18}$", examples=["0.000815063412289003"])
+    ]
+    tx_hash: Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$", examples=["0x" + "ab" * 32])] | None
     status: Literal["PENDING", "CONFIRMED", "EXPIRED", "LATE"]
     expires_at: Moment
     rate_source: str

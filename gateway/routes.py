@@ -5,7 +5,18 @@ Must stay true: what is registered with aiohttp and what stands here are the sam
 
 from aiohttp import web
 
-from gateway import accounts, admin, docs, operations, webhooks
+from gateway import (
+    accounts,
+    admin,
+    commands,
+    docs,
+    events,
+    operations,
+    orders,
+    payments,
+    ticket_types,
+    webhooks,
+)
 from gateway.frame import OPERATION
 from gateway.gate import Gate
 from gateway.routing import Handler, Route
@@ -13,6 +24,11 @@ from gateway.routing import Handler, Route
 TABLE: tuple[Route, ...] = (
     *accounts.ROUTES,
     *admin.ROUTES,
+    *events.ROUTES,
+    *ticket_types.ROUTES,
+    *orders.ROUTES,
+    *payments.ROUTES,
+    *commands.ROUTES,
     *webhooks.ROUTES,
     *operations.ROUTES,
     *docs.ROUTES,

@@ -1,0 +1,143 @@
+"""The parts of the command road, opened and closed with the application.
+
+In: settings, MySQL and Redis as they are open. Out: what the handlers of commands, orders, events and
+payments find in the application.
+Must stay true: it begins with whatever is away (the broker, Redis) and says so in /readyz; at the end
+everybody who waits is answered before anything is closed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+from aiohttp import web
+
+from contracts.broker import BrokerAway, Link, declare
+from contracts.command_ids import CommandIds
+from contracts.envelope import Codec
+from contracts.publisher import Coalescer, Publisher
+from contracts.topology import COMMANDS_EXCHANGE, topology
+from db.clock import DatabaseClock
+from gateway.catalogue import CATALOGUE, Catalogue
+from gateway.command_metrics import CommandMetrics
+from gateway.commands import COMMAND_IDS
+from gateway.decisions import DECISIONS, Decisions
+from gateway.directory import DIRECTORY, Directory
+from gateway.dispatch import Dispatcher
+from gateway.door import DOOR, Door
+from gateway.door_news import StockNews, watching
+from gateway.idempotency import AttemptStore, IdempotencyKeys
+from gateway.keys import DATABASE, METRICS, REDIS, SETTINGS, STOPPING
+from gateway.operations import CHECKS
+from gateway.outcomes import Deadlines, OutcomeMemory, OutcomeReader
+from gateway.pressure import Pressure, sampling
+from gateway.pushes import PushReader, new_instance, reading
+from gateway.submission import SUBMISSIONS, Submissions
+from gateway.waiting import Waiting, polling
+
+log = structlog.get_logger(__name__)
+
+BROKER_SECONDS = 5.0
+"""How long a start waits for the broker before it goes on without: /readyz says so."""
+
+
+async def command_road(app: web.Application) -> AsyncIterator[None]:
+    """Open everything, in order; close it in reverse order."""
+    settings, database, redis = app[SETTINGS], app[DATABASE], app[REDIS]
+    instance = new_instance(settings.process)
+    secret = settings.secret.get_secret_value()
+    amqp_url = settings.amqp_url.get_secret_value()
+    ids, codec = CommandIds(secret), Codec(secret)
+    metrics = CommandMetrics(app[METRICS])
+    memory = OutcomeMemory()
+    reader, waiting = OutcomeReader(database, memory), Waiting(memory)
+    clock, pressure = DatabaseClock.of(database), Pressure()
+    pushes = PushReader(settings.redis_url.get_secret_value(), instance, waiting.heard)
+    deadlines = Deadlines(database, reader, clock, settings.command_deadline)
+    decisions, door = Decisions(waiting, deadlines), Door(clock.now)
+    metrics.watch(lambda: waiting.count, lambda: pushes.arrives)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(reader.close)
+        await stack.enter_async_context(_running(clock))
+        coalescer = await stack.enter_async_context(_broker(app, instance))
+        await stack.enter_async_context(reading(pushes))
+        await stack.enter_async_context(polling(waiting, reader, lambda: pushes.arrives))
+        management = settings.amqp_management_url
+        management_url = management.get_secret_value() if management else None
+        await stack.enter_async_context(sampling(pressure, management_url, amqp_url))
+        news = StockNews(amqp_url, instance, codec, door)
+        await stack.enter_async_context(watching(door, database, news))
+        dispatcher = Dispatcher(
+            coalescer,
+            codec,
+            ids,
+            metrics,
+            instance=instance,
+            shards=settings.shards,
+            deadline=settings.command_deadline,
+        )
+        keys = IdempotencyKeys(AttemptStore(redis), reader, deadlines, ids, clock)
+        submissions = Submissions(
+            dispatcher, decisions, keys, pressure, ids=ids, clock=clock, metrics=metrics
+        )
+        app[COMMAND_IDS], app[DECISIONS], app[SUBMISSIONS] = ids, decisions, submissions
+        app[DIRECTORY], app[CATALOGUE] = Directory(database), Catalogue(database, redis)
+        app[DOOR] = door
+        await stack.enter_async_context(_released_at_the_end(app[STOPPING], waiting))
+        yield
+        await submissions.drain()
+
+
+@asynccontextmanager
+async def _running(clock: DatabaseClock) -> AsyncIterator[None]:
+    await clock.refresh()
+    task = asyncio.create_task(clock.run(), name="database clock")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _broker(app: web.Application, instance: str) -> AsyncIterator[Coalescer]:
+    settings = app[SETTINGS]
+    wanted = topology(settings.shards, settings.queue_length)
+    link = Link(
+        settings.amqp_url.get_secret_value(),
+        f"{instance} publish",
+        on_open=lambda channel: declare(channel, wanted),
+    )
+
+    async def is_open() -> None:
+        if not link.is_open:
+            raise BrokerAway("not connected")
+
+    app[CHECKS].require("rabbitmq", is_open)
+    try:
+        await link.start(wait=BROKER_SECONDS)
+    except BrokerAway as error:
+        log.warning("gateway begins without the broker", error=str(error))
+    coalescer = Coalescer(Publisher(link), COMMANDS_EXCHANGE)
+    try:
+        yield coalescer
+    finally:
+        await coalescer.drain()
+        await link.stop()
+
+
+@asynccontextmanager
+async def _released_at_the_end(stopping: asyncio.Event, waiting: Waiting) -> AsyncIterator[None]:
+    """When the process begins to stop, everybody who waits is answered with what there is."""
+
+    async def release() -> None:
+        await stopping.wait()
+        waiting.close()
+
+    task = asyncio.create_task(release(), name="release at the end")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,50 @@
+"""Which event a ticket type belongs to: needed to send an order to its shard, and never changing.
+
+In: ticket type ids. Out: their facts.
+Must stay true: only what cannot change is kept (the event; that a type is deleted), so that a copy may be
+old; orders for known types are accepted while MySQL is away.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from db import catalogue
+from db.catalogue import TypeFacts
+from db.mysql import Database
+
+KEPT_MAX = 50_000
+
+
+class Directory:
+    """Facts of ticket types, kept in this process."""
+
+    def __init__(self, database: Database, size: int = KEPT_MAX) -> None:
+        self._database = database
+        self._size = size
+        self._facts: OrderedDict[int, TypeFacts] = OrderedDict()
+
+    async def event_of(self, type_id: int) -> int | None:
+        """The event of a ticket type, None when there is no such type (any more)."""
+        return (await self.events_of([type_id])).get(type_id)
+
+    async def events_of(self, type_ids: Sequence[int]) -> dict[int, int]:
+        """The events of those ticket types that exist. Raises what MySQL raises when it is asked."""
+        missing = [type_id for type_id in type_ids if type_id not in self._facts]
+        if missing:
+            found = await catalogue.facts_of_types(self._database, missing)
+            # Unknown ids are not kept: they may come to exist, and anybody can invent them.
+            for type_id, facts in found.items():
+                self._facts[type_id] = facts
+            while len(self._facts) > self._size:
+                self._facts.popitem(last=False)
+        known = {type_id: self._facts.get(type_id) for type_id in type_ids}
+        return {i: facts.event_id for i, facts in known.items() if facts and not facts.deleted}
+
+    def forget(self, type_id: int) -> None:
+        """The type may have been deleted."""
+        self._facts.pop(type_id, None)
+
+
+DIRECTORY = web.AppKey("directory", Directory)

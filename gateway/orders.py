@@ -1,0 +1,217 @@
+"""Orders over HTTP: place, add, cancel (commands), list and show (reads).
+
+In: items, an order's id. Out: the order, or why not.
+Must stay true: the gateway refuses early only what a worker would refuse (unknown or foreign ids, types
+of several events, sold out); it decides nothing. Foreign orders look like none.
+"""
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from contracts.commands import AddItems, CancelOrder, Command, OrderItem
+from contracts.commands import PlaceOrder as PlaceOrderCommand
+from contracts.models import Principal
+from contracts.problems import Code
+from contracts.resources import order_resource
+from db import reads_orders
+from db.reads_orders import OrderFilter, OrderOwners, OrderRead
+from gateway.directory import DIRECTORY, Directory
+from gateway.door import DOOR
+from gateway.keys import DATABASE, body, path_id, principal, query
+from gateway.paging import from_cursor, page
+from gateway.problems import invalid, not_found
+from gateway.replies import json_reply
+from gateway.requests_orders import Item, OrdersQuery, PlaceOrder
+from gateway.responses_orders import Order, OrderPage
+from gateway.routing import (
+    USER,
+    USER_OR_ADMIN,
+    USER_ORGANIZER_OR_ADMIN,
+    Answer,
+    Ownership,
+    Route,
+)
+from gateway.submission import Call, submit
+
+NO_ORDER = "There is no such order, or it is not yours."
+
+
+async def place_order(request: web.Request) -> web.Response:
+    """POST /api/orders."""
+    app, wanted = request.app, body(request, PlaceOrder)
+
+    async def prepare(caller: Principal, fingerprint: str) -> Command:
+        return await _placing(request, wanted, caller, fingerprint)
+
+    door = app[DOOR]
+    call = Call(
+        command=PlaceOrderCommand if wanted.order_id is None else AddItems,
+        body=wanted.model_dump(by_alias=True),
+        prepare=prepare,
+        door=door.check,
+        on_outcome=door.learn,
+    )
+    return await submit(request, call)
+
+
+async def _placing(
+    request: web.Request, wanted: PlaceOrder, caller: Principal, fingerprint: str
+) -> Command:
+    items = tuple(
+        OrderItem(ticket_type_id=item.ticket_type_id, quantity=item.quantity)
+        for item in wanted.items
+    )
+    owners: OrderOwners | None = None
+    if wanted.order_id is not None:
+        owners = await reads_orders.owners_of_order(request.app[DATABASE], wanted.order_id)
+        if owners is None or owners.user_id != caller.user_id:
+            raise not_found(NO_ORDER)
+    event_id = await _one_event(request.app[DIRECTORY], wanted.items)
+    if wanted.order_id is None or owners is None:
+        return PlaceOrderCommand(
+            principal=caller, fingerprint=fingerprint, event_id=event_id, items=items
+        )
+    if owners.event_id != event_id:
+        raise invalid(
+            "The ticket types belong to another event than the order.",
+            ("/items", "are not of the order's event"),
+        )
+    return AddItems(
+        principal=caller,
+        fingerprint=fingerprint,
+        event_id=event_id,
+        order_id=wanted.order_id,
+        items=items,
+    )
+
+
+async def _one_event(directory: Directory, items: Sequence[Item]) -> int:
+    events = await directory.events_of([item.ticket_type_id for item in items])
+    for item in items:
+        if item.ticket_type_id not in events:
+            raise not_found(f"There is no ticket type {item.ticket_type_id}.")
+    if len(set(events.values())) > 1:
+        raise invalid(
+            "The ticket types of an order belong to one event.",
+            ("/items", "are of several events"),
+        )
+    return next(iter(events.values()))
+
+
+async def cancel_order(request: web.Request) -> web.Response:
+    """POST /api/orders/{orderId}/cancel."""
+    order_id = path_id(request, "orderId")
+
+    async def prepare(caller: Principal, fingerprint: str) -> Command:
+        owners = await reads_orders.owners_of_order(request.app[DATABASE], order_id)
+        if owners is None or not (owners.user_id == caller.user_id or caller.has(("ADMIN",))):
+            raise not_found(NO_ORDER)
+        return CancelOrder(principal=caller, fingerprint=fingerprint, order_id=order_id)
+
+    return await submit(request, Call(command=CancelOrder, body={}, prepare=prepare))
+
+
+async def list_orders(request: web.Request) -> web.Response:
+    """GET /api/orders."""
+    chosen = OrderFilter(user_id=principal(request).user_id)
+    return await order_page(request, chosen)
+
+
+async def order_page(request: web.Request, chosen: OrderFilter) -> web.Response:
+    """A page of the chosen orders, narrowed by the request's `OrdersQuery`."""
+    wanted = query(request, OrdersQuery)
+    below = from_cursor(wanted.cursor, int)[0] if wanted.cursor else None
+    narrowed = OrderFilter(
+        user_id=chosen.user_id,
+        event_id=chosen.event_id,
+        status=wanted.status,
+        below=int(below) if below is not None else None,
+    )
+    rows = await reads_orders.list_orders(request.app[DATABASE], narrowed, wanted.limit + 1)
+    return json_reply(page(rows, wanted.limit, lambda one: (one.row.id,), _shown))
+
+
+async def show_order(request: web.Request) -> web.Response:
+    """GET /api/orders/{orderId}."""
+    caller, order_id = principal(request), path_id(request, "orderId")
+    database = request.app[DATABASE]
+    order = await reads_orders.find_order(database, order_id)
+    if order is None:
+        raise not_found(NO_ORDER)
+    if order.row.user_id != caller.user_id and not caller.has(("ADMIN",)):
+        owners = await reads_orders.owners_of_order(database, order_id)
+        organizes = owners is not None and owners.organizer_id == caller.user_id
+        if not (organizes and caller.has(("ORGANIZER",))):
+            raise not_found(NO_ORDER)
+    return json_reply(_shown(order))
+
+
+def _shown(order: OrderRead) -> dict[str, object]:
+    return order_resource(order.row, order.details)
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/api/orders",
+        operation_id="placeOrder",
+        summary="Order tickets, or add some to an unpaid order",
+        handler=place_order,
+        access=USER,
+        ownership=Ownership.SELF,
+        answers={201: Answer(Order, "The order, PENDING_PAYMENT.", ("Location",))},
+        tag="Orders",
+        body=PlaceOrder,
+        is_command=True,
+        problems=frozenset(
+            {
+                Code.NOT_FOUND,
+                Code.SALES_CLOSED,
+                Code.LIMIT_EXCEEDED,
+                Code.SOLD_OUT,
+                Code.ORDER_NOT_PENDING,
+                Code.SEAT_LOCKED,
+            }
+        ),
+        description="All items or none. With `orderId` the items join that order of yours; its "
+        "`expiresAt` stays, and its pending quotes end.",
+    ),
+    Route(
+        method="GET",
+        path="/api/orders",
+        operation_id="listOrders",
+        summary="Own orders, the newest first",
+        handler=list_orders,
+        access=USER,
+        ownership=Ownership.SELF,
+        answers={200: Answer(OrderPage, "A page of orders.")},
+        tag="Orders",
+        query=OrdersQuery,
+    ),
+    Route(
+        method="GET",
+        path="/api/orders/{orderId}",
+        operation_id="showOrder",
+        summary="An order",
+        handler=show_order,
+        access=USER_ORGANIZER_OR_ADMIN,
+        ownership=Ownership.OWNER_ORGANIZER_OR_ADMIN,
+        answers={200: Answer(Order, "The order.")},
+        tag="Orders",
+    ),
+    Route(
+        method="POST",
+        path="/api/orders/{orderId}/cancel",
+        operation_id="cancelOrder",
+        summary="Cancel an unpaid order",
+        handler=cancel_order,
+        access=USER_OR_ADMIN,
+        ownership=Ownership.OWNER_OR_ADMIN,
+        answers={200: Answer(Order, "The order, CANCELLED.")},
+        tag="Orders",
+        is_command=True,
+        problems=frozenset({Code.ORDER_NOT_PENDING}),
+        description="Its tickets are for sale again within a second.",
+    ),
+)
