@@ -49,7 +49,7 @@ def _without_effect(command: str, table: str, location: str) -> Check:
         SELECT HEX(c.id) AS command, c.type, c.location AS said, '{table}' AS missing
         FROM command_outcomes c LEFT JOIN {table} x ON x.command_id = c.id
         WHERE c.type = %s AND c.status_code = 201 AND (x.id IS NULL OR c.location <> {location})
-        """  # noqa: S608 - our own names
+        """
     # order_details has no index that begins with its command: let the server hash or sort it once.
     if table == "order_details":
         sql = f"""
@@ -58,7 +58,7 @@ def _without_effect(command: str, table: str, location: str) -> Check:
             SELECT x.command_id, MIN(x.order_id) AS order_id FROM order_details x GROUP BY x.command_id
         ) x ON x.command_id = c.id
         WHERE c.type = %s AND c.status_code = 201 AND (x.order_id IS NULL OR c.location <> {location})
-        """  # noqa: S608 - our own names
+        """
     return Check("a success without its effect", sql, (command,))
 
 
@@ -69,17 +69,17 @@ _DONE = {
         SELECT HEX(c.id) AS command, c.type, {_TARGET} AS orderId, x.status
         FROM command_outcomes c LEFT JOIN orders x ON x.id = {_TARGET}
         WHERE {_SUCCESS} AND (x.id IS NULL OR x.status <> 'CANCELLED')
-        """,  # noqa: S608 - our own names
+        """,
     CancelEvent.TYPE: f"""
         SELECT HEX(c.id) AS command, c.type, {_TARGET} AS eventId, x.status
         FROM command_outcomes c LEFT JOIN events x ON x.id = {_TARGET}
         WHERE {_SUCCESS} AND (x.id IS NULL OR x.status <> 'CANCELLED')
-        """,  # noqa: S608 - our own names
+        """,
     ConfirmPayment.TYPE: f"""
         SELECT HEX(c.id) AS command, c.type, {_TARGET} AS paymentId, x.status
         FROM command_outcomes c LEFT JOIN payments x ON x.id = {_TARGET}
         WHERE {_SUCCESS} AND (x.id IS NULL OR x.status <> 'CONFIRMED')
-        """,  # noqa: S608 - our own names
+        """,
 }
 """Commands that change a thing which is there: its id is in the outcome's body."""
 
@@ -112,6 +112,6 @@ def _without_outcome(
                 OR x.created_at >= (SELECT MIN(decided_at) FROM command_outcomes))
            OR c.type NOT IN ({types})
            OR c.status_code NOT BETWEEN %s AND %s
-        """  # noqa: S608 - our own names
+        """
     least, below = statuses
     return Check("an effect without its outcome", sql, (options.retention, least, below - 1))

@@ -25,7 +25,7 @@ def history(_: Options) -> Rule:
                     FROM order_history
                 ) h
                 WHERE NOT ({legal})
-                """,  # noqa: S608 - our own names
+                """,
             ),
             Check(
                 "the history does not lead to the order",
@@ -103,7 +103,7 @@ def quiet_now(options: Options) -> Rule:
             ),
             Check(
                 "a dead letter waits for a person",
-                f"SELECT id AS letter, queue, reason FROM dead_letters WHERE status = 'DEAD' AND id NOT IN ({marks})",  # noqa: S608 - placeholders
+                f"SELECT id AS letter, queue, reason FROM dead_letters WHERE status = 'DEAD' AND id NOT IN ({marks})",
                 options.expected_dead,
             ),
         ),

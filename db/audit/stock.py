@@ -37,63 +37,7 @@ def replay(_: Options) -> Rule:
     return Rule(
         2,
         "The ledger replayed equals the ticket type at every version without a gap; each step equals its details.",
-        (
-            Check(
-                "the ledger does not lead to the row",
-                """
-                SELECT t.id AS ticketType, t.version, t.quota, t.available, l.steps, l.first, l.last,
-                       l.quota AS ledgerQuota, l.available AS ledgerAvailable
-                FROM ticket_types t
-                LEFT JOIN (
-                    SELECT ticket_type_id, COUNT(*) AS steps, MIN(version) AS first, MAX(version) AS last,
-                           SUM(quota_delta) AS quota, SUM(delta) AS available
-                    FROM stock_ledger GROUP BY ticket_type_id
-                ) l ON l.ticket_type_id = t.id
-                WHERE l.steps IS NULL OR l.first <> 1 OR l.last <> t.version OR l.steps <> t.version
-                   OR l.quota <> t.quota OR l.available <> t.available
-                """,
-            ),
-            Check(
-                "a version had a stock that cannot be",
-                """
-                SELECT r.ticket_type_id AS ticketType, r.version, r.quota, r.available
-                FROM (
-                    SELECT ticket_type_id, version,
-                           SUM(quota_delta) OVER (PARTITION BY ticket_type_id ORDER BY version) AS quota,
-                           SUM(delta) OVER (PARTITION BY ticket_type_id ORDER BY version) AS available
-                    FROM stock_ledger
-                ) r
-                WHERE r.available < 0 OR r.available > r.quota
-                """,
-            ),
-            Check(
-                "a taking step is not its details",
-                _step_differs("TAKE", "taken_version", "-d.quantity"),
-            ),
-            Check(
-                "a returning step is not its details",
-                _step_differs("RETURN", "returned_version", "d.quantity"),
-            ),
-            Check(
-                "a step that moves no tickets is named by details",
-                """
-                SELECT d.id AS detail, d.ticket_type_id AS ticketType, l.version, l.kind
-                FROM order_details d
-                JOIN stock_ledger l ON l.ticket_type_id = d.ticket_type_id
-                    AND (l.version = d.taken_version AND l.kind <> 'TAKE'
-                      OR l.version = d.returned_version AND l.kind <> 'RETURN')
-                """,
-            ),
-            Check(
-                "a detail came back at a step that never was",
-                """
-                SELECT d.id AS detail, d.ticket_type_id AS ticketType, d.returned_version AS version
-                FROM order_details d
-                LEFT JOIN stock_ledger l ON l.ticket_type_id = d.ticket_type_id AND l.version = d.returned_version
-                WHERE d.returned_version IS NOT NULL AND l.version IS NULL
-                """,
-            ),
-        ),
+        _REPLAY,
     )
 
 
@@ -106,4 +50,63 @@ def _step_differs(kind: str, column: str, amount: str) -> str:
             FROM order_details d WHERE d.{column} IS NOT NULL GROUP BY d.ticket_type_id, d.{column}
         ) s ON s.ticket_type_id = l.ticket_type_id AND s.version = l.version
         WHERE l.kind = '{kind}' AND (s.moved IS NULL OR s.moved <> l.delta)
-        """  # noqa: S608 - our own names
+        """
+
+
+_REPLAY = (
+    Check(
+        "the ledger does not lead to the row",
+        """
+        SELECT t.id AS ticketType, t.version, t.quota, t.available, l.steps, l.first, l.last,
+               l.quota AS ledgerQuota, l.available AS ledgerAvailable
+        FROM ticket_types t
+        LEFT JOIN (
+            SELECT ticket_type_id, COUNT(*) AS steps, MIN(version) AS first, MAX(version) AS last,
+                   SUM(quota_delta) AS quota, SUM(delta) AS available
+            FROM stock_ledger GROUP BY ticket_type_id
+        ) l ON l.ticket_type_id = t.id
+        WHERE l.steps IS NULL OR l.first <> 1 OR l.last <> t.version OR l.steps <> t.version
+           OR l.quota <> t.quota OR l.available <> t.available
+        """,
+    ),
+    Check(
+        "a version had a stock that cannot be",
+        """
+        SELECT r.ticket_type_id AS ticketType, r.version, r.quota, r.available
+        FROM (
+            SELECT ticket_type_id, version,
+                   SUM(quota_delta) OVER (PARTITION BY ticket_type_id ORDER BY version) AS quota,
+                   SUM(delta) OVER (PARTITION BY ticket_type_id ORDER BY version) AS available
+            FROM stock_ledger
+        ) r
+        WHERE r.available < 0 OR r.available > r.quota
+        """,
+    ),
+    Check(
+        "a taking step is not its details",
+        _step_differs("TAKE", "taken_version", "-d.quantity"),
+    ),
+    Check(
+        "a returning step is not its details",
+        _step_differs("RETURN", "returned_version", "d.quantity"),
+    ),
+    Check(
+        "a step that moves no tickets is named by details",
+        """
+        SELECT d.id AS detail, d.ticket_type_id AS ticketType, l.version, l.kind
+        FROM order_details d
+        JOIN stock_ledger l ON l.ticket_type_id = d.ticket_type_id
+            AND (l.version = d.taken_version AND l.kind <> 'TAKE'
+              OR l.version = d.returned_version AND l.kind <> 'RETURN')
+        """,
+    ),
+    Check(
+        "a detail came back at a step that never was",
+        """
+        SELECT d.id AS detail, d.ticket_type_id AS ticketType, d.returned_version AS version
+        FROM order_details d
+        LEFT JOIN stock_ledger l ON l.ticket_type_id = d.ticket_type_id AND l.version = d.returned_version
+        WHERE d.returned_version IS NOT NULL AND l.version IS NULL
+        """,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Events and ticket types through their commands, on real servers."""
