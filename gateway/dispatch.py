@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 import structlog
 
+from contracts import failpoints
 from contracts.broker import BrokerAway
 from contracts.command_ids import CommandId, CommandIds
 from contracts.commands import KINDS, Command, CreateEvent
@@ -129,6 +130,7 @@ class Dispatcher:
         )
         queue = self.queue_of(command, id_.uuid)
         started = time.perf_counter()
+        failpoints.reach("gateway.before_publish")
         try:
             await self._coalescer.submit(queue, self._codec.encode(envelope))
         except (Refused, Unroutable, PublishUnknown, BrokerAway) as error:
@@ -136,6 +138,7 @@ class Dispatcher:
             if isinstance(error, Unroutable):
                 log.error("command reaches no queue", queue=queue, error=str(error))
             raise
+        failpoints.reach("gateway.after_confirm")
         self._metrics.confirm_seconds.observe(time.perf_counter() - started)
         self._metrics.accepted.labels(command.TYPE).inc()
 

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
+from contracts import failpoints
 from contracts.commands import Command
 from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
@@ -107,6 +108,7 @@ class Deciding:
         for item in items:
             free = self._seats_of(handler, item).keys() <= tokens.keys()
             (ready if free else busy).append(item)
+        failpoints.reach("worker.locked")
         try:
             failed = not await self._batch(handler.decide, ready)
         finally:
@@ -167,6 +169,7 @@ class Deciding:
 
     async def _alone_fresh(self, handler: Decides[Any], item: Item) -> None:
         tokens = await self._lock_patiently(handler, item)
+        failpoints.reach("worker.locked")
         try:
             decide = handler.decide if tokens is not None else _refuse_locked
             decided = await self._transact(decide, [item])
@@ -187,9 +190,12 @@ class Deciding:
             await outcomes.insert(transaction, rows)
             events = [(event, one.cause) for one, decision in pairs for event in decision.events]
             await self._outbox.add(transaction, now, events)
+            failpoints.reach("worker.written")
             return rows
 
-        return await self._database.run(work)
+        decided = await self._database.run(work)
+        failpoints.reach("worker.committed")
+        return decided
 
     async def _answer(self, items: Sequence[Item], decided: Sequence[Outcome]) -> None:
         BATCH_COMMANDS.observe(len(items))

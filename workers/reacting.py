@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
+from contracts import failpoints
 from contracts.settings import Settings
 from db.mysql import Database, Transaction, is_away
 from db.outbox import Outbox
@@ -78,5 +79,7 @@ class Reacting:
             now = await transaction.now()
             context = Context(transaction, now, self._settings, self._redis)
             await self._outbox.add(transaction, now, await handler.react(context, received))
+            failpoints.reach("worker.written")
 
         await self._database.run(work)
+        failpoints.reach("worker.committed")

@@ -15,6 +15,7 @@ import structlog
 from aio_pika.abc import HeadersType
 from pydantic import ValidationError
 
+from contracts import failpoints
 from contracts.broker import LINK_ERRORS, BrokerAway
 from contracts.coalesce import coalesce
 from contracts.command_ids import CommandIds
@@ -82,6 +83,7 @@ class Road:
     async def process(self, deliveries: Sequence[Delivery]) -> None:
         """One cycle: everything in `deliveries` gets its end, or is on its way to it."""
         items: list[Item] = []
+        failpoints.reach("worker.received")
         for delivery in deliveries:
             if delivery.queue in self._raw:
                 await self._process_raw(delivery)
@@ -211,6 +213,7 @@ class Road:
         return True
 
     async def _acknowledge(self, delivery: Delivery) -> None:
+        failpoints.reach("worker.settled")
         try:
             await delivery.message.ack()
         except LINK_ERRORS as error:
@@ -218,6 +221,7 @@ class Road:
             log.info("not acknowledged", queue=delivery.queue, error=repr(error))
         else:
             MESSAGES.labels(_kind(delivery.queue), "ack").inc()
+            failpoints.reach("worker.acked")
 
     def _spawn(self, ending: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(ending)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from contracts import failpoints
 from contracts.orders import OrderStatus
 from db import orders
 from db.leases import Share
@@ -43,7 +44,9 @@ async def sweep(services: Services) -> int:
     """End at most 200 orders; how many candidates there were."""
     candidates = await orders.past_deadline(services.database, BATCH)
     if candidates:
+        failpoints.reach("expiry.selected")
         ended = await end_all(services, candidates)
+        failpoints.reach("expiry.committed")
         EXPIRED.inc(ended)
     return len(candidates)
 
@@ -58,6 +61,7 @@ async def end_all(services: Services, ids: Sequence[int]) -> int:
         ended = await end(context, over, OrderStatus.EXPIRED, "deadline") if over else []
         cause = Cause("expiry-sweep", None)
         await services.outbox.add(transaction, context.now, [(event, cause) for _, event in ended])
+        failpoints.reach("expiry.written")
         return len(ended)
 
     return await services.database.run(work)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from contracts import failpoints
 from contracts.broker import BrokerAway
 from contracts.coalesce import coalesce
 from contracts.envelope import BATCH_BYTES_MAX, join_batch
@@ -47,8 +48,13 @@ async def relay_outbox(services: Services) -> None:
 async def relay_once(services: Services, streams: Sequence[int]) -> int:
     """Publish and forget at most 500 rows; how many went."""
     rows = await outbox.pending(services.database, streams, POLL_LIMIT)
+    if not rows:
+        return 0
+    failpoints.reach("relay.selected")
     confirmed = await publish(services.publisher, rows)
+    failpoints.reach("relay.published")
     await outbox.published(services.database, [row.id for row in confirmed])
+    failpoints.reach("relay.marked")
     RELAYED.inc(len(confirmed))
     return len(confirmed)
 
