@@ -5,22 +5,23 @@ Must stay true: whatever goes wrong below ends here as problem+json; one log lin
 headers of the client; a response that has begun is never mixed with another.
 """
 
+import itertools
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from secrets import token_hex
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from prometheus_client import Counter, Histogram
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from contracts.metrics import Metrics
+from contracts.logs import LineLog
 from contracts.problems import Code, Problem
-from gateway.keys import PRINCIPAL, REQUEST_ID
+from gateway.keys import OPERATION, PRINCIPAL, REQUEST_ID
 from gateway.limiting import LIMIT_STATE, limit_headers
 from gateway.problems import INTERNAL, allowed_methods, from_exception, to_response
+from gateway.request_metrics import RequestMetrics
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 SECURITY_HEADERS = {
@@ -39,31 +40,13 @@ _ALLOWED_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, X-Request-Id"
 )
 
-OPERATION = web.RequestKey("operation", str)
 _STARTED = web.RequestKey("started", bool)
 
 log = structlog.get_logger("access")
 
 
-@dataclass(slots=True)
-class _Seen:
-    """Children of the request metrics, looked up once per operation and status."""
-
-    count: Counter
-    seconds: Histogram
-    counts: dict[tuple[str, int], Counter] = field(default_factory=dict)
-    spans: dict[str, Histogram] = field(default_factory=dict)
-
-    def add(self, operation: str, status: int, seconds: float) -> None:
-        key = (operation, status)
-        counter = self.counts.get(key)
-        if counter is None:
-            counter = self.counts[key] = self.count.labels(operation, str(status))
-        counter.inc()
-        span = self.spans.get(operation)
-        if span is None:
-            span = self.spans[operation] = self.seconds.labels(operation)
-        span.observe(seconds)
+# Fresh ids: random per process, then counted. They name, they do not protect; a system call each would cost more.
+_PREFIX, _NUMBERS = token_hex(8), itertools.count()
 
 
 def request_id(request: web.BaseRequest) -> str:
@@ -71,23 +54,19 @@ def request_id(request: web.BaseRequest) -> str:
     given = request.headers.get("X-Request-Id")
     if given is not None and _CLIENT_ID.fullmatch(given):
         return given
-    return token_hex(16)
+    return f"{_PREFIX}{next(_NUMBERS):012x}"
 
 
-def frame(metrics: Metrics) -> Middleware:
-    """The one middleware."""
-    seen = _Seen(
-        metrics.counter("http_requests", "Requests answered", ("operation", "status")),
-        metrics.histogram("http_request_seconds", "Time to answer", ("operation",)),
-    )
+def frame(seen: RequestMetrics, access: LineLog | None) -> Middleware:
+    """The one middleware. `access` None: no line per request."""
 
     @web.middleware
     async def framed(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         request[REQUEST_ID] = id_ = request_id(request)
         # One task serves all requests of a connection: what the last one bound must go.
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=id_)
+        clear_contextvars()
+        bind_contextvars(request_id=id_)
         response: web.StreamResponse
         try:
             response = await handler(request)
@@ -96,19 +75,33 @@ def frame(metrics: Metrics) -> Middleware:
         spent = time.perf_counter() - started
         operation = request.get(OPERATION, "none")
         seen.add(operation, response.status, spent)
-        caller = request.get(PRINCIPAL)
-        log.info(
-            "request",
-            method=request.method,
-            path=request.path,
-            operation=operation,
-            status=response.status,
-            ms=round(spent * 1000, 2),
-            user_id=caller.user_id if caller else None,
-        )
+        if access is not None:
+            _write_line(access, request, response, operation, spent)
         return response
 
     return framed
+
+
+def _write_line(
+    access: LineLog,
+    request: web.Request,
+    response: web.StreamResponse,
+    operation: str,
+    spent: float,
+) -> None:
+    caller = request.get(PRINCIPAL)
+    line = {
+        "request_id": request[REQUEST_ID],
+        "method": request.method,
+        "path": request.path,
+        "operation": operation,
+        "status": response.status,
+        "ms": round(spent * 1000, 2),
+        "user_id": caller.user_id if caller else None,
+    }
+    if (command_id := response.headers.get("X-Command-Id")) is not None:
+        line["command_id"] = command_id
+    access.write(line)
 
 
 def _answer(request: web.Request, error: Exception, id_: str) -> web.StreamResponse:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from contracts.models import Principal
 from gateway.access import AccessChanges
-from gateway.keys import BODY, IDS, PRINCIPAL, QUERY
+from gateway.keys import BODY, IDS, OPERATION, PRINCIPAL, QUERY
 from gateway.limiting import Limiter
 from gateway.models import NoQuery
 from gateway.parsing import EMPTY_QUERY, parse_body, parse_id, parse_query
@@ -45,6 +45,7 @@ class Gate:
         ids, limited = route.ids, route.limit is not LimitClass.NONE
 
         async def guarded(request: web.Request) -> web.StreamResponse:
+            request[OPERATION] = route.operation_id
             caller = self.authenticate(request)
             if limited:
                 await self.limiter.count(request, route.limit, caller)

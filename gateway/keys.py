@@ -32,6 +32,8 @@ OPENAPI = web.AppKey("openapi", bytes)
 METRICS = web.AppKey("metrics", Metrics)
 
 REQUEST_ID = web.RequestKey("request_id", str)
+OPERATION = web.RequestKey("operation", str)
+"""The operation id of the route that took the request."""
 PRINCIPAL: web.RequestKey[Principal | None] = web.RequestKey("principal", Principal)
 """None: nobody is signed in (possible only on routes for anyone)."""
 IDS: web.RequestKey[dict[str, int]] = web.RequestKey("ids", dict)

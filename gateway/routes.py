@@ -17,9 +17,8 @@ from gateway import (
     ticket_types,
     webhooks,
 )
-from gateway.frame import OPERATION
 from gateway.gate import Gate
-from gateway.routing import Handler, Route
+from gateway.routing import Route
 
 TABLE: tuple[Route, ...] = (
     *accounts.ROUTES,
@@ -42,18 +41,10 @@ class RouteMismatch(RuntimeError):
 def register(app: web.Application, table: tuple[Route, ...], gate: Gate) -> None:
     """Give aiohttp every route of the table, behind its checks; GET answers HEAD as well."""
     for route in table:
-        handler = _named(route, gate.guard(route))
+        handler = gate.guard(route)
         app.router.add_route(route.method, route.path, handler, expect_handler=_expect)
         if route.method == "GET":
             app.router.add_route("HEAD", route.path, handler, expect_handler=_expect)
-
-
-def _named(route: Route, guarded: Handler) -> Handler:
-    async def named(request: web.Request) -> web.StreamResponse:
-        request[OPERATION] = route.operation_id
-        return await guarded(request)
-
-    return named
 
 
 async def _expect(request: web.Request) -> None:
