@@ -1,14 +1,16 @@
 """What an asset costs, who says so, and which of several sources is believed.
 
 In: rates (one per asset, currency and source). Out: the rate that quotes use; the rate of api.md as plain JSON.
-Must stay true: a rate is a positive `Decimal` of at most 8 decimals, never a float; age counts from `observed_at`, the
-moment that the source names; the same rule chooses for quotes, for clients and for the judgement of the next report.
+Must stay true: a rate is a positive `Decimal` of at most 8 decimals, never a float; age counts from
+`observed_at`, the moment that the source names; the same rule chooses for quotes, for clients and for the
+judgement of the next report.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 from contracts.times import to_wire
@@ -76,3 +78,27 @@ def rate_resource(rate: Rate, now: datetime, fresh_seconds: float) -> dict[str, 
         "observedAt": to_wire(rate.observed_at),
         "stale": not rate.younger_than(fresh_seconds, now),
     }
+
+
+class Reason(StrEnum):
+    """Why a report was put aside."""
+
+    MALFORMED = "MALFORMED"
+    """A field is missing, of another kind, or no such thing (asset, currency, time)."""
+    FORGED = "FORGED"
+    """The broker does not vouch that a known provider sent it under its own name."""
+    NOT_A_NUMBER = "NOT_A_NUMBER"
+    NOT_POSITIVE = "NOT_POSITIVE"
+    ABSURD = "ABSURD"
+    """It does not fit DECIMAL(18,8)."""
+    FROM_THE_FUTURE = "FROM_THE_FUTURE"
+    STALE = "STALE"
+    """Older than a rate may be to be quoted."""
+    REPEATED = "REPEATED"
+    OUT_OF_ORDER = "OUT_OF_ORDER"
+    OUT_OF_BAND = "OUT_OF_BAND"
+    """Too far from the last good rate."""
+
+
+ACCEPTABLE = frozenset({Reason.OUT_OF_BAND, Reason.FROM_THE_FUTURE})
+"""What an admin may accept after all. The others are no usable rate, or an older one than we have."""

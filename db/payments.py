@@ -66,7 +66,7 @@ async def places(transaction: Transaction, payment_ids: Iterable[int]) -> list[P
     """The asked payments that exist, and all other payments of the same orders. Takes no lock."""
     wanted = sorted(set(payment_ids))
     rows = await transaction.fetch(
-        "SELECT DISTINCT p.id, o.id, o.event_id FROM payments asked "  # noqa: S608 - our own names
+        "SELECT DISTINCT p.id, o.id, o.event_id FROM payments asked "
         "JOIN orders o ON o.id = asked.order_id JOIN payments p ON p.order_id = o.id "
         f"WHERE asked.id IN ({placeholders(wanted)})",
         *wanted,
@@ -78,7 +78,7 @@ async def events_of(transaction: Transaction, order_ids: Iterable[int]) -> dict[
     """Order id -> the event it belongs to, for the orders that exist. Takes no lock."""
     wanted = sorted(set(order_ids))
     rows = await transaction.fetch(
-        f"SELECT id, event_id FROM orders WHERE id IN ({placeholders(wanted)})",  # noqa: S608 - our own names
+        f"SELECT id, event_id FROM orders WHERE id IN ({placeholders(wanted)})",
         *wanted,
     )
     return {row[0]: row[1] for row in rows}
@@ -90,7 +90,7 @@ async def pending_of(
     """Pending payments of these orders: id -> (order id, the total that was priced). Takes no lock."""
     wanted = sorted(set(order_ids))
     rows = await transaction.fetch(
-        "SELECT id, order_id, total_cost FROM payments "  # noqa: S608 - our own names
+        "SELECT id, order_id, total_cost FROM payments "
         f"WHERE order_id IN ({placeholders(wanted)}) AND status = %s",
         *wanted,
         str(PaymentStatus.PENDING),
@@ -104,7 +104,7 @@ async def lock(transaction: Transaction, ids: Iterable[int]) -> dict[int, Quote]
     if not wanted:
         return {}
     rows = await transaction.fetch(
-        f"SELECT {PAYMENT_COLUMNS}, p.total_cost FROM payments p FORCE INDEX (PRIMARY) "  # noqa: S608 - our own names
+        f"SELECT {PAYMENT_COLUMNS}, p.total_cost FROM payments p FORCE INDEX (PRIMARY) "
         f"WHERE p.id IN ({placeholders(wanted)}) ORDER BY p.id FOR UPDATE",
         *wanted,
     )
@@ -165,7 +165,7 @@ async def end(transaction: Transaction, ids: Iterable[int], now: datetime) -> in
     if not wanted:
         return 0
     return await transaction.execute(
-        "UPDATE payments SET status = 'EXPIRED', updated_at = %s "  # noqa: S608 - our own names
+        "UPDATE payments SET status = 'EXPIRED', updated_at = %s "
         f"WHERE id IN ({placeholders(wanted)}) AND status = 'PENDING'",
         to_sql(now),
         *wanted,
@@ -197,7 +197,7 @@ async def _settle(
     hashes = [value for payment in payments for value in (payment.id, payment.tx_hash)]
     ids = [payment.id for payment in payments]
     count = await transaction.execute(
-        f"UPDATE payments SET status = %s, updated_at = %s, tx_hash = CASE id {whens} END "  # noqa: S608 - placeholders only
+        f"UPDATE payments SET status = %s, updated_at = %s, tx_hash = CASE id {whens} END "
         f"WHERE id IN ({placeholders(ids)}) AND status IN ({placeholders(before)})",
         str(to),
         to_sql(now),
@@ -213,7 +213,7 @@ async def receipts(transaction: Transaction, hashes: Iterable[str]) -> dict[str,
     """Receipts by hash (lower case). Takes no lock: `add_receipts` notices what this misses."""
     wanted = sorted(set(hashes))
     rows = await transaction.fetch(
-        "SELECT tx_hash, payment_id, status, code, command_id FROM payment_receipts "  # noqa: S608 - our own names
+        "SELECT tx_hash, payment_id, status, code, command_id FROM payment_receipts "
         f"WHERE tx_hash IN ({placeholders(wanted)})",
         *wanted,
     )
@@ -267,7 +267,7 @@ async def end_past_their_time(transaction: Transaction, ids: Iterable[int]) -> i
     if not wanted:
         return 0
     return await transaction.execute(
-        "UPDATE payments SET status = 'EXPIRED', updated_at = UTC_TIMESTAMP(6) "  # noqa: S608 - our own names
+        "UPDATE payments SET status = 'EXPIRED', updated_at = UTC_TIMESTAMP(6) "
         f"WHERE id IN ({placeholders(wanted)}) AND status = 'PENDING' "
         "AND expires_at <= UTC_TIMESTAMP(6)",
         *wanted,

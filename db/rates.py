@@ -6,11 +6,12 @@ when there was none; whoever was quicker makes the other raise VersionConflict a
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pymysql.err
 
-from contracts.rates import Rate
+from contracts.rates import Rate, Reason
 from contracts.times import from_sql, to_sql
 from db.mysql import Database, Row, Transaction, VersionConflict, is_duplicate, placeholders
 
@@ -22,7 +23,7 @@ _COLUMNS = "asset, currency, source, rate, observed_at, received_at"
 async def everything(reader: Database | Transaction) -> list[Rate]:
     """The last good rate of every source, for every pair."""
     fetch = reader.fetch if isinstance(reader, Transaction) else reader.read
-    rows = await fetch(f"SELECT {_COLUMNS} FROM rates ORDER BY asset, currency, source")  # noqa: S608 - our own names
+    rows = await fetch(f"SELECT {_COLUMNS} FROM rates ORDER BY asset, currency, source")
     return [_rate(row) for row in rows]
 
 
@@ -35,7 +36,7 @@ async def of_pairs(transaction: Transaction, pairs: Iterable[Pair]) -> dict[Pair
     # By asset: the servers differ in what a comparison of row constructors may use an index for.
     assets = sorted({asset for asset, _ in wanted})
     rows = await transaction.fetch(
-        f"SELECT {_COLUMNS} FROM rates WHERE asset IN ({placeholders(assets)})",  # noqa: S608 - our own names
+        f"SELECT {_COLUMNS} FROM rates WHERE asset IN ({placeholders(assets)})",
         *assets,
     )
     for rate in map(_rate, rows):
@@ -87,6 +88,117 @@ def _rate(row: Row) -> Rate:
     return Rate(row[0], row[1], row[2], row[3], from_sql(row[4]), from_sql(row[5]))
 
 
+# -- quarantine ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PutAside:
+    """A report that is not used, as it came."""
+
+    source: str
+    asset: str
+    currency: str
+    rate: str
+    observed_at: str
+    reason: Reason
+    detail: str
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRow:
+    """A report in the quarantine. `accepted_by`: the admin's account id, None while it is put aside."""
+
+    id: int
+    report: PutAside
+    accepted_by: int | None
+    received_at: datetime
+    updated_at: datetime
+
+
+_QUARANTINE = (
+    "source, asset, currency, rate, observed_at, reason, detail, message_id, "
+    "id, accepted_by, received_at, updated_at"
+)
+_QUARANTINE_WIDTHS = {"asset": 64, "currency": 64, "rate": 128, "observed_at": 64, "detail": 500}
+
+
+async def put_aside(
+    transaction: Transaction, reports: Sequence[PutAside], now: datetime
+) -> list[int]:
+    """Keep reports that are not used; their ids in order. Texts are cut to what the columns hold."""
+    if not reports:
+        return []
+    at = to_sql(now)
+    rows = [
+        (
+            one.source[:64],
+            *(getattr(one, name)[:width] for name, width in _QUARANTINE_WIDTHS.items()),
+            str(one.reason),
+            one.message_id and one.message_id[:255],
+            at,
+            at,
+        )
+        for one in reports
+    ]
+    columns = ("source", *_QUARANTINE_WIDTHS, "reason", "message_id", "received_at", "updated_at")
+    first = await transaction.insert("rate_quarantine", columns, rows)
+    return [first + n for n in range(len(rows))]
+
+
+async def quarantine_page(
+    database: Database, *, status: str | None, below: int | None, limit: int
+) -> list[QuarantineRow]:
+    """The newest reports of the quarantine with ids under `below`; all, or of one status."""
+    rows = await database.read(
+        f"SELECT {_QUARANTINE} FROM rate_quarantine "
+        "WHERE id < %s AND (%s IS NULL OR status = %s) ORDER BY id DESC LIMIT %s",
+        2**63 - 1 if below is None else below,
+        status,
+        status,
+        limit,
+    )
+    return [_quarantine_row(row) for row in rows]
+
+
+async def quarantined(reader: Database | Transaction, row_id: int) -> QuarantineRow | None:
+    """One report of the quarantine, without a lock."""
+    fetch = reader.fetch if isinstance(reader, Transaction) else reader.read
+    rows = await fetch(f"SELECT {_QUARANTINE} FROM rate_quarantine WHERE id = %s", row_id)
+    return _quarantine_row(rows[0]) if rows else None
+
+
+async def mark_accepted(transaction: Transaction, row_id: int, admin: int, now: datetime) -> None:
+    """The report is used after all. Raises VersionConflict when another admin was quicker."""
+    count = await transaction.execute(
+        "UPDATE rate_quarantine SET status = 'ACCEPTED', accepted_by = %s, updated_at = %s "
+        "WHERE id = %s AND status = 'QUARANTINED'",
+        admin,
+        to_sql(now),
+        row_id,
+    )
+    if count != 1:
+        raise VersionConflict(f"report {row_id} was accepted")
+
+
+async def forget_quarantine(database: Database, keep: timedelta, limit: int) -> int:
+    """Delete at most `limit` reports of the quarantine older than `keep`; how many went."""
+    return await database.write(
+        "DELETE FROM rate_quarantine WHERE received_at < UTC_TIMESTAMP(6) - INTERVAL %s SECOND "
+        "ORDER BY received_at LIMIT %s",
+        int(keep.total_seconds()),
+        limit,
+    )
+
+
+def _quarantine_row(row: Row) -> QuarantineRow:
+    source, asset, currency, rate, observed_at, reason, detail, message_id = row[:8]
+    report = PutAside(
+        source, asset, currency, rate, observed_at, Reason(reason), detail, message_id
+    )
+    return QuarantineRow(row[8], report, row[9], from_sql(row[10]), from_sql(row[11]))
+
+
 # -- providers -------------------------------------------------------------------------------------
 
 
@@ -94,7 +206,7 @@ async def provider_names(transaction: Transaction, user_ids: Iterable[int]) -> d
     """Account -> provider name, for those that `scripts/provider` has added and not removed."""
     wanted = sorted(set(user_ids))
     rows = await transaction.fetch(
-        "SELECT user_id, name FROM providers "  # noqa: S608 - our own names
+        "SELECT user_id, name FROM providers "
         f"WHERE user_id IN ({placeholders(wanted)}) AND removed_at IS NULL",
         *wanted,
     )

@@ -1,0 +1,16 @@
+"""quote: knows what assets cost, and whom to believe.
+
+Consumes  PublishRate, AcceptRate (`quote`); messages of providers (`quote.rates`); asks a feed itself
+(ExternalQuoteJob). Emits     RateUpdated, RateQuarantined.
+Must stay true: a rate is used only after the same judgement, whichever way it came; what fails it is kept in
+the quarantine with its reason and changes nothing; one process asks the feed; a source's rates are taken in the
+order it sent them.
+
+    judging.py     pure: which reports are good, and why the others are not
+    reports.py     judged reports become rows and events
+    commands.py    PublishRate, AcceptRate
+    opening.py     pure: a provider's message becomes a report
+    providers.py   the queue that providers write to
+    feeds.py fake_price.py coingecko.py   what a feed is, and two of them
+    polling.py     ExternalQuoteJob
+"""

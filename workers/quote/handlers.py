@@ -1,0 +1,16 @@
+"""What the quote worker deals with: message -> function. Providers' own queue: `providers.provider_messages`."""
+
+from collections.abc import Mapping
+
+from contracts.commands import AcceptRate, PublishRate
+from workers.handlers import Decides, Handler
+from workers.process import Services
+from workers.quote.commands import accept_rates, publish_rates
+
+
+def handlers(services: Services) -> Mapping[str, Handler]:
+    """What the quote worker deals with."""
+    return {
+        PublishRate.TYPE: Decides(PublishRate, publish_rates(services)),
+        AcceptRate.TYPE: Decides(AcceptRate, accept_rates(services)),
+    }
