@@ -1,0 +1,1 @@
+"""Migrations and start-up checks on a real database server."""
