@@ -36,7 +36,7 @@ PER_USD = {
     "USD": Decimal("1"),
 }
 STABLE = frozenset({"USDC", "USDT"})
-WAVES = ((3600, Decimal("0.035")), (611, Decimal("0.012")), (97, Decimal("0.002")))
+WAVES = ((3600, Decimal("0.035")), (611, Decimal("0.01")), (97, Decimal("0.001")))
 """(period in seconds, height as a part of the base): a slow, a middle and a quick one."""
 _UNIT = Decimal("0.00000001")
 
