@@ -26,7 +26,7 @@ from tests.integration.notify.receiver import Receiver, receiving
 from workers.notify.__main__ import make
 from workers.notify.schedule import Policy
 
-QUICK = Policy(delays=(0.05,) * 10, jitter=0.0, connect_seconds=2, total_seconds=20)
+QUICK = Policy(delays=(0.05,) * 10, jitter=0.0, pause_max=0.05, connect_seconds=2, total_seconds=20)
 """Retries in the blink of an eye; what is tested is that they happen, and in which order."""
 AT = datetime(2026, 5, 1, 12, 0, 0, 5, tzinfo=UTC)
 _order_ids = count(1000)
@@ -75,12 +75,12 @@ def order_row(buyer: Person, *, order_id: int | None = None, version: int = 1) -
     """An order of a buyer; a new one unless told which."""
     status = "PENDING_PAYMENT" if version == 1 else "CONFIRMED"
     chosen = order_id or next(_order_ids)
-    return OrderRow(
-        chosen, buyer.id, 3, status, Decimal("49.90"), "USD", AT, version, AT, AT
-    )
+    return OrderRow(chosen, buyer.id, 3, status, Decimal("49.90"), "USD", AT, version, AT, AT)
 
 
-def placed(buyer: Person, organizer: Person | None = None, order_id: int | None = None) -> OrderPlaced:
+def placed(
+    buyer: Person, organizer: Person | None = None, order_id: int | None = None
+) -> OrderPlaced:
     """A new order's event."""
     return OrderPlaced(
         order=_resource(order_row(buyer, order_id=order_id)),
@@ -90,7 +90,9 @@ def placed(buyer: Person, organizer: Person | None = None, order_id: int | None 
 
 def confirmed(before: OrderPlaced, buyer: Person, version: int = 2) -> OrderConfirmed:
     """The same order, paid."""
-    row = replace(order_row(buyer, order_id=before.order["id"]), version=version, status="CONFIRMED")
+    row = replace(
+        order_row(buyer, order_id=before.order["id"]), version=version, status="CONFIRMED"
+    )
     return OrderConfirmed(order=_resource(row), organizer_id=before.organizer_id)
 
 
@@ -124,9 +126,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @contextlib.asynccontextmanager
-async def notifying(
-    settings: Settings, *names: str, policy: Policy = QUICK
-) -> AsyncIterator[None]:
+async def notifying(settings: Settings, *names: str, policy: Policy = QUICK) -> AsyncIterator[None]:
     """Notify workers by name, with other numbers than in production."""
     async with staff(settings, *(names or ("notify",)), make=partial(make, policy=policy)):
         yield
@@ -148,9 +148,7 @@ class Hook:
     path: str
 
 
-async def hook(
-    house: System, owner: Person, receiver: Receiver, path: str, *types: str
-) -> Hook:
+async def hook(house: System, owner: Person, receiver: Receiver, path: str, *types: str) -> Hook:
     """A webhook of `owner` at a path of the receiver, for all types unless told which."""
     answer = await house.api(owner).post(
         "/api/webhooks", {"url": receiver.url(path), "eventTypes": list(types or ("*",))}

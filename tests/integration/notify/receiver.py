@@ -67,6 +67,10 @@ class Receiver:
     port: int = 0
     calls: dict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
     answers: dict[str, Answering] = field(default_factory=dict)
+    streams: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = field(
+        default_factory=dict
+    )
+    """Answers that need the request itself, to stream."""
 
     def url(self, path: str) -> str:
         """The address of a path."""
@@ -88,6 +92,8 @@ class Receiver:
         headers = {name.lower(): value for name, value in request.headers.items()}
         call = Call(request.path, headers, await request.read())
         self.calls[request.path].append(call)
+        if request.path in self.streams:
+            return await self.streams[request.path](request)
         return await self.answers.get(request.path, always(204))(call)
 
 
