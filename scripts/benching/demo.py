@@ -46,7 +46,9 @@ class Stage:
         """What is to be shown now."""
         began = self.tally.began
         seconds = asyncio.get_running_loop().time() - began if began else 0.0
-        return Moment(self.tickets, self.left, seconds)
+        # The API may be a second behind what the buyers have been told already.
+        left = None if self.left is None else min(self.left, self.tickets - self.tally.accepted)
+        return Moment(self.tickets, left, seconds)
 
 
 @click.command(help="A rush on the local EventHub: many buyers, few tickets, and the audit.")
@@ -99,7 +101,8 @@ async def _demo(system: System, buyers: int, tickets: int, over: float) -> bool:
         left = await _left_for_sure(system, api, stage)
     report = await _audit(system)
     verdicts = [(v.sentence, not v.findings) for v in report.verdicts]
-    console.print("\n" + summary(stage.tally, tickets, left, verdicts=verdicts), highlight=False)
+    told = summary(stage.tally, tickets, left, verdicts=verdicts)
+    console.print("\n" + told, highlight=False, soft_wrap=True)
     _say_goodbye(console, system)
     return report.ok and as_promised(stage.tally, tickets, left)
 
