@@ -1,7 +1,7 @@
 """ExternalQuoteJob: asks the feed for all prices, again and again, in one process of all.
 
 In: a feed, an interval. Out: rates and quarantined reports, committed; the registry updated.
-Must stay true: who polls holds the lease `job/feed`; a feed that fails is left alone for longer and longer and
+Must stay true: who polls holds the lease `feed/poll`; a feed that fails is left alone for longer and longer and
 never stops anything else: quotes go on with the last good rates until those are too old.
 """
 
@@ -65,8 +65,9 @@ def poll_feed(make: Callable[[Settings], Feed] = feed_of) -> Callable[[Services]
     async def job(services: Services) -> None:
         feed = make(services.settings)
         holder = (services.settings.process, services.incarnation)
+        # A kind of its own: the holders of one kind share all its names, and other processes' jobs are not ours.
         share = Share(
-            services.database, "job", ["feed"], holder, on_gain=_nothing, on_loss=_nothing
+            services.database, "feed", ["poll"], holder, on_gain=_nothing, on_loss=_nothing
         )
         beating = asyncio.create_task(share.run(services.stop))
         polling = asyncio.create_task(ExternalQuoteJob(services, feed).run(share))
