@@ -10,7 +10,7 @@ seat delays and refuses only who needs it.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -31,6 +31,7 @@ from workers.handlers import (
     ACK,
     Context,
     Dead,
+    End,
     Decides,
     Decision,
     Item,
@@ -38,7 +39,7 @@ from workers.handlers import (
     Retry,
     rejected,
 )
-from workers.measures import BATCH_COMMANDS, DECIDED, OLDEST_UNDECIDED
+from workers.measures import BATCH_COMMANDS, DECIDED, SEAT_WAIT
 
 log = structlog.get_logger(__name__)
 
@@ -77,9 +78,18 @@ class Deciding:
         self._replies = Replies(redis)
         self._database_back = database_back
         self._deferred: set[asyncio.Task[None]] = set()
+        self._in_hand: dict[Item, datetime] = {}
+
+    def oldest_age(self) -> float:
+        """Seconds since the acceptance of the oldest command in hand; 0 with none."""
+        if not self._in_hand:
+            return 0.0
+        return max(0.0, (datetime.now(UTC) - min(self._in_hand.values())).total_seconds())
 
     async def decide(self, handler: Decides[Any], items: Sequence[Item]) -> None:
         """Decide a group in order: what was seen before first and alone, the rest in batches."""
+        for item in items:
+            self._in_hand[item] = item.received.envelope.time
         for item in items:
             if item.received.seen_before:
                 await self._alone(handler, item)
@@ -125,6 +135,7 @@ class Deciding:
         while busy and clock() < deadline:
             await asyncio.sleep(SEAT_POLL_SECONDS)
             busy = await self._round(handler, busy)
+        SEAT_WAIT.observe(clock() - deadline + SEAT_WAIT_SECONDS)
         if not await self._batch(_refuse_locked, busy):
             for item in busy:
                 await self._alone(handler, item)
@@ -160,11 +171,11 @@ class Deciding:
                         1  # decided by somebody else just now, or a key to be looked at again
                     )
                 elif is_transient(error) or is_duplicate(error):
-                    item.finish(Retry(repr(error)))
+                    self._end(item, Retry(repr(error)))
                     return
                 else:
                     log.exception("command failed", command=item.received.envelope.id)
-                    item.finish(Dead(f"handler failed: {error!r}"))
+                    self._end(item, Dead(f"handler failed: {error!r}"))
                     return
 
     async def _alone_fresh(self, handler: Decides[Any], item: Item) -> None:
@@ -200,7 +211,6 @@ class Deciding:
     async def _answer(self, items: Sequence[Item], decided: Sequence[Outcome]) -> None:
         BATCH_COMMANDS.observe(len(items))
         pairs = list(zip(items, decided, strict=True))
-        OLDEST_UNDECIDED.set(max((o.decided_at - o.accepted_at).total_seconds() for o in decided))
         await self._replies.push((item.received.envelope.replyto, o) for item, o in pairs)
         for item, outcome in pairs:
             DECIDED.labels(outcome.type, outcome.code or "OK").inc()
@@ -212,7 +222,11 @@ class Deciding:
                 status=outcome.status_code,
                 code=outcome.code,
             )
-            item.finish(ACK)
+            self._end(item, ACK)
+
+    def _end(self, item: Item, end: End) -> None:
+        self._in_hand.pop(item, None)
+        item.finish(end)
 
     def _seats_of(self, handler: Decides[Any], item: Item) -> dict[int, int]:
         if handler.seats is None:
@@ -231,13 +245,15 @@ class Deciding:
     async def _lock_patiently(self, handler: Decides[Any], item: Item) -> dict[int, str] | None:
         """The item's seats within 200 ms, or None."""
         seats = self._seats_of(handler, item)
-        deadline = asyncio.get_running_loop().time() + SEAT_WAIT_SECONDS
+        clock = asyncio.get_running_loop().time
+        began = clock()
         while seats:
             tokens = await self._seats.acquire(seats)
             if tokens.keys() == seats.keys():
                 return tokens
             await self._seats.release(tokens)
-            if asyncio.get_running_loop().time() >= deadline:
+            if clock() >= began + SEAT_WAIT_SECONDS:
+                SEAT_WAIT.observe(clock() - began)
                 return None
             await asyncio.sleep(SEAT_POLL_SECONDS)
         return {}

@@ -8,7 +8,7 @@ goes on, slower, and says so).
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -16,7 +16,6 @@ from prometheus_client import generate_latest
 from redis.exceptions import RedisError
 
 from db.mysql import is_away
-from workers.measures import WAITING_MESSAGES
 
 if TYPE_CHECKING:
     from workers.process import Services
@@ -25,12 +24,12 @@ CHECK_SECONDS = 2.0
 
 
 @contextlib.asynccontextmanager
-async def serve_health(services: "Services") -> AsyncIterator[None]:
+async def serve_health(services: "Services", measure: Callable[[], None]) -> AsyncIterator[None]:
     """Serve on 0.0.0.0 at EVENTHUB_HEALTH_PORT (0: any free port) while the block runs."""
     app = web.Application()
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", functools.partial(_readyz, services))
-    app.router.add_get("/metrics", functools.partial(_metrics, services))
+    app.router.add_get("/metrics", functools.partial(_metrics, measure))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
@@ -57,8 +56,8 @@ async def _readyz(services: "Services", _: web.Request) -> web.Response:
     return web.json_response(body, status=200 if ready else 503)
 
 
-async def _metrics(services: "Services", _: web.Request) -> web.Response:
-    WAITING_MESSAGES.set(services.intake.waiting)
+async def _metrics(measure: Callable[[], None], _: web.Request) -> web.Response:
+    measure()
     return web.Response(body=generate_latest(), content_type="text/plain")
 
 

@@ -12,9 +12,14 @@ BATCH_COMMANDS = Histogram(
 )
 OLDEST_UNDECIDED = Gauge(
     "eventhub_oldest_undecided_seconds",
-    "Age of the oldest command of the last batch when it was decided",
+    "Seconds since the acceptance of the oldest command that this process has in hand",
 )
 MESSAGES = Counter("eventhub_messages_total", "Messages by queue kind and end", ["queue", "end"])
+SEAT_WAIT = Histogram(
+    "eventhub_seat_wait_seconds",
+    "How long commands waited for a seat that somebody else had locked",
+    buckets=(0.02, 0.05, 0.1, 0.2, 0.5),
+)
 WAITING_MESSAGES = Gauge("eventhub_intake_waiting", "Messages that arrived and were not taken yet")
 OUTBOX_WAITING = Gauge("eventhub_outbox_waiting", "Events that wait for the broker")
 OUTBOX_LAG = Gauge(

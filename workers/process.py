@@ -120,7 +120,7 @@ async def run(
         worker = make(services)
         chosen = seats or SeatLocks(services.redis, settings.seat_lease, services.incarnation)
         road = _road(services, worker, chosen)
-        async with serve_health(services):
+        async with serve_health(services, road.measure):
             await _work(services, worker, road)
 
 

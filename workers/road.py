@@ -27,7 +27,7 @@ from contracts.topology import DEAD_EXCHANGE, RETRY_ATTEMPTS_MAX, retry_exchange
 from workers.deciding import Deciding
 from workers.handlers import Ack, Dead, Decides, End, Handler, Item, Reacts, Received, Retry
 from workers.intake import Delivery, Intake
-from workers.measures import MESSAGES
+from workers.measures import MESSAGES, OLDEST_UNDECIDED, WAITING_MESSAGES
 from workers.reacting import Reacting
 
 log = structlog.get_logger(__name__)
@@ -62,6 +62,11 @@ class Road:
         self._deciding, self._reacting = deciding, reacting
         self._endings: set[asyncio.Task[None]] = set()
         self._busy = asyncio.Lock()
+
+    def measure(self) -> None:
+        """Set the gauges of this moment (on a scrape)."""
+        WAITING_MESSAGES.set(self._intake.waiting)
+        OLDEST_UNDECIDED.set(self._deciding.oldest_age())
 
     async def run(self) -> None:
         """Work until cancelled; cancel it only through `drain`."""

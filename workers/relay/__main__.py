@@ -3,6 +3,7 @@
 from contracts.topology import DEAD_QUEUE
 from workers.process import Services, Worker, main
 from workers.relay.deadletters import consume_dead_letters
+from workers.relay.depths import measure_depths
 from workers.relay.publishing import relay_outbox
 
 
@@ -12,7 +13,7 @@ def make(services: Services) -> Worker:
         "relay",
         {},
         queues=(DEAD_QUEUE,),
-        jobs=[relay_outbox],
+        jobs=[relay_outbox, measure_depths],
         raw=lambda _: {DEAD_QUEUE: consume_dead_letters(services)},
     )
 

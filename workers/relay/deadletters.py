@@ -110,7 +110,7 @@ def dead_letter(message: AbstractIncomingMessage, envelopes: list[Envelope]) -> 
         queue=_text(headers.get(QUEUE_HEADER)) or _text(headers.get("x-first-death-queue")) or "?",
         reason=reason,
         body=message.body[:BODY_KEPT_MAX],
-        exchange=_text(death.get("exchange")) or message.exchange or "",
+        exchange=_text((death or {"exchange": message.exchange}).get("exchange")) or "",
         routing_key=_first_text(death.get("routing-keys")) or message.routing_key or "",
         content_type=message.content_type,
         message_id=message.message_id or (first.id if first else None),
