@@ -28,7 +28,7 @@ from gateway.dispatch import Dispatcher
 from gateway.door import DOOR, Door
 from gateway.door_news import StockNews, watching
 from gateway.idempotency import AttemptStore, IdempotencyKeys
-from gateway.keys import DATABASE, METRICS, REDIS, SETTINGS, STOPPING
+from gateway.keys import CLOCK, DATABASE, METRICS, REDIS, SETTINGS, STOPPING
 from gateway.operations import CHECKS
 from gateway.outcomes import Deadlines, OutcomeMemory, OutcomeReader
 from gateway.pressure import Pressure, sampling
@@ -53,8 +53,13 @@ async def command_road(app: web.Application) -> AsyncIterator[None]:
     memory = OutcomeMemory()
     reader, waiting = OutcomeReader(database, memory), Waiting(memory)
     clock, pressure = DatabaseClock.of(database), Pressure()
-    pushes = PushReader(settings.redis_url.get_secret_value(), instance, waiting.heard)
     deadlines = Deadlines(database, reader, clock, settings.command_deadline)
+    keys = IdempotencyKeys(AttemptStore(redis), reader, deadlines, ids, clock)
+
+    async def flushed() -> None:
+        await keys.restore(settings.command_deadline)
+
+    pushes = PushReader(settings.redis_url.get_secret_value(), instance, waiting.heard, flushed)
     decisions, door = Decisions(waiting, deadlines), Door(clock.now)
     metrics.watch(lambda: waiting.count, lambda: pushes.arrives)
     async with AsyncExitStack() as stack:
@@ -77,13 +82,12 @@ async def command_road(app: web.Application) -> AsyncIterator[None]:
             shards=settings.shards,
             deadline=settings.command_deadline,
         )
-        keys = IdempotencyKeys(AttemptStore(redis), reader, deadlines, ids, clock)
         submissions = Submissions(
             dispatcher, decisions, keys, pressure, ids=ids, clock=clock, metrics=metrics
         )
         app[COMMAND_IDS], app[DECISIONS], app[SUBMISSIONS] = ids, decisions, submissions
         app[DIRECTORY], app[CATALOGUE] = Directory(database), Catalogue(database, redis)
-        app[DOOR] = door
+        app[DOOR], app[CLOCK] = door, clock
         await stack.enter_async_context(_released_at_the_end(app[STOPPING], waiting))
         yield
         await submissions.drain()

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from contracts.metrics import Metrics
 from contracts.models import Principal
 from contracts.settings import Settings
+from db.clock import DatabaseClock
 from db.mysql import Database
 from gateway.access import AccessChanges
 from gateway.passwords import Passwords
@@ -25,6 +26,8 @@ REDIS = web.AppKey("redis", Redis)
 TOKENS = web.AppKey("tokens", Tokens)
 PASSWORDS = web.AppKey("passwords", Passwords)
 ACCESS = web.AppKey("access", AccessChanges)
+CLOCK = web.AppKey("clock", DatabaseClock)
+"""The database's time, without asking it."""
 STOPPING = web.AppKey("stopping", asyncio.Event)
 """Set when the process begins to stop: whoever waits for something answers now."""
 OPENAPI = web.AppKey("openapi", bytes)

@@ -14,6 +14,7 @@ from gateway import (
     operations,
     orders,
     payments,
+    rates,
     ticket_types,
     webhooks,
 )
@@ -27,6 +28,7 @@ TABLE: tuple[Route, ...] = (
     *ticket_types.ROUTES,
     *orders.ROUTES,
     *payments.ROUTES,
+    *rates.ROUTES,
     *commands.ROUTES,
     *webhooks.ROUTES,
     *operations.ROUTES,
