@@ -127,7 +127,7 @@ class ExternalQuoteJob:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_worth_another_try),
             stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential_jitter(0.2, 2.0, jitter=0.2),
+            wait=wait_exponential_jitter(multiplier=0.2, max=2.0, jitter=0.2),
             reraise=True,
         ):
             with attempt:

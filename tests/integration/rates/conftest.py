@@ -1,0 +1,29 @@
+"""EventHub with a gateway and a quote worker, and people who report, accept and look."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from db.mysql import Database
+from tests.harness.people import Person, person
+from tests.harness.scratch import Scratch
+from tests.harness.system import System, running
+
+
+@pytest.fixture(scope="module")
+async def system(world: Scratch, database: Database) -> AsyncIterator[System]:
+    """A gateway, the quote worker with FakePrice, and the relay."""
+    async with running(world, workers=("quote", "relay")) as started:
+        yield started
+
+
+@pytest.fixture
+async def provider(database: Database) -> Person:
+    """An account with the role PROVIDER and no name on the broker."""
+    return await person(database, "PROVIDER")
+
+
+@pytest.fixture
+async def admin(database: Database) -> Person:
+    """An admin."""
+    return await person(database, "ADMIN")
