@@ -1,0 +1,39 @@
+"""Chains of deaths: a process dies at each of its failpoints, one life after the other, then lives.
+
+In: a process's name, its points, how to give it something to do. Out: the commands it was given meanwhile.
+Must stay true: what the last life finds was left by every kind of death; a point that never fired is a failure.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from tests.harness.processes import Processes
+
+DECIDES = (
+    "worker.received",
+    "worker.locked",
+    "worker.written",
+    "worker.committed",
+    "worker.settled",
+    "worker.acked",
+)
+REACTS = ("worker.received", "worker.written", "worker.committed", "worker.settled", "worker.acked")
+CONSUMES = ("worker.received", "worker.settled", "worker.acked")
+RELAYS = ("relay.selected", "relay.published", "relay.marked")
+EXPIRES = ("expiry.selected", "expiry.written", "expiry.committed")
+
+Give = Callable[[], Awaitable[bytes]]
+
+
+async def die_at_each(
+    city: Processes, name: str, points: Sequence[str], give: Give, *, last: bool = True
+) -> list[bytes]:
+    """Let `name` die at every point, each life given one thing to do; then start it for good (`last`)."""
+    given: list[bytes] = []
+    for point in points:
+        # What earlier lives left takes this one through the point, or the new thing does.
+        life = await city.start(name, failpoints=f"{point}=kill", ready=False)
+        given.append(await give())
+        await life.died_at(point)
+    if last:
+        await city.start(name, ready=False)
+    return given
