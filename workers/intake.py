@@ -21,6 +21,9 @@ RETURNS_LANE, COMMANDS_LANE = 0, 1
 PREFETCH = 32
 """Messages (each up to 64 commands) that one consumer may hold."""
 
+CYCLE_MESSAGES = 64
+CYCLE_BYTES = 128 * 1024
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delivery:
@@ -87,15 +90,20 @@ class Intake:
         for queue in list(self._wanted):
             await self.unsubscribe(queue)
 
-    async def take(self, limit: int) -> list[Delivery]:
-        """At most `limit` messages, at least one: waits for it. Returns before orders."""
+    async def take(self) -> list[Delivery]:
+        """What one cycle deals with, at least one message: waits for it. Returns before orders.
+
+        Bounded in bytes as well (some 150 orders): between two cycles returns get their turn.
+        """
         while not self.waiting:
             self._arrived.clear()
             await self._arrived.wait()
         taken: list[Delivery] = []
+        size = 0
         for lane in self._lanes:
-            while lane and len(taken) < limit:
+            while lane and len(taken) < CYCLE_MESSAGES and size < CYCLE_BYTES:
                 taken.append(lane.popleft())
+                size += len(taken[-1].message.body)
         if not self.waiting:
             self._emptied.set()
         return taken

@@ -32,7 +32,6 @@ from workers.reacting import Reacting
 
 log = structlog.get_logger(__name__)
 
-MESSAGES_PER_CYCLE = 64
 ATTEMPT_HEADER = "x-eventhub-attempt"
 REASON_HEADER = "x-eventhub-reason"
 QUEUE_HEADER = "x-eventhub-queue"
@@ -71,7 +70,7 @@ class Road:
     async def run(self) -> None:
         """Work until cancelled; cancel it only through `drain`."""
         while True:
-            deliveries = await self._intake.take(MESSAGES_PER_CYCLE)
+            deliveries = await self._intake.take()
             async with self._busy:
                 await self.process(deliveries)
 
