@@ -100,7 +100,7 @@ async def store(database: Database, letter: DeadLetter) -> None:
 
     async def work(transaction: Transaction) -> None:
         await transaction.execute(
-            f"INSERT INTO dead_letters ({', '.join(names)}, created_at, updated_at) "  # noqa: S608 - our own names
+            f"INSERT INTO dead_letters ({', '.join(names)}, created_at, updated_at) "
             f"VALUES ({placeholders(values)}, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)) "
             "ON DUPLICATE KEY UPDATE seen = seen + 1, reason = VALUES(reason), status = 'DEAD', "
             "updated_at = VALUES(updated_at)",
@@ -114,7 +114,7 @@ async def listing(database: Database, *, ended: bool, limit: int) -> list[Stored
     """The newest letters without bodies, newest first; those that were ended too when `ended`."""
     where = "" if ended else "WHERE status = 'DEAD' "
     rows = await database.read(
-        f"SELECT {_LISTED} FROM dead_letters {where}ORDER BY id DESC LIMIT %s",  # noqa: S608 - our own names
+        f"SELECT {_LISTED} FROM dead_letters {where}ORDER BY id DESC LIMIT %s",
         limit,
     )
     return [_stored(row) for row in rows]
@@ -123,7 +123,7 @@ async def listing(database: Database, *, ended: bool, limit: int) -> list[Stored
 async def find(database: Database, letter_id: int) -> Stored | None:
     """One letter with headers and body."""
     rows = await database.read(
-        f"SELECT {_LISTED}, headers, body FROM dead_letters WHERE id = %s",  # noqa: S608 - our own names
+        f"SELECT {_LISTED}, headers, body FROM dead_letters WHERE id = %s",
         letter_id,
     )
     return _stored(rows[0]) if rows else None
@@ -134,7 +134,7 @@ async def end(database: Database, letter_ids: Sequence[int], status: Status) -> 
     if not letter_ids:
         return 0
     return await database.write(
-        "UPDATE dead_letters SET status = %s, updated_at = UTC_TIMESTAMP(6) "  # noqa: S608 - placeholders
+        "UPDATE dead_letters SET status = %s, updated_at = UTC_TIMESTAMP(6) "
         f"WHERE status = 'DEAD' AND id IN ({placeholders(letter_ids)})",
         str(status),
         *letter_ids,

@@ -123,7 +123,7 @@ async def history(session: Transaction) -> list[Applied]:
     """What the database says was applied, in that order; nothing when it has no history."""
     try:
         rows = await session.fetch(
-            "SELECT installed_rank, version, type, script, checksum, success "  # noqa: S608 - our own name
+            "SELECT installed_rank, version, type, script, checksum, success "
             f"FROM {HISTORY} ORDER BY installed_rank"
         )
     except pymysql.err.ProgrammingError as error:
@@ -226,7 +226,7 @@ async def _begin_history(session: Transaction) -> None:
 
 async def _apply_one(session: Transaction, file: MigrationFile, rank: int) -> None:
     await session.execute(
-        f"INSERT INTO {HISTORY} (installed_rank, version, description, type, script, checksum, "  # noqa: S608 - our own name
+        f"INSERT INTO {HISTORY} (installed_rank, version, description, type, script, checksum, "
         "installed_by, execution_time, success) "
         "VALUES (%s, %s, %s, 'SQL', %s, %s, SUBSTRING_INDEX(USER(), '@', 1), 0, 0)",
         rank,
@@ -239,7 +239,7 @@ async def _apply_one(session: Transaction, file: MigrationFile, rank: int) -> No
     for number, statement in enumerate(file.statements, 1):
         await _run(session, file, number, statement)
     await session.execute(
-        f"UPDATE {HISTORY} SET success = 1, execution_time = %s WHERE installed_rank = %s",  # noqa: S608 - our own name
+        f"UPDATE {HISTORY} SET success = 1, execution_time = %s WHERE installed_rank = %s",
         int((time.monotonic() - began) * 1000),
         rank,
     )

@@ -12,8 +12,7 @@ from typing import TypeVar
 
 import click
 import orjson
-from rich.console import Console
-from rich.table import Table
+import pymysql.err
 
 from contracts.broker import BrokerAway, Link
 from contracts.commands import COMMANDS
@@ -23,7 +22,7 @@ from contracts.times import to_wire
 from contracts.topology import AGAIN_EXCHANGE, EVENT_SUBSCRIPTIONS
 from db import deadletters
 from db.deadletters import Status, Stored
-from db.mysql import Database
+from db.mysql import Database, DatabaseAway
 from scripts.locating import Located, locate
 
 CONNECT_SECONDS = 10.0
@@ -49,12 +48,8 @@ def list_letters(ended: bool, limit: int, as_json: bool) -> None:
     if not letters:
         click.echo("no dead letters")
         return
-    table = Table("id", "status", "seen", "since", "queue", "type", "reason", box=None)
-    for one in letters:
-        since = to_wire(one.created_at)[:19] + "Z"
-        cells = (str(one.id), one.status, str(one.seen), since, one.queue, one.message_type or "")
-        table.add_row(*cells, one.reason)
-    Console(soft_wrap=True, markup=False).print(table)
+    for line in _columns([_TITLES, *(_cells(letter) for letter in letters)]):
+        click.echo(line)
 
 
 @main.command()
@@ -159,7 +154,31 @@ def _with_database(work: Callable[[Database], Awaitable[T]], where: Located | No
         finally:
             await database.close()
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except (pymysql.err.MySQLError, DatabaseAway, OSError, EOFError) as error:
+        raise click.ClickException(f"the database does not answer: {error}") from error
+
+
+_TITLES = ("id", "status", "seen", "since", "queue", "type", "reason")
+
+
+def _cells(one: Stored) -> tuple[str, ...]:
+    since = f"{one.created_at:%Y-%m-%dT%H:%M:%SZ}"
+    reason = " ".join(one.reason.split())
+    return (
+        *(str(one.id), str(one.status), str(one.seen), since),
+        *(one.queue, one.message_type or "-", reason),
+    )
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows as lines, every column as wide as its longest cell: one letter stays one line."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _json(letter: Stored) -> dict[str, object]:

@@ -1,0 +1,1 @@
+"""From the queue `dead` into the table, and what an operator does with it."""
