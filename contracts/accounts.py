@@ -35,7 +35,9 @@ def stored_email(text: str) -> str:
     if len(text) > EMAIL_LENGTH_MAX:
         raise BadEmail(f"is longer than {EMAIL_LENGTH_MAX} characters")
     try:
-        checked = validate_email(text, check_deliverability=False, globally_deliverable=False)
+        checked = validate_email(
+            text, check_deliverability=False, globally_deliverable=False, strict=True
+        )
     except EmailNotValidError as error:
         raise BadEmail(str(error)) from None
     if "." not in checked.domain or checked.domain.startswith("["):

@@ -15,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
 
@@ -97,9 +96,8 @@ QueryInt = Annotated[int, BeforeValidator(_whole_number)]
 QueryBool = Annotated[bool, BeforeValidator(_boolean)]
 MomentText = Annotated[
     str,
-    Field(max_length=40),
+    Field(max_length=40, json_schema_extra={"format": "date-time"}),
     AfterValidator(_moment),
-    WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40}),
 ]
 """An RFC 3339 time with any offset; `contracts.times.from_wire` reads it."""
 Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_whole_number)]

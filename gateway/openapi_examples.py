@@ -44,8 +44,12 @@ def example_of(schema: Schema, components: Mapping[str, Schema]) -> Any:
 def _by_type(schema: Schema, components: Mapping[str, Schema]) -> Any:
     kind = schema.get("type")
     if kind == "object" or "properties" in schema:
-        members = schema.get("properties", {}).items()
-        return {name: example_of(one, components) for name, one in members}
+        required = schema.get("required", ())
+        return {
+            name: example_of(one, components)
+            for name, one in schema.get("properties", {}).items()
+            if name in required or _is_told(one)
+        }
     if kind == "array":
         return [example_of(schema["items"], components)] if schema.get("items") else []
     if kind == "string":
@@ -53,6 +57,13 @@ def _by_type(schema: Schema, components: Mapping[str, Schema]) -> Any:
     if kind in ("integer", "number"):
         return max(1, schema.get("minimum", 1)) if schema.get("maximum", 1) >= 1 else 0
     return {"boolean": True, "null": None}.get(kind or "")
+
+
+def _is_told(schema: Schema) -> bool:
+    """Whether somebody gave an example: what may be left out is left out otherwise."""
+    if schema.get("default") is not None or schema.get("examples"):
+        return True
+    return any(_is_told(one) for one in schema.get("anyOf", ()))
 
 
 def _text(schema: Schema) -> str:

@@ -53,7 +53,14 @@ class Login(Body):
 class RefreshToken(Body):
     """A refresh token, as login or refresh gave it."""
 
-    refresh_token: Annotated[Line, Field(min_length=1, max_length=REFRESH_LENGTH_MAX)]
+    refresh_token: Annotated[
+        Line,
+        Field(
+            min_length=1,
+            max_length=REFRESH_LENGTH_MAX,
+            examples=["mlRKCN9g5KHAjxw2j3Zosi9aFpFUmziNbBmMiMOXmZI"],
+        ),
+    ]
 
 
 class SetStatus(Body):

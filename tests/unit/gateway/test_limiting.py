@@ -1,0 +1,93 @@
+"""Rate limits without Redis: the local count, the headers, what a setting may say."""
+
+from typing import cast
+
+import pytest
+from aiohttp import web
+
+from contracts.models import Principal
+from gateway.limiting import LIMIT_STATE, Limiter, limit_headers, parse_limit
+from gateway.problems import Refusal
+from gateway.routing import LimitClass
+
+
+class _Request(dict[object, object]):
+    def __init__(self, remote: str) -> None:
+        super().__init__()
+        self.remote = remote
+
+
+def request(remote: str = "203.0.113.9") -> web.Request:
+    """Only what the limiter reads."""
+    return cast("web.Request", _Request(remote))
+
+
+def limiter(**changes: str | tuple[str, ...]) -> Limiter:
+    """Small limits, no Redis."""
+    wanted: dict[str, object] = {"user": "3/min", "address": "2/min", "login": "1/min"} | changes
+    return Limiter(None, **wanted)  # type: ignore[arg-type]  # by name
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "window"), [("100/s", 100, 1), ("10/min", 10, 60), ("5/h", 5, 3600)]
+)
+def test_a_limit_is_read(text: str, amount: int, window: int) -> None:
+    """The three units of the settings."""
+    assert (parse_limit(text).amount, parse_limit(text).get_expiry()) == (amount, window)
+
+
+@pytest.mark.parametrize("text", ["", "0/s", "10", "10/day", "-1/s", "1.5/s", "10 / s", "٣/s"])
+def test_what_is_no_limit_stops_the_start(text: str) -> None:
+    """A typo must not mean "no limit"."""
+    with pytest.raises(ValueError, match="no rate limit"):
+        parse_limit(text)
+
+
+async def test_users_addresses_and_logins_are_counted_apart() -> None:
+    """Two users behind one address do not take each other's calls; a class has its own count."""
+    counted = limiter()
+    for user in (1, 2):
+        for _ in range(3):
+            await counted.count(request(), LimitClass.DEFAULT, Principal(user_id=user))
+    with pytest.raises(Refusal) as refused:
+        await counted.count(request(), LimitClass.DEFAULT, Principal(user_id=1))
+    assert refused.value.problem.code == "RATE_LIMITED"
+    assert 1 <= (refused.value.problem.retry_after or 0) <= 60
+    await counted.count(request(), LimitClass.LOGIN, None)
+    with pytest.raises(Refusal):
+        await counted.count(request(), LimitClass.LOGIN, Principal(user_id=3))
+    for _ in range(2):
+        await counted.count(request(), LimitClass.DEFAULT, None)
+    with pytest.raises(Refusal):
+        await counted.count(request(), LimitClass.DEFAULT, None)
+    await counted.count(request("203.0.113.10"), LimitClass.DEFAULT, None)
+
+
+async def test_the_headers_say_what_is_left() -> None:
+    """Policy and state, as the RateLimit draft writes them; a refused call has them too."""
+    counted, asked = limiter(), request()
+    await counted.count(asked, LimitClass.DEFAULT, None)
+    headers = limit_headers(asked[LIMIT_STATE])
+    assert headers["RateLimit-Policy"] == '"address";q=2;w=60'
+    assert headers["RateLimit"] == '"address";r=1;t=60'
+    await counted.count(request(), LimitClass.DEFAULT, None)
+    refused = request()
+    with pytest.raises(Refusal):
+        await counted.count(refused, LimitClass.DEFAULT, None)
+    assert limit_headers(refused[LIMIT_STATE])["RateLimit"].startswith('"address";r=0;t=')
+
+
+async def test_networks_that_are_off_are_not_counted() -> None:
+    """Also an IPv4 address inside IPv6; others are."""
+    counted = limiter(off_for=("127.0.0.0/8", "10.1.0.0/16"))
+    for _ in range(9):
+        await counted.count(request("127.0.0.1"), LimitClass.LOGIN, None)
+        await counted.count(request("::ffff:10.1.2.3"), LimitClass.LOGIN, None)
+    assert not counted.is_off("10.2.0.1")
+    assert not counted.is_off("unknown")
+
+
+def test_a_network_that_cannot_be_read_stops_the_start() -> None:
+    """A typo must not switch limits off or on silently."""
+    with pytest.raises(ValueError, match="banana"):
+        limiter(off_for=("banana",))
