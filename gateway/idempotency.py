@@ -110,13 +110,26 @@ class AttemptStore:
         self._swap = redis.register_script(_SWAP)
         self._own: OrderedDict[Key, Attempt] = OrderedDict()
 
-    async def get(self, key: Key) -> Attempt | None:
-        """The attempt that the key stands for, None when neither memory knows one."""
+    async def get(self, key: Key, *, shared: bool = False) -> Attempt | None:
+        """The attempt that the key stands for, None when neither memory knows one.
+
+        `shared`: as Redis has it, whatever this process remembers.
+        """
         own = self._own.get(key)
-        if own is not None:
+        if own is not None and not shared:
             return own
         raw = await self._redis.ask(lambda: self._redis.redis.get(key.redis_key), None)
-        return Attempt.from_bytes(raw) if isinstance(raw, bytes) else None
+        attempt = Attempt.from_bytes(raw) if isinstance(raw, bytes) else None
+        if attempt is not None and (own is None or attempt.number >= own.number):
+            # Remembered here as well: this memory outlives a flush.
+            self._remember(key, attempt)
+        return attempt
+
+    async def restore(self, not_before: datetime) -> None:
+        """Redis was flushed: give it back the attempts accepted since then, where it holds none."""
+        recent = [(k, a) for k, a in self._own.items() if a.accepted_at >= not_before]
+        for key, attempt in recent:
+            await self._replace(key, NOTHING, attempt.to_bytes())
 
     def expire(self, key: Key) -> None:
         """Its attempt is older than a key lives."""
@@ -194,18 +207,32 @@ class IdempotencyKeys:
         Raises Refusal (422) when it was used for another one. With MySQL away an attempt found is
         taken for undecided, and a key not found for a new one: both are safe, see the module's text.
         """
+        over, held = 0, NOTHING
         attempt = await self._store.get(key)
-        if attempt is None or self._is_over(attempt.accepted_at):
-            self._store.expire(key)
-            return await self._find_outcome(key, fingerprint)
-        _check(attempt.fingerprint, fingerprint)
+        while attempt is not None and attempt.number > over:
+            if self._is_over(attempt.accepted_at):
+                self._store.expire(key)
+                break
+            _check(attempt.fingerprint, fingerprint)
+            outcome = await self._outcome(key, attempt, request_id, kind)
+            if outcome is None or outcome.binds:
+                return Found(attempt, outcome, attempt.number)
+            # It does not bind any more; another gateway may have gone on from it.
+            over, held = attempt.number, attempt.to_bytes()
+            attempt = await self._store.get(key, shared=True)
+        return await self._find_outcome(key, fingerprint, over, held)
+
+    async def _outcome(
+        self, key: Key, attempt: Attempt, request_id: str, kind: int
+    ) -> Outcome | None:
         command = CommandId(self.uuid(key, attempt.number), attempt.accepted_at, kind)
         text = self._ids.seal(command, key.caller)
-        opened = Opened(command, text, key.caller, request_id, fingerprint)
-        outcome = await _unless_away(self._deadlines.settle(opened))
-        if outcome is None or outcome.binds:
-            return Found(attempt, outcome, attempt.number)
-        return Found(None, None, attempt.number + 1, attempt.to_bytes())
+        opened = Opened(command, text, key.caller, request_id, attempt.fingerprint)
+        return await _unless_away(self._deadlines.settle(opened))
+
+    async def restore(self, deadline: float) -> None:
+        """Redis was flushed: what may still be undecided is noted there again."""
+        await self._store.restore(self._clock.now() - timedelta(seconds=deadline))
 
     async def claim(self, key: Key, fingerprint: str, found: Found) -> tuple[Attempt, bool]:
         """Make the key stand for its next attempt, accepted now; whether that is this call's doing.
@@ -231,8 +258,9 @@ class IdempotencyKeys:
         """The attempt's command was surely not published."""
         await self._store.forget(key, attempt)
 
-    async def _find_outcome(self, key: Key, fingerprint: str) -> Found:
-        first, size, last = 1, 1, None
+    async def _find_outcome(self, key: Key, fingerprint: str, over: int, held: bytes) -> Found:
+        """From the outcomes of attempts after the first `over`, which do not bind."""
+        first, size, last = over + 1, 1, None
         while True:
             uuids = {n: self.uuid(key, n) for n in range(first, first + size)}
             decided = await _unless_away(self._reader.find(uuids.values())) or {}
@@ -243,16 +271,16 @@ class IdempotencyKeys:
                 break
             first, size = first + size, min(max(8, size * 2), WINDOW_MAX)
         if last is None:
-            return Found(None, None, 1)
-        return self._after(*last, fingerprint)
+            return Found(None, None, over + 1, held)
+        return self._after(*last, fingerprint, held)
 
-    def _after(self, number: int, outcome: Outcome, fingerprint: str) -> Found:
+    def _after(self, number: int, outcome: Outcome, fingerprint: str, held: bytes) -> Found:
         if self._is_over(outcome.accepted_at):
-            return Found(None, None, number + 1)
+            return Found(None, None, number + 1, held)
         if outcome.fingerprint != NO_FINGERPRINT:
             _check(outcome.fingerprint, fingerprint)
         if not outcome.binds:
-            return Found(None, None, number + 1)
+            return Found(None, None, number + 1, held)
         attempt = Attempt(number, outcome.accepted_at, fingerprint, confirmed=True)
         return Found(attempt, outcome, number)
 

@@ -104,11 +104,12 @@ async def sampling(
 
 async def _sample(pressure: Pressure, management_url: str, amqp_url: str) -> None:
     parts = urlsplit(management_url)
-    auth = aiohttp.BasicAuth(unquote(parts.username or ""), unquote(parts.password or ""))
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    headers = {"Authorization": aiohttp.encode_basic_auth(user, password)}
     vhost = quote(unquote(urlsplit(amqp_url).path.removeprefix("/")) or "/", safe="")
     address = f"{parts.scheme}://{parts.hostname}:{parts.port or 15672}/api/queues/{vhost}"
     timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-    async with aiohttp.ClientSession(auth=auth, timeout=timeout) as session:
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
         while True:
             try:
                 async with session.get(address, params={"columns": _COLUMNS}) as response:

@@ -9,7 +9,7 @@ and skipped; the stream is short while we live and is gone soon after we are not
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,9 +22,9 @@ from db.redis import blocking_client
 
 log = structlog.get_logger(__name__)
 
-BLOCK_MS = 4000
+BLOCK_MS = 1000
 EXPIRE_SECONDS = 120
-UPKEEP_SECONDS = 2.0
+UPKEEP_SECONDS = 1.0
 ENTRIES_MAX = 256
 UUID_BYTES = 16
 RECONNECT_SECONDS = 0.5
@@ -44,9 +44,10 @@ class PushReader:
         url: str,
         instance: str,
         on_outcomes: Callable[[Sequence[Outcome]], None],
+        on_flushed: Callable[[], Awaitable[None]],
     ) -> None:
         self._key = reply_stream(instance)
-        self._on_outcomes = on_outcomes
+        self._on_outcomes, self._on_flushed = on_outcomes, on_flushed
         self._redis = blocking_client(url, BLOCK_MS / 1000)
         self._last = b"0-0"
         self._upkeep_at = 0.0
@@ -63,6 +64,9 @@ class PushReader:
             except AWAY as error:
                 if self.arrives:
                     log.warning("pushes stopped, MySQL is asked instead", error=repr(error))
+                self.arrives = False
+            except Exception:
+                log.exception("push reader begins anew")
                 self.arrives = False
             await asyncio.sleep(RECONNECT_SECONDS)
 
@@ -97,8 +101,13 @@ class PushReader:
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.xtrim(self._key, minid=self._last, approximate=False)
             pipe.expire(self._key, EXPIRE_SECONDS)
-            await pipe.execute()
+            _, lives = await pipe.execute()
         self._upkeep_at = time.monotonic() + UPKEEP_SECONDS
+        if not lives:
+            # Nobody but a flush removes our stream.
+            log.warning("Redis was flushed")
+            await self._open()
+            await self._on_flushed()
 
     def _deliver(self, fields: dict[bytes, bytes]) -> None:
         outcomes: list[Outcome] = []

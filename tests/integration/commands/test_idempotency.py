@@ -1,0 +1,296 @@
+"""An Idempotency-Key stands for one command: concurrently, over gateways, restarts and flushes."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from db.mysql import Database
+from tests.harness.people import Person, person
+from tests.harness.sales import Sale, items, sale
+from tests.harness.scratch import Scratch
+from tests.harness.system import Answer, System, running
+from tests.harness.waiting import eventually
+from tests.integration.commands.conftest import WORKERS, People
+
+COMMAND, REPLAYED = "X-Command-Id", "Idempotent-Replayed"
+
+
+@pytest.fixture(scope="module")
+async def system(place: Scratch) -> AsyncIterator[System]:
+    async with running(place, workers=WORKERS) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+async def second(place: Scratch, system: System) -> AsyncIterator[System]:
+    """Another gateway on the same servers."""
+    async with running(place, workers=()) as started:
+        yield started
+
+
+@pytest.fixture
+async def show(system: System, organizer: Person) -> Sale:
+    return await sale(system, organizer, 10)
+
+
+async def _flush(place: Scratch) -> None:
+    async with Redis.from_url(place.redis_url) as redis:
+        await redis.flushdb()
+
+
+async def _orders(system: System, buyer: Person) -> int:
+    return len((await system.api(buyer).get("/api/orders")).body["data"])
+
+
+def _same(first: Answer, again: Answer) -> None:
+    """The same command, the same answer, and said so."""
+    assert again.status == first.status
+    assert again.body == first.body
+    assert again.headers[COMMAND] == first.headers[COMMAND]
+    assert again.headers[REPLAYED] == "true"
+
+
+async def test_the_same_key_gives_the_same_answer(
+    system: System, second: System, buyer: Person, show: Sale
+) -> None:
+    """One order, however often and wherever it is asked for; the first answer is not called a replay."""
+    body = items((show.ticket_type, 1))
+    first = await system.api(buyer).post("/api/orders", body, key="once")
+    assert first.status == 201
+    assert REPLAYED not in first.headers
+    for gateway in (system, second, system):
+        again = await gateway.api(buyer).post("/api/orders", body, key="once")
+        _same(first, again)
+        assert again.headers["Location"] == first.headers["Location"]
+    assert await _orders(system, buyer) == 1
+
+
+async def test_a_key_belongs_to_its_caller(
+    system: System, books: Database, buyer: Person, show: Sale
+) -> None:
+    """Two people with one key have an order each."""
+    other, body = await person(books), items((show.ticket_type, 1))
+    mine = await system.api(buyer).post("/api/orders", body, key="shared")
+    theirs = await system.api(other).post("/api/orders", body, key="shared")
+    assert (mine.status, theirs.status) == (201, 201)
+    assert mine.body["id"] != theirs.body["id"]
+    assert REPLAYED not in theirs.headers
+
+
+async def test_another_request_under_the_key_is_refused(
+    place: Scratch, system: System, second: System, buyer: Person, show: Sale
+) -> None:
+    """422 for another body, path or method, at any gateway, after a flush too; nothing is done."""
+    await system.api(buyer).post("/api/orders", items((show.ticket_type, 1)), key="fixed")
+    for flushed in (False, True):
+        for gateway in (system, second):
+            if flushed:
+                await _flush(place)
+            api = gateway.api(buyer)
+            other_body = await api.post("/api/orders", items((show.ticket_type, 2)), key="fixed")
+            order_id = (await api.get("/api/orders")).body["data"][0]["id"]
+            other_path = await api.post(f"/api/orders/{order_id}/cancel", key="fixed")
+            for answer in (other_body, other_path):
+                assert (answer.status, answer.code) == (422, "IDEMPOTENCY_MISMATCH")
+    assert await _orders(system, buyer) == 1
+
+
+async def test_the_order_of_members_does_not_make_another_request(
+    system: System, buyer: Person, show: Sale
+) -> None:
+    """The fingerprint is over what is meant, not over how it is spelled."""
+    api = system.api(buyer)
+    first = await api.post(
+        "/api/orders", {"items": [{"ticketTypeId": show.ticket_type, "quantity": 1}]}, key="spelled"
+    )
+    again = await api.post(
+        "/api/orders",
+        {"orderId": None, "items": [{"quantity": 1, "ticketTypeId": show.ticket_type}]},
+        key="spelled",
+    )
+    _same(first, again)
+
+
+async def test_a_lasting_refusal_binds(system: System, buyer: Person, show: Sale) -> None:
+    """LIMIT_EXCEEDED stays, with this request's own id as its instance."""
+    api, body = system.api(buyer), items((show.ticket_type, 11))
+    first = await api.post("/api/orders", body, key="too many")
+    again = await api.post("/api/orders", body, key="too many")
+    assert (again.status, again.code) == (409, "LIMIT_EXCEEDED")
+    assert again.headers[COMMAND] == first.headers[COMMAND]
+    assert again.headers[REPLAYED] == "true"
+    assert again.body["instance"] == again.headers["X-Request-Id"] != first.body["instance"]
+
+
+async def test_a_refusal_that_does_not_bind_is_decided_afresh(
+    place: Scratch, system: System, second: System, buyer: Person, organizer: Person
+) -> None:
+    """SOLD_OUT by a worker and at the door, then stock comes: the same key gets its order, after a flush too."""
+    show = await sale(system, organizer, 1)
+    api, body = system.api(buyer), items((show.ticket_type, 2))
+    answers = [await api.post("/api/orders", body, key="patient") for _ in range(4)]
+    assert {answer.code for answer in answers} == {"SOLD_OUT"}
+    more = await system.api(organizer).patch(f"/api/ticket-types/{show.ticket_type}", {"quota": 5})
+    assert more.status == 200
+    await _flush(place)
+
+    async def placed() -> Answer | None:
+        answer = await second.api(buyer).post("/api/orders", body, key="patient")
+        return answer if answer.status == 201 else None
+
+    order = await eventually(placed)
+    assert order is not None
+    assert order.headers[COMMAND] != answers[0].headers[COMMAND]
+    _same(order, await api.post("/api/orders", body, key="patient"))
+    assert await _orders(system, buyer) == 1
+
+
+async def test_without_prefer_the_replay_shows_the_same_command(
+    system: System, buyer: Person, show: Sale
+) -> None:
+    """202 again, with the same id; the resource says how far it is."""
+    api, body = system.api(buyer), items((show.ticket_type, 1))
+    first = await api.post("/api/orders", body, key="polled", wait=None)
+    await api.get(first.headers["Location"] + "?wait=10")
+    again = await api.post("/api/orders", body, key="polled", wait=None)
+    assert (first.status, again.status) == (202, 202)
+    assert again.headers["Location"] == first.headers["Location"]
+    assert again.headers[REPLAYED] == "true"
+    assert again.body["status"] == "SUCCEEDED"
+
+
+async def test_fifty_at_once_at_two_gateways_are_one_order(
+    system: System, second: System, buyer: Person, show: Sale
+) -> None:
+    """One command id, one order, and exactly one of them was the first."""
+    body = items((show.ticket_type, 1))
+    answers = await asyncio.gather(
+        *(
+            gateway.api(buyer).post("/api/orders", body, key="stampede")
+            for gateway in [system, second] * 25
+        )
+    )
+    assert {answer.status for answer in answers} == {201}
+    assert len({answer.headers[COMMAND] for answer in answers}) == 1
+    assert len({answer.body["id"] for answer in answers}) == 1
+    assert Counter(REPLAYED in answer.headers for answer in answers) == {True: 49, False: 1}
+    assert await _orders(system, buyer) == 1
+
+
+async def test_while_undecided_the_key_gives_the_same_command(
+    alone: Scratch, people: People
+) -> None:
+    """Also at another gateway, and after a flush where it was asked before; one order in the end."""
+    async with running(alone, workers=WORKERS) as system, running(alone, workers=()) as second:
+        show = await sale(system, people.organizer, 5)
+        await system.stop("inventory")
+        body, buyer = items((show.ticket_type, 1)), people.buyer
+        first = await system.api(buyer).post("/api/orders", body, key="slow", wait=1)
+        elsewhere = await second.api(buyer).post("/api/orders", body, key="slow", wait=None)
+        await _flush(alone)
+        flushed = [
+            await gateway.api(buyer).post("/api/orders", body, key="slow", wait=None)
+            for gateway in (system, second)
+        ]
+        for again in (elsewhere, *flushed):
+            assert again.status == 202
+            assert again.headers[COMMAND] == first.headers[COMMAND]
+            assert again.headers[REPLAYED] == "true"
+            assert again.body["status"] == "PENDING"
+        system.start("inventory")
+        decided = await system.api(buyer).post("/api/orders", body, key="slow")
+        assert decided.status == 201
+        assert decided.headers[COMMAND] == first.headers[COMMAND]
+        assert await _orders(system, buyer) == 1
+
+
+async def test_after_a_flush_a_gateway_gives_redis_back_what_it_knows(
+    alone: Scratch, people: People
+) -> None:
+    """An undecided key is known again at a gateway where it was never asked, a moment after the flush."""
+    async with running(alone, workers=WORKERS) as system, running(alone, workers=()) as second:
+        show = await sale(system, people.organizer, 5)
+        await system.stop("inventory")
+        body, buyer = items((show.ticket_type, 1)), people.buyer
+        first = await system.api(buyer).post("/api/orders", body, key="bridge", wait=None)
+        await _flush(alone)
+
+        async def noted() -> bool:
+            async with Redis.from_url(alone.redis_url) as redis:
+                return bool(await redis.keys("eventhub:idempotency:*"))
+
+        await eventually(noted)
+        again = await second.api(buyer).post("/api/orders", body, key="bridge", wait=None)
+        assert again.headers[COMMAND] == first.headers[COMMAND]
+        assert again.headers[REPLAYED] == "true"
+        system.start("inventory")
+        assert (await second.api(buyer).post("/api/orders", body, key="bridge")).status == 201
+        assert await _orders(system, buyer) == 1
+
+
+@pytest.mark.parametrize("flush", [False, True], ids=["kept", "flushed"])
+async def test_after_a_restart_of_everything_the_key_still_stands(
+    alone: Scratch, people: People, flush: bool
+) -> None:
+    """Other processes, other memories, Redis flushed in between: the same id, the same answer."""
+    body = {}
+    async with running(alone, workers=WORKERS) as before:
+        show = await sale(before, people.organizer, 5)
+        body = items((show.ticket_type, 1))
+        first = await before.api(people.buyer).post("/api/orders", body, key="kept")
+        assert first.status == 201
+    if flush:
+        await _flush(alone)
+    async with running(alone, workers=WORKERS) as after:
+        _same(first, await after.api(people.buyer).post("/api/orders", body, key="kept"))
+        other = await after.api(people.buyer).post(
+            "/api/orders", items((show.ticket_type, 2)), key="kept"
+        )
+        assert other.code == "IDEMPOTENCY_MISMATCH"
+        assert await _orders(after, people.buyer) == 1
+
+
+async def test_past_its_deadline_the_key_is_decided_afresh(alone: Scratch, people: People) -> None:
+    """FAILED 503 does not bind: the same key, another command, one order."""
+    async with running(alone, workers=WORKERS, command_deadline=1.0) as system:
+        show = await sale(system, people.organizer, 5)
+        await system.stop("inventory")
+        api, body = system.api(people.buyer), items((show.ticket_type, 1))
+        dead = await api.post("/api/orders", body, key="again", wait=20)
+        assert dead.status == 503
+        system.start("inventory")
+        placed = await api.post("/api/orders", body, key="again", wait=20)
+        assert placed.status == 201
+        assert REPLAYED not in placed.headers
+        assert placed.headers[COMMAND] != dead.headers[COMMAND]
+        assert await _orders(system, people.buyer) == 1
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "a\tb"])
+async def test_a_key_that_cannot_be_used_is_refused(
+    system: System, buyer: Person, show: Sale, key: str
+) -> None:
+    """400: the client would believe itself protected."""
+    answer = await system.api(buyer).post("/api/orders", items((show.ticket_type, 1)), key=key)
+    assert (answer.status, answer.code) == (400, "INVALID")
+    assert await _orders(system, buyer) == 0
+
+
+async def test_the_key_is_looked_up_before_anything_is_refused(
+    system: System, buyer: Person, organizer: Person
+) -> None:
+    """An order that took the last ticket is replayed, not told that all is gone, nor that its type is."""
+    show = await sale(system, organizer, 1)
+    api, body = system.api(buyer), items((show.ticket_type, 1))
+    first = await api.post("/api/orders", body, key="last")
+    assert first.status == 201
+
+    async def door_shut() -> bool:
+        answer = await api.post("/api/orders", body)
+        return answer.code == "SOLD_OUT" and COMMAND not in answer.headers
+
+    await eventually(door_shut)
+    _same(first, await api.post("/api/orders", body, key="last"))

@@ -1,0 +1,270 @@
+"""One call, three speeds: 202 and poll, long-poll or stream, Prefer: wait. Whatever is away, waits end in time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import aiohttp
+import orjson
+import pytest
+
+from db.mysql import Database
+from tests.harness.people import Person, person
+from tests.harness.sales import Sale, items, sale
+from tests.harness.scratch import Scratch
+from tests.harness.system import Answer, Api, System, running
+from tests.harness.waiting import eventually
+from tests.integration.commands.conftest import WORKERS, People
+from tests.integration.commands.proxy import proxied
+
+
+@pytest.fixture(scope="module")
+async def system(place: Scratch) -> AsyncIterator[System]:
+    async with running(place, workers=WORKERS) as started:
+        yield started
+
+
+@pytest.fixture
+async def show(system: System, organizer: Person) -> Sale:
+    return await sale(system, organizer, 10)
+
+
+async def test_without_prefer_a_command_is_accepted_and_can_be_polled(
+    system: System, buyer: Person, show: Sale
+) -> None:
+    """202, Location, Retry-After: 1, the command resource; then the decision in it."""
+    api = system.api(buyer)
+    accepted = await api.post("/api/orders", items((show.ticket_type, 1)), wait=None)
+    assert accepted.status == 202
+    command_id = accepted.headers["X-Command-Id"]
+    assert accepted.headers["Location"] == f"/api/commands/{command_id}"
+    assert accepted.headers["Retry-After"] == "1"
+    assert "Preference-Applied" not in accepted.headers
+    assert accepted.body["id"] == command_id
+    assert accepted.body["type"] == "eventhub.order.place.v1"
+    assert accepted.body["status"] == "PENDING"
+    assert accepted.body["decidedAt"] is accepted.body["statusCode"] is None
+    decided = await api.get(accepted.headers["Location"] + "?wait=10")
+    assert decided.status == 200
+    assert decided.body["status"] == "SUCCEEDED"
+    assert decided.body["statusCode"] == 201
+    assert decided.body["acceptedAt"] == accepted.body["acceptedAt"]
+    assert decided.body["problem"] is None
+    order = await api.get(f"/api/orders/{decided.body['result']['id']}")
+    assert order.body == decided.body["result"]
+
+
+async def test_prefer_gets_the_decision_itself(system: System, buyer: Person, show: Sale) -> None:
+    """Success and refusal with their own status and body, and what was granted."""
+    api = system.api(buyer)
+    respond = {"Prefer": "respond-async, wait=60"}
+    body = items((show.ticket_type, 1))
+    placed = await api.post("/api/orders", body, wait=None, headers=respond)
+    assert placed.status == 201
+    assert placed.headers["Preference-Applied"] == "wait=30"
+    assert placed.headers["Location"] == f"/api/orders/{placed.body['id']}"
+    refused = await api.post("/api/orders", items((show.ticket_type, 11)), wait=5)
+    assert (refused.status, refused.code) == (409, "LIMIT_EXCEEDED")
+    assert refused.headers["Content-Type"].startswith("application/problem+json")
+    assert refused.headers["X-Command-Id"]
+    assert refused.body["instance"] == refused.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize("prefer", ["wait=0", "wait=soon", "return=minimal"])
+async def test_a_preference_that_means_nothing_is_ignored(
+    system: System, buyer: Person, show: Sale, prefer: str
+) -> None:
+    """0 and malformed: as if there was none."""
+    answer = await system.api(buyer).post(
+        "/api/orders", items((show.ticket_type, 1)), wait=None, headers={"Prefer": prefer}
+    )
+    assert answer.status == 202
+    assert "Preference-Applied" not in answer.headers
+
+
+async def test_a_decided_command_does_not_change_any_more(
+    system: System, buyer: Person, show: Sale
+) -> None:
+    """Its ETag holds for good: 304."""
+    api = system.api(buyer)
+    placed = await api.post("/api/orders", items((show.ticket_type, 1)))
+    where = f"/api/commands/{placed.headers['X-Command-Id']}"
+    shown = await api.get(where)
+    again = await api.get(where, headers={"If-None-Match": shown.headers["ETag"]})
+    assert again.status == 304
+    assert again.headers["ETag"] == shown.headers["ETag"]
+
+
+async def test_a_command_is_its_callers_alone(
+    system: System, books: Database, buyer: Person, show: Sale
+) -> None:
+    """404 for others, for an admin too, for forged and for malformed ids; on the stream as well."""
+    placed = await system.api(buyer).post("/api/orders", items((show.ticket_type, 1)))
+    command_id = placed.headers["X-Command-Id"]
+    forged = command_id[:-1] + ("A" if command_id[-1] != "A" else "B")
+    others = [await person(books), await person(books, "ADMIN", "ORGANIZER", "PROVIDER")]
+    for suffix in ("", "/events"):
+        for other in others:
+            answer = await system.api(other).get(f"/api/commands/{command_id}{suffix}")
+            assert (answer.status, answer.code) == (404, "NOT_FOUND")
+        for text in (forged, "x", "A" * 54):
+            answer = await system.api(buyer).get(f"/api/commands/{text}{suffix}")
+            assert (answer.status, answer.code) == (404, "NOT_FOUND")
+        assert (await system.api().get(f"/api/commands/{command_id}{suffix}")).status == 401
+
+
+async def test_a_refused_command_shows_the_request_that_made_it(
+    system: System, buyer: Person, show: Sale
+) -> None:
+    """Inside the resource `instance` is the first request's id, in the answer the present one's."""
+    api = system.api(buyer)
+    made = await api.post(
+        "/api/orders", items((show.ticket_type, 11)), headers={"X-Request-Id": "the-first-request"}
+    )
+    shown = await api.get(f"/api/commands/{made.headers['X-Command-Id']}")
+    assert shown.body["status"] == "REJECTED"
+    assert shown.body["result"] is None
+    assert shown.body["problem"]["instance"] == "the-first-request"
+    assert shown.headers["X-Request-Id"] != "the-first-request"
+
+
+async def test_an_undecided_command_is_waited_for_and_streamed(
+    place: Scratch, system: System, books: Database, buyer: Person, organizer: Person
+) -> None:
+    """Nobody decides: 202 after the wait, PENDING after the long poll; then a worker comes and all hear of it."""
+    show = await sale(system, organizer, 5)
+    await system.stop("inventory")
+    try:
+        api = system.api(buyer)
+        accepted = await api.post("/api/orders", items((show.ticket_type, 1)), wait=1)
+        assert accepted.status == 202
+        where = accepted.headers["Location"]
+        pending = await api.get(where + "?wait=1")
+        assert pending.body["status"] == "PENDING"
+        assert pending.headers["Retry-After"] == "1"
+        etag = {"If-None-Match": pending.headers["ETag"]}
+        assert (await api.get(where, headers=etag)).status == 304
+        waiting = [
+            asyncio.create_task(api.get(where + "?wait=20", headers=etag)),
+            asyncio.create_task(api.get(where + "/events")),
+        ]
+        await _clients_wait(system, 2)
+    finally:
+        system.start("inventory")
+    polled, streamed = await asyncio.gather(*waiting)
+    assert polled.status == 200
+    assert polled.body["status"] == "SUCCEEDED"
+    _assert_one_event(streamed, polled)
+
+
+async def _clients_wait(system: System, count: int) -> None:
+    """Until so many clients wait at this gateway."""
+
+    async def look() -> bool:
+        text = (await system.api().get("/metrics")).body
+        return f"eventhub_waiting_clients {count}.0" in text.splitlines()
+
+    await eventually(look)
+
+
+def _assert_one_event(streamed: Answer, polled: Answer) -> None:
+    """One outcome event with the resource as it is polled, comments before it, nothing behind."""
+    assert streamed.headers["Content-Type"].startswith("text/event-stream")
+    blocks = [block for block in streamed.body.split("\n\n") if block and block[0] != ":"]
+    assert len(blocks) == 1
+    name, data = blocks[0].split("\n")
+    assert name == "event: outcome"
+    assert orjson.loads(data.removeprefix("data: ")) == polled.body
+
+
+async def test_a_stream_of_a_decided_command_gives_its_event_at_once(
+    system: System, buyer: Person, show: Sale
+) -> None:
+    """Late listeners miss nothing."""
+    api = system.api(buyer)
+    placed = await api.post("/api/orders", items((show.ticket_type, 1)))
+    where = f"/api/commands/{placed.headers['X-Command-Id']}"
+    _assert_one_event(await api.get(where + "/events"), await api.get(where))
+
+
+async def test_past_its_deadline_a_command_has_failed_and_stays_so(
+    alone: Scratch, people: People
+) -> None:
+    """503, nothing was done, said by a tombstone that a worker who comes late respects."""
+    async with running(alone, workers=WORKERS, command_deadline=1.0) as late:
+        show = await sale(late, people.organizer, 5)
+        await late.stop("inventory")
+        api = late.api(people.buyer)
+        answer = await api.post("/api/orders", items((show.ticket_type, 1)), wait=20)
+        assert (answer.status, answer.code) == (503, "UNAVAILABLE")
+        assert answer.headers["Retry-After"]
+        where = f"/api/commands/{answer.headers['X-Command-Id']}"
+        late.start("inventory")
+        next_one = await api.post("/api/orders", items((show.ticket_type, 5)), wait=20)
+        assert next_one.status == 201, "the late worker has passed the dead command by"
+        shown = await api.get(where)
+        assert shown.body["status"] == "FAILED"
+        assert shown.body["statusCode"] == 503
+        assert (await api.get("/api/orders")).body["data"] == [next_one.body]
+
+
+async def test_with_redis_away_the_decision_still_comes_in_time(
+    alone: Scratch, people: People
+) -> None:
+    """Cut, and as a black hole: MySQL is asked; with keys as well."""
+    async with proxied(alone.redis_url) as (redis_url, proxy):
+        there = replace(alone, redis_url=redis_url)
+        async with running(there, workers=WORKERS) as system:
+            show = await sale(system, people.organizer, 10)
+            api, body = system.api(people.buyer), items((show.ticket_type, 1))
+            for broken in (proxy.cut, proxy.silence):
+                result = broken()
+                if result is not None:
+                    await result
+                assert (await api.post("/api/orders", body, wait=20)).status == 201
+                keyed = await api.post("/api/orders", body, wait=20, key=f"away {broken.__name__}")
+                assert keyed.status == 201
+                again = await api.post("/api/orders", body, wait=20, key=f"away {broken.__name__}")
+                assert again.body == keyed.body
+                assert again.headers["Idempotent-Replayed"] == "true"
+                await proxy.mend()
+
+
+async def test_a_lost_push_costs_little(
+    place: Scratch, system: System, organizer: Person, buyer: Person
+) -> None:
+    """Two gateways: what one's command is decided as, the other hears from MySQL alone."""
+    show = await sale(system, organizer, 5)
+    async with running(place, workers=()) as second:
+        await system.stop("inventory")
+        accepted = await system.api(buyer).post(
+            "/api/orders", items((show.ticket_type, 1)), wait=None
+        )
+        waits = asyncio.create_task(
+            second.api(buyer).get(accepted.headers["Location"] + "?wait=20")
+        )
+        await _clients_wait(second, 1)
+        system.start("inventory")
+        assert (await waits).body["status"] == "SUCCEEDED"
+
+
+async def test_at_its_end_a_gateway_answers_who_waits(alone: Scratch, people: People) -> None:
+    """202, PENDING and a polite end of the stream, long before the seconds asked for are over."""
+    async with aiohttp.ClientSession() as session:
+        async with running(alone, workers=WORKERS) as system:
+            show = await sale(system, people.organizer, 5)
+            await system.stop("inventory")
+            api = Api(session, system.url, people.buyer.token)
+            accepted = await api.post("/api/orders", items((show.ticket_type, 1)), wait=None)
+            where = accepted.headers["Location"]
+            waits = [
+                asyncio.create_task(api.post("/api/orders", items((show.ticket_type, 1)), wait=30)),
+                asyncio.create_task(api.get(where + "?wait=30")),
+                asyncio.create_task(api.get(where + "/events")),
+            ]
+            await _clients_wait(system, 3)
+        placed, polled, streamed = await asyncio.gather(*waits)
+    assert placed.status == 202
+    assert polled.body["status"] == "PENDING"
+    assert streamed.status == 200
+    assert "event:" not in streamed.body
