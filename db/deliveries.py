@@ -237,18 +237,27 @@ async def close(transaction: Transaction, closings: Sequence[Closing]) -> None:
 
 async def _put_back(transaction: Transaction, closing: Closing) -> None:
     microseconds = None if closing.delay is None else round(closing.delay * 1e6)
-    await transaction.execute(
+    before = closing.delivery
+    # Asked for again while the attempt was under way: then its new round stays as it is, due at once.
+    changed = await transaction.execute(
         "UPDATE webhook_deliveries SET status = %s, "
         "next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND, status_code = %s, error = %s, "
         "attempts = attempts + 1, tries = tries + 1, "
         "first_try_at = COALESCE(first_try_at, UTC_TIMESTAMP(6)), updated_at = UTC_TIMESTAMP(6) "
-        "WHERE id = %s AND status = 'PENDING'",
+        "WHERE id = %s AND status = 'PENDING' AND ordered = %s AND tries = %s",
         closing.status,
         microseconds,
         closing.status_code,
         closing.error,
-        closing.delivery.id,
+        before.id,
+        before.ordered,
+        before.tries,
     )
+    if not changed:
+        await transaction.execute(
+            "UPDATE webhook_deliveries SET attempts = attempts + 1 WHERE id = %s AND status = 'PENDING'",
+            before.id,
+        )
 
 
 async def _log_attempts(transaction: Transaction, closings: Sequence[Closing]) -> None:

@@ -91,6 +91,9 @@ class Lane:
         if delivered:
             self.window = min(self.window + 1, self.policy.concurrency)
             self.failures = 0
+            if started >= self.failed_at:
+                # It was told to wait, was asked again all the same, and answers: it is well.
+                self.asked_until = 0.0
             self.paused_until = self.asked_until
             return
         self.window = max(1, self.window // 2)

@@ -87,6 +87,16 @@ class Receiver:
         assert found is not None
         return list(found)
 
+    async def heard_of(self, path: str, message_id: str) -> Call:
+        """The call of a path with this `webhook-id`, once there is one."""
+
+        async def look() -> Call | None:
+            return next((call for call in self.calls[path] if call.id == message_id), None)
+
+        found = await eventually(look)
+        assert found is not None
+        return found
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Write the call down and answer."""
         headers = {name.lower(): value for name, value in request.headers.items()}

@@ -127,7 +127,7 @@ async def test_a_dead_receiver_slows_no_other(
     house: System, database: Database, receiver: Receiver, newsroom: Newsroom
 ) -> None:
     """While one receiver never answers at all, another hears every event."""
-    deaf, lively = await person(database, "ADMIN"), await person(database, "ADMIN")
+    deaf, lively = await person(database), await person(database, "ORGANIZER")
     await hook(house, deaf, receiver, "/deaf")
     await hook(house, lively, receiver, "/lively")
     never = asyncio.Event()
@@ -138,7 +138,7 @@ async def test_a_dead_receiver_slows_no_other(
 
     receiver.answers["/deaf"] = hang
     async with notifying(house.settings):
-        told = [await newsroom.tell_order(placed(deaf)) for _ in range(60)]
+        told = [await newsroom.tell_order(placed(deaf, lively)) for _ in range(60)]
         calls = await receiver.heard("/lively", len(told))
         assert {call.id for call in calls} == {one.id for one in told}
         assert 1 <= len(receiver.calls["/deaf"]) <= QUICK.concurrency
@@ -182,11 +182,11 @@ async def test_retry_after_leaves_the_whole_receiver_alone(
     house: System, database: Database, receiver: Receiver, newsroom: Newsroom
 ) -> None:
     """429 with Retry-After: this delivery and all others wait that long; a ping ends the wait at once."""
-    admin, witness = await person(database, "ADMIN"), await person(database, "ADMIN")
-    made = await hook(house, admin, receiver, "/busy")
+    buyer, witness = await person(database), await person(database, "ORGANIZER")
+    made = await hook(house, buyer, receiver, "/busy")
     await hook(house, witness, receiver, "/witness")
     receiver.answers["/busy"] = always(429, Retry_After="3600")
-    await newsroom.tell_order(placed(admin))
+    await newsroom.tell_order(placed(buyer, witness))
 
     async def waits() -> bool:
         rows = await database.read(
@@ -197,11 +197,11 @@ async def test_retry_after_leaves_the_whole_receiver_alone(
         return bool(rows) and bool(rows[0][0])
 
     assert await eventually(waits)
-    later = [await newsroom.tell_order(placed(admin)) for _ in range(3)]
+    later = [await newsroom.tell_order(placed(buyer, witness)) for _ in range(3)]
     await receiver.heard("/witness", 4)
     assert len(receiver.calls["/busy"]) == 1
     receiver.answers["/busy"] = always(204)
-    await house.api(admin).post(f"/api/webhooks/{made.id}/ping")
+    await house.api(buyer).post(f"/api/webhooks/{made.id}/ping")
     calls = await receiver.heard("/busy", 5)
     assert calls[1].body["type"] == PING
     assert {call.id for call in calls[2:]} == {one.id for one in later}
@@ -348,18 +348,18 @@ async def test_several_workers_share_the_receivers(
     house: System, database: Database, receiver: Receiver, newsroom: Newsroom
 ) -> None:
     """Two workers, eight receivers, one worker leaves in the middle: everybody hears everything, in order."""
-    admins = [await person(database, "ADMIN") for _ in range(8)]
-    for number, admin in enumerate(admins):
-        await hook(house, admin, receiver, f"/shared{number}")
+    buyer = await person(database)
+    for number in range(8):
+        await hook(house, buyer, receiver, f"/shared{number}")
     async with notifying(house.settings, "notify-2"):
         async with notifying(house.settings, "notify-1"):
-            first = [placed(admins[0]) for _ in range(20)]
+            first = [placed(buyer) for _ in range(20)]
             for event in first:
                 await newsroom.tell_order(event)
             for number in range(8):
                 await receiver.heard(f"/shared{number}", 20)
         for event in first:
-            await newsroom.tell_order(confirmed(event, admins[0]))
+            await newsroom.tell_order(confirmed(event, buyer))
         for number in range(8):
             calls = await receiver.heard(f"/shared{number}", 40)
             sequences: dict[int, list[int]] = {}

@@ -99,6 +99,15 @@ def test_what_the_receiver_asked_for_outlasts_a_late_success() -> None:
     assert taken(one, 62) == [1]
 
 
+def test_a_receiver_that_answers_after_all_is_well() -> None:
+    """Asked again by its owner before its time and answering, it hears the rest at once."""
+    one = lane()
+    one.load([delivery(1)])
+    one.answered(delivered=False, started=0, now=1, pause=3600)
+    one.answered(delivered=True, started=2, now=3, pause=0)
+    assert taken(one, 3) == [1]
+
+
 def test_a_lane_holds_a_bounded_number() -> None:
     """A receiver with a long backlog does not fill the memory."""
     one = lane()
