@@ -1,0 +1,101 @@
+"""The cached list: one gateway reads, all show it, none for longer than 30 s; without Redis each reads for itself."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from db.redis import quick_client
+from gateway.event_list import LIST_SECONDS, EventList
+from tests.harness.scratch import Scratch
+from tests.integration.commands.proxy import proxied
+
+
+class Source:
+    """What a page is made from; counts how often."""
+
+    def __init__(self) -> None:
+        self.builds = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def build(self) -> bytes:
+        self.builds += 1
+        body = b"page %d" % self.builds
+        await self.gate.wait()
+        return body
+
+
+@pytest.fixture
+async def redis(place: Scratch) -> AsyncIterator[Redis]:
+    client = quick_client(place.redis_url)
+    await client.flushdb()
+    yield client
+    await client.aclose()
+
+
+async def test_one_reader_in_one_gateway_builds_a_page(redis: Redis) -> None:
+    """Three gateways, a hundred clients each, one build."""
+    source = Source()
+    gateways = [EventList(redis) for _ in range(3)]
+    pages = await asyncio.gather(
+        *(gateway.page("q", source.build) for gateway in gateways for _ in range(100))
+    )
+    assert set(pages) == {b"page 1"}
+    assert source.builds == 1
+
+
+async def test_a_page_lives_no_longer_than_promised(redis: Redis) -> None:
+    """Redis forgets it after what is left of 30 s since it was read; the lock is gone with the build."""
+    await EventList(redis).page("q", Source().build)
+    (key,) = await redis.keys("eventhub:events:*")
+    left = await redis.pttl(key)
+    assert 0 < left <= LIST_SECONDS * 1000
+    # A copy taken over from Redis ends with Redis's own.
+    await redis.pexpire(key, 1)
+    while await redis.exists(key):
+        await asyncio.sleep(0)
+    source = Source()
+    source.builds = 1
+    assert await EventList(redis).page("q", source.build) == b"page 2"
+
+
+async def test_queries_have_pages_of_their_own(redis: Redis) -> None:
+    """Another query is another page."""
+    source, gateway = Source(), EventList(redis)
+    assert await gateway.page("a", source.build) == b"page 1"
+    assert await gateway.page("b", source.build) == b"page 2"
+    assert await gateway.page("a", source.build) == b"page 1"
+
+
+async def test_a_dead_builder_stops_nobody(redis: Redis) -> None:
+    """The lock of a gateway that died: the others wait a moment, then read for themselves."""
+    source, gateway = Source(), EventList(redis)
+    source.gate.clear()
+    dying = asyncio.create_task(gateway.page("q", source.build))
+    while source.builds == 0:
+        await asyncio.sleep(0)
+    other = Source()
+    assert await EventList(redis).page("q", other.build) == b"page 1"
+    assert other.builds == 1
+    source.gate.set()
+    await dying
+
+
+async def test_without_redis_each_gateway_reads_for_itself(place: Scratch) -> None:
+    """Cut or silent: the page comes all the same, once for all who ask at once."""
+    async with proxied(place.redis_url) as (url, proxy):
+        client = quick_client(url)
+        await client.ping()
+        for broken in ("cut", "silent"):
+            if broken == "cut":
+                await proxy.cut()
+            else:
+                await proxy.mend()
+                await client.ping()
+                proxy.silence()
+            source, gateway = Source(), EventList(client)
+            pages = await asyncio.gather(*(gateway.page("q", source.build) for _ in range(50)))
+            assert set(pages) == {b"page 1"}
+        await client.aclose()
