@@ -1,0 +1,1 @@
+"""The gateway as its clients and attackers meet it."""

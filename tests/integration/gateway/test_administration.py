@@ -1,0 +1,168 @@
+"""Administration: lists, status, roles; changes reach tokens that are out; the last admin stays."""
+
+import asyncio
+
+from db.mysql import Database
+from tests.harness.people import Person, person
+from tests.harness.scratch import Scratch, scratch
+from tests.harness.system import System, running
+from tests.harness.waiting import eventually
+
+
+async def test_the_list_pages_through_everybody_once(
+    hub: System, records: Database, admin: Person
+) -> None:
+    """Page by page, stable while accounts are added."""
+    people = [await person(records) for _ in range(7)]
+    api, seen, cursor = hub.api(admin), [], ""
+    while True:
+        answer = await api.get(f"/api/admin/users?limit=3{cursor}")
+        assert answer.status == 200
+        seen += [one["id"] for one in answer.body["data"]]
+        await person(records)
+        if not answer.body["hasMore"] or len(seen) > 500:
+            break
+        cursor = f"&cursor={answer.body['nextCursor']}"
+    assert len(seen) == len(set(seen))
+    assert seen == sorted(seen)
+    assert {one.id for one in people} <= set(seen)
+
+
+async def test_filters(hub: System, records: Database, admin: Person) -> None:
+    """By address in any case, by status; what nobody has is an empty page."""
+    somebody = await person(records)
+    api = hub.api(admin)
+    found = await api.get(f"/api/admin/users?email={somebody.email.upper()}")
+    assert [one["id"] for one in found.body["data"]] == [somebody.id]
+    await api.patch(f"/api/admin/users/{somebody.id}", {"status": "DISABLED"})
+    disabled = await api.get("/api/admin/users?status=DISABLED&limit=100")
+    assert somebody.id in [one["id"] for one in disabled.body["data"]]
+    nobody = await api.get("/api/admin/users?email=nobody%40nowhere.example")
+    assert nobody.body == {"data": [], "nextCursor": None, "hasMore": False}
+
+
+async def test_unknown_accounts_are_404(hub: System, admin: Person) -> None:
+    """Shown, changed, given roles."""
+    api, nobody = hub.api(admin), "/api/admin/users/999999999"
+    assert (await api.get(nobody)).code == "NOT_FOUND"
+    assert (await api.patch(nobody, {"status": "ACTIVE"})).code == "NOT_FOUND"
+    assert (await api.call("PUT", f"{nobody}/roles", {"roles": []})).code == "NOT_FOUND"
+
+
+async def test_bad_changes_are_400(hub: System, records: Database, admin: Person) -> None:
+    """Unknown words, twins, other members; the account stays as it was."""
+    somebody, api = await person(records), hub.api(admin)
+    where = f"/api/admin/users/{somebody.id}"
+    before = (await api.get(where)).body
+    for body in (
+        {"status": "active"},
+        {},
+        {"status": "ACTIVE", "email": "x@example.com"},
+        {"status": None},
+    ):
+        assert (await api.patch(where, body)).code == "INVALID"
+    for body in ({"roles": ["ROOT"]}, {"roles": ["USER", "USER"]}, {"roles": "ADMIN"}, {}):
+        assert (await api.call("PUT", f"{where}/roles", body)).code == "INVALID"
+    assert (await api.get(where)).body == before
+
+
+async def test_a_disabled_account_is_out_everywhere_within_seconds(
+    house: Scratch, hub: System, records: Database, admin: Person
+) -> None:
+    """This gateway at once, another one by its poll; enabled again, the token works again."""
+    somebody = await person(records)
+    where = f"/api/admin/users/{somebody.id}"
+    async with running(house, workers=()) as other:
+        assert (await other.api(somebody).get("/api/auth/me")).status == 200
+        changed = await hub.api(admin).patch(where, {"status": "DISABLED"})
+        assert changed.body["status"] == "DISABLED"
+        assert (await hub.api(somebody).get("/api/auth/me")).code == "UNAUTHENTICATED"
+
+        async def out() -> bool:
+            return (await other.api(somebody).get("/api/auth/me")).status == 401
+
+        await eventually(out)
+        await hub.api(admin).patch(where, {"status": "ACTIVE"})
+
+        async def back() -> bool:
+            return (await other.api(somebody).get("/api/auth/me")).status == 200
+
+        await eventually(back)
+
+
+async def test_new_roles_reach_tokens_that_are_out(
+    house: Scratch, hub: System, records: Database, admin: Person
+) -> None:
+    """Given and taken, on another gateway too."""
+    somebody = await person(records)
+    where = f"/api/admin/users/{somebody.id}/roles"
+    async with running(house, workers=()) as other:
+        assert (await other.api(somebody).get("/api/admin/users")).status == 403
+        given = await hub.api(admin).call("PUT", where, {"roles": ["ADMIN", "USER"]})
+        assert sorted(given.body["roles"]) == ["ADMIN", "USER"]
+
+        async def may() -> bool:
+            return (await other.api(somebody).get("/api/admin/users")).status == 200
+
+        await eventually(may)
+        taken = await hub.api(admin).call("PUT", where, {"roles": []})
+        assert taken.body["roles"] == []
+
+        async def may_not() -> bool:
+            return (await other.api(somebody).get("/api/admin/users")).status == 403
+
+        await eventually(may_not)
+
+
+async def test_no_request_reads_the_account(house: Scratch, records: Database) -> None:
+    """Roles come from the token and the poll: a row changed behind the poll's back has no effect."""
+    somebody = await person(records)
+    async with running(house, workers=()) as system:
+        await records.write("UPDATE users SET status = 'DISABLED' WHERE id = %s", somebody.id)
+        assert (await system.api(somebody).get("/api/orders")).status == 200
+
+
+async def test_the_last_admin_stays() -> None:
+    """Neither disabled nor demoted, by nobody, not even when two demote each other at the same moment."""
+    async with scratch() as place, running(place, workers=()) as system:
+        records = await Database.connect(place.mysql_url)
+        try:
+            one, two = await person(records, "ADMIN"), await person(records, "ADMIN", "USER")
+            await asyncio.gather(
+                system.api(one).call(
+                    "PUT", f"/api/admin/users/{two.id}/roles", {"roles": ["USER"]}
+                ),
+                system.api(two).patch(f"/api/admin/users/{one.id}", {"status": "DISABLED"}),
+            )
+            rows = await records.read(
+                "SELECT u.id FROM users u JOIN user_roles ur ON ur.user_id = u.id "
+                "WHERE ur.role_id = 1 AND u.status = 'ACTIVE'"
+            )
+            assert len(rows) == 1
+            last = one if rows[0][0] == one.id else two
+            where = f"/api/admin/users/{last.id}"
+            assert (
+                await system.api(last).patch(where, {"status": "DISABLED"})
+            ).code == "LAST_ADMIN"
+            demoted = await system.api(last).call("PUT", f"{where}/roles", {"roles": ["USER"]})
+            assert demoted.code == "LAST_ADMIN"
+            same = await system.api(last).patch(where, {"status": "ACTIVE"})
+            assert same.status == 200
+        finally:
+            await records.close()
+
+
+async def test_disabling_revokes_refresh_tokens(
+    hub: System, records: Database, admin: Person
+) -> None:
+    """And enabling does not give them back: who was thrown out signs in again."""
+    api, email = hub.api(), "thrown.out@example.com"
+    made = await api.post("/api/auth/register", {"email": email, "password": "correct horse"})
+    pair = await api.post("/api/auth/login", {"email": email, "password": "correct horse"})
+    where = f"/api/admin/users/{made.body['id']}"
+    await hub.api(admin).patch(where, {"status": "DISABLED"})
+    await hub.api(admin).patch(where, {"status": "ACTIVE"})
+    refused = await api.post("/api/auth/refresh", {"refreshToken": pair.body["refreshToken"]})
+    assert refused.code == "UNAUTHENTICATED"
+    again = await api.post("/api/auth/login", {"email": email, "password": "correct horse"})
+    assert again.status == 200
