@@ -119,11 +119,12 @@ class Processes:
         *,
         failpoints: str = "",
         ready: bool = True,
+        port: int = 0,
         environment: Mapping[str, str] | None = None,
         wrapper: tuple[str, ...] = (),
     ) -> Process:
         """Start one; `failpoints` as in contracts.failpoints, `environment` on top of everything else."""
-        number, port = len(self.started), free_port()
+        number, port = len(self.started), port or free_port()
         fired = self.folder / f"{number}-{name}.fired"
         log = self.folder / f"{number}-{name}.log"
         wanted = self._environment(name, port, failpoints, fired) | dict(environment or {})

@@ -1,0 +1,101 @@
+"""A crowd that buys while something breaks: the load client on real gateways, and the verdict afterwards.
+
+In: running processes, how many buyers, a seed. Out: the history, checked against the database, and the audit.
+Must stay true: the verdict is only given once every command has an end; progress, not time, says when to break things.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from db.many_accounts import add_accounts
+from db.mysql import Database
+from gateway.tokens import Tokens, parse_keys
+from scripts.proving.buyers import Buyer, Load, Plan
+from scripts.proving.checking import check
+from scripts.proving.history import History
+from tests.faults.proof import END_SECONDS, proven
+from tests.harness.desk import Desk
+from tests.harness.people import person
+from tests.harness.processes import Process, Processes
+from tests.harness.scratch import JWT_KEYS
+from tests.harness.staff import staff
+from tests.harness.waiting import eventually
+from tests.integration.payments.till import set_rate
+
+EVERYBODY = ("inventory-1", "inventory-2", "order-1", "payment-1", "notify-1", "relay-1")
+GATEWAYS = ("gateway-1", "gateway-2")
+SEED = int(os.environ.get("EVENTHUB_PROVE_SEED", "20260101"))
+"""Fixed in the suite; scripts/prove gives fresh ones as well and prints them."""
+
+
+async def open_shop(city: Processes, names: Sequence[str]) -> dict[str, Process]:
+    """Start processes side by side and wait until all are ready."""
+    started = await asyncio.gather(*(city.start(name, ready=False) for name in names))
+    await asyncio.gather(*(one.ready() for one in started))
+    return {one.name: one for one in started}
+
+
+async def shelves(counter: Desk, books: Database, *quotas: int) -> list[int]:
+    """Ticket types of several events on sale (one event per type), and a rate to pay by."""
+    organizer = await person(books, "ORGANIZER")
+    await set_rate(books, "BTC", "50000")
+    types = []
+    async with staff(counter.settings, "inventory-9"):
+        for quota in quotas:
+            _, (type_id,) = await counter.sale(organizer, quota)
+            types.append(type_id)
+    return types
+
+
+async def buyers(books: Database, count: int, name: str) -> list[Buyer]:
+    """So many accounts of their own, with tokens."""
+    emails = [f"{name}-{number}@example.test" for number in range(count)]
+    ids, since = await add_accounts(books, emails, "!", ("USER",))
+    tokens = Tokens(parse_keys(JWT_KEYS), 3600)
+    return [Buyer(user_id, tokens.issue(user_id, ("USER",), since)) for user_id in ids]
+
+
+@contextlib.asynccontextmanager
+async def crowd(plan: Plan, people: Sequence[Buyer], folder: Path) -> AsyncIterator[Load]:
+    """Let them buy beside the block; when it ends, wait for the last of them."""
+    with (folder / "history.jsonl").open("w") as file:
+        history = History(file)
+        load = Load(plan, people, history)
+        task = asyncio.create_task(load.run())
+        try:
+            yield load
+            await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def progress(load: Load, done: int) -> None:
+    """Wait until so many buyers are through."""
+
+    async def look() -> bool:
+        return load.done >= done
+
+    await eventually(look, within=END_SECONDS, every=0.02)
+
+
+async def verdict(books: Database, load: Load, what: str) -> None:
+    """The books add up, nothing is under way, nobody was told a lie."""
+    await proven(books)
+    history = load.history
+    assert await check(books, history.operations) == []
+    counts = history.counts()
+    assert counts.get("ok", 0) > 0, f"nobody bought anything: {counts}"
+    note(what, counts)
+
+
+def note(what: str, counts: dict[str, int]) -> None:
+    """A line for the report of scripts/prove, when it runs us."""
+    report = os.environ.get("EVENTHUB_PROVE_NOTES")
+    if report:
+        with open(report, "a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"what": what, "seed": SEED, **counts}) + "\n")

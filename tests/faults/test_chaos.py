@@ -1,0 +1,86 @@
+"""Processes die at random under a crowd; the history of what clients were told is true, the books add up."""
+
+import random
+import signal
+from pathlib import Path
+
+from db.leases import holders
+from db.mysql import Database
+from scripts.proving.buyers import Plan
+from tests.faults.crowd import (
+    EVERYBODY,
+    GATEWAYS,
+    SEED,
+    buyers,
+    crowd,
+    open_shop,
+    progress,
+    shelves,
+    verdict,
+)
+from tests.harness.desk import Desk
+from tests.harness.processes import Processes
+from tests.harness.waiting import eventually
+
+BUYERS, KILLS = 240, 12
+QUOTAS = (60, 25, 400)
+
+
+async def test_any_process_dies_at_any_moment(
+    city: Processes, counter: Desk, books: Database, tmp_path: Path
+) -> None:
+    """Twelve kill -9 of gateways and workers during a sale: no lie, no ticket too many, nobody paid twice."""
+    pick = random.Random(SEED)
+    types = await shelves(counter, books, *QUOTAS)
+    people = await buyers(books, BUYERS, f"chaos{SEED}")
+    shop = await open_shop(city, EVERYBODY + GATEWAYS)
+    urls = [shop[name].url for name in GATEWAYS]
+    plan = Plan(urls, types, SEED, cancels=0.2, pays=0.4)
+    async with crowd(plan, people, tmp_path) as load:
+        for number in range(KILLS):
+            await progress(load, (number + 1) * BUYERS // (KILLS + 2))
+            name = pick.choice(EVERYBODY + GATEWAYS)
+            await shop[name].kill()
+            shop[name] = await city.start(name, ready=False, port=shop[name].port)
+    await verdict(books, load, f"{KILLS} x kill -9 of any process")
+
+
+async def test_stopped_gracefully_under_load_nothing_is_left_behind(
+    city: Processes, counter: Desk, books: Database, tmp_path: Path
+) -> None:
+    """SIGTERM to each process in turn, twice: exit 0 within its time, no dead letter, no second effect."""
+    types = await shelves(counter, books, *QUOTAS)
+    people = await buyers(books, BUYERS, f"grace{SEED}")
+    shop = await open_shop(city, EVERYBODY + GATEWAYS)
+    plan = Plan([shop[name].url for name in GATEWAYS], types, SEED, cancels=0.2, pays=0.4)
+    names = [*EVERYBODY, *GATEWAYS] * 2
+    async with crowd(plan, people, tmp_path) as load:
+        for number, name in enumerate(names):
+            await progress(load, (number + 1) * BUYERS // (len(names) + 2))
+            assert await shop[name].stop() == 0, shop[name].tail
+            shop[name] = await city.start(name, ready=False, port=shop[name].port)
+    await verdict(books, load, f"{len(names)} graceful stops under load")
+
+
+async def test_a_worker_that_slept_past_its_lease_does_no_harm(
+    city: Processes, counter: Desk, books: Database, tmp_path: Path
+) -> None:
+    """Both inventory workers sleep (SIGSTOP) in turn until the other has taken their shards, then wake up."""
+    types = await shelves(counter, books, *QUOTAS)
+    people = await buyers(books, BUYERS, f"sleep{SEED}")
+    shop = await open_shop(city, EVERYBODY + GATEWAYS[:1])
+    plan = Plan([shop["gateway-1"].url], types, SEED)
+    async with crowd(plan, people, tmp_path) as load:
+        for awake, asleep in (("inventory-1", "inventory-2"), ("inventory-2", "inventory-1")):
+            await progress(load, load.done + BUYERS // 8)
+            shop[asleep].send(signal.SIGSTOP)
+            await _holds_everything(books, awake)
+            shop[asleep].send(signal.SIGCONT)
+    await verdict(books, load, "a lease lapses while its holder sleeps")
+
+
+async def _holds_everything(books: Database, name: str) -> None:
+    async def look() -> bool:
+        return set((await holders(books, "shard")).values()) == {name}
+
+    await eventually(look, within=30, every=0.1)
