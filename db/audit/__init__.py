@@ -25,7 +25,7 @@ from db.audit.rule import Check, Options, Rule, RuleOf
 from db.audit.stock import balance, replay
 from db.mysql import Database, Transaction
 
-__all__ = ["ALWAYS", "WHEN_QUIET", "AuditFailed", "Report", "audit"]
+__all__ = ["ALWAYS", "WHEN_QUIET", "AuditFailed", "Report", "audit", "judge"]
 
 ROWS_MAX = 20
 DEFAULT_RETENTION = 7 * 86400
@@ -46,22 +46,27 @@ async def audit(
     may have lost its outcome. expected_dead: ids of dead letters that are known and wanted.
     """
     began = time.monotonic()
-    options = Options(retention, tuple(expected_dead) or (0,))
-    rules = [rule(options) for rule in (*ALWAYS, *(WHEN_QUIET if quiet else ()))]
     async with database.session() as cursor:
         session = Transaction(cursor)
         await session.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         try:
-            verdicts = tuple([await _judge(session, cursor, rule) for rule in rules])
+            verdicts = await judge(cursor, quiet, Options(retention, tuple(expected_dead) or (0,)))
         except pymysql.err.ProgrammingError:
-            # Of all errors the pool keeps the session only after these: leave no transaction open in it.
+            # After every other error the pool closes the session: leave no transaction open in this one.
             await session.execute("ROLLBACK")
             raise
         await session.execute("ROLLBACK")
     return Report(verdicts, quiet, time.monotonic() - began)
 
 
-async def _judge(session: Transaction, cursor: Any, rule: Rule) -> Verdict:
+async def judge(cursor: Any, quiet: bool, options: Options) -> tuple[Verdict, ...]:
+    """Every rule on what this session sees: the audit inside a transaction that is open already."""
+    rules = [rule(options) for rule in (*ALWAYS, *(WHEN_QUIET if quiet else ()))]
+    return tuple([await _judge(cursor, rule) for rule in rules])
+
+
+async def _judge(cursor: Any, rule: Rule) -> Verdict:
+    session = Transaction(cursor)
     findings: list[Finding] = []
     cut = False
     for check in rule.checks:

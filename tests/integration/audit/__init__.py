@@ -1,0 +1,1 @@
+"""The audit finds what it is there to find, and nothing else."""
