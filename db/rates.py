@@ -1,4 +1,5 @@
-"""Rates, providers and the quarantine: all SQL of `rates`, `rate_quarantine`, `providers`, `provider_messages`.
+"""Rates, the quarantine, and which messages of providers were dealt with: all SQL of `rates`, `rate_quarantine`,
+`provider_messages`.
 
 In: judged reports. Out: `contracts.rates.Rate`s (one per asset, currency and source), quarantined reports.
 Must stay true: a source's row changes only by an UPDATE that names the observation it replaces, or by an INSERT
@@ -199,35 +200,15 @@ def _quarantine_row(row: Row) -> QuarantineRow:
     return QuarantineRow(row[8], report, row[9], from_sql(row[10]), from_sql(row[11]))
 
 
-# -- providers -------------------------------------------------------------------------------------
-
-
-async def provider_names(transaction: Transaction, user_ids: Iterable[int]) -> dict[int, str]:
-    """Account -> provider name, for those that `scripts/provider` has added and not removed."""
-    wanted = sorted(set(user_ids))
-    rows = await transaction.fetch(
-        "SELECT user_id, name FROM providers "
-        f"WHERE user_id IN ({placeholders(wanted)}) AND removed_at IS NULL",
-        *wanted,
-    )
-    return {row[0]: row[1] for row in rows}
-
-
-async def is_provider(transaction: Transaction, name: str) -> bool:
-    """Whether a provider of that name was added and not removed, and its account is active."""
-    rows = await transaction.fetch(
-        "SELECT 1 FROM providers p JOIN users u ON u.id = p.user_id "
-        "WHERE p.name = %s AND p.removed_at IS NULL AND u.status = 'ACTIVE'",
-        name,
-    )
-    return bool(rows)
+# -- messages of providers -------------------------------------------------------------------------
 
 
 async def note_message(transaction: Transaction, digest: bytes, now: datetime) -> bool:
     """Remember a provider's message; False when it was dealt with before."""
     return bool(
         await transaction.execute(
-            "INSERT IGNORE INTO provider_messages (digest, received_at) VALUES (%s, %s)",
+            "INSERT INTO provider_messages (digest, received_at) VALUES (%s, %s) "
+            "ON DUPLICATE KEY UPDATE digest = VALUES(digest)",
             digest,
             to_sql(now),
         )

@@ -1,6 +1,7 @@
 """Where the running system's servers are, for the operator's commands.
 
-In: MYSQL_URL and AMQP_URL, or `.run/eventhub.json` as `scripts/up` wrote it. Out: a `Located`.
+In: MYSQL_URL, AMQP_URL, AMQP_MANAGEMENT_URL and REDIS_URL, or `.run/eventhub.json` as `scripts/up` wrote it.
+Out: a `Located`.
 Must stay true: the environment wins; the URLs hold passwords and are never printed.
 """
 
@@ -20,6 +21,8 @@ class Located:
 
     mysql: str | None
     amqp: str | None
+    management: str | None = None
+    redis: str | None = None
 
     def require_mysql(self) -> str:
         """The database's URL. Raises click.ClickException."""
@@ -28,6 +31,10 @@ class Located:
     def require_amqp(self) -> str:
         """The broker's URL. Raises click.ClickException."""
         return _required(self.amqp, "AMQP_URL")
+
+    def require_management(self) -> str:
+        """The URL of the broker's management API. Raises click.ClickException."""
+        return _required(self.management, "AMQP_MANAGEMENT_URL")
 
 
 def locate(checkout: Path = CHECKOUT) -> Located:
@@ -42,6 +49,8 @@ def locate(checkout: Path = CHECKOUT) -> Located:
     return Located(
         os.environ.get("MYSQL_URL") or described.get("mysqlUrl"),
         os.environ.get("AMQP_URL") or described.get("amqpUrl"),
+        os.environ.get("AMQP_MANAGEMENT_URL") or described.get("amqpManagementUrl"),
+        os.environ.get("REDIS_URL") or described.get("redisUrl"),
     )
 
 

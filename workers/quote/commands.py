@@ -12,7 +12,7 @@ from dataclasses import replace
 from contracts.commands import AcceptRate, PublishRate
 from contracts.problems import Code, Problem
 from contracts.rates import ACCEPTABLE, PROVIDER_PREFIX, Rate, rate_resource
-from db import rates
+from db import providers, rates
 from db.outbox import NewEvent
 from db.rates import QuarantineRow
 from db.registry import QuoteRegistry
@@ -39,7 +39,7 @@ def publish_rates(
         if not allowed:
             return [_NOT_A_PROVIDER] * len(commands)
         users = (one.message.principal.user_id for one in allowed)
-        names = await rates.provider_names(context.transaction, users)
+        names = await providers.names_of(context.transaction, users)
         reports = [_report(one, names) for one in allowed]
         taken = await take(context.transaction, reports, context.now, context.settings)
         if taken.good:

@@ -15,7 +15,7 @@ import structlog
 from prometheus_client import Counter
 
 from contracts.rates import PROVIDER_PREFIX, Rate, Reason
-from db import rates
+from db import providers, rates
 from db.mysql import Transaction, is_away, is_transient
 from db.outbox import Cause
 from db.registry import QuoteRegistry
@@ -91,7 +91,7 @@ async def _until_done(services: Services, sent: Sent, report: Report | Faulty) -
 
 async def _vouched(transaction: Transaction, report: Report) -> Report | Faulty:
     name = report.source.removeprefix(PROVIDER_PREFIX)
-    if await rates.is_provider(transaction, name):
+    if await providers.is_active(transaction, name):
         return report
     return Faulty(report, Reason.FORGED, f"{name} is no provider, or no more")
 

@@ -1,0 +1,195 @@
+"""`scripts/provider add|rotate|remove NAME`: who may report rates, by HTTP and straight to the broker.
+
+In: a provider's name. Out: an account with the role PROVIDER and a broker user of that name, their passwords
+shown once as JSON; exit code 1 where that cannot be done.
+Must stay true: the broker user may publish to `eventhub.rates` under `rates.<name>.` and do nothing else; a
+user of the broker that is no provider of ours is never touched; no password is kept in the clear.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import pymysql.err
+
+from contracts.topology import RATES_EXCHANGE
+from db import accounts, providers
+from db.mysql import Database, DatabaseAway, Transaction
+from db.providers import Provider
+from db.redis import quick_client
+from db.registry import QuoteRegistry
+from gateway.passwords import make_hasher
+from scripts.broker_users import BrokerError, BrokerUsers
+from scripts.locating import Located, locate
+from workers.quote.opening import NAME
+
+ARGON2 = "19456,2,1"
+"""The gateway's own default; EVENTHUB_ARGON2 changes both."""
+
+
+class Impossible(Exception):
+    """What was asked cannot be done; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the commands work on."""
+
+    database: Database
+    users: BrokerUsers
+    where: Located
+
+
+@click.group()
+def main() -> None:
+    """Let providers of rates in and out."""
+
+
+@main.command()
+@click.argument("name")
+@click.option("--email", help="Address of the account (default: NAME@providers.eventhub.example).")
+def add(name: str, email: str | None) -> None:
+    """Make account and broker user; print how to sign in, once."""
+    address = email or f"{name}@providers.eventhub.example"
+    _run(name, lambda desk: add_provider(desk, name, address))
+
+
+@main.command()
+@click.argument("name")
+def rotate(name: str) -> None:
+    """Give both new passwords; print them, once. What is connected with the old one is cut."""
+    _run(name, lambda desk: rotate_provider(desk, name))
+
+
+@main.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Remove the broker user, disable the account, use its rates no more."""
+    _run(name, lambda desk: remove_provider(desk, name))
+
+
+async def add_provider(desk: Desk, name: str, email: str) -> dict[str, Any]:
+    """Make what is not there yet; how to sign in. Raises Impossible, BrokerError."""
+    known = await providers.find(desk.database, name)
+    if known is not None and known.active:
+        raise Impossible(f"{name} is a provider; new passwords: scripts/provider rotate {name}")
+    if await desk.users.exists(name):
+        raise Impossible(f"the broker has a user {name} that is no provider; choose another name")
+    password = secrets.token_urlsafe(24)
+    if known is None:
+        known = await _new_account(desk, name, email, password)
+    else:
+        await accounts.set_status(desk.database, known.user_id, "ACTIVE")
+    await _enter(desk, known, password)
+    return await _sign_in(desk, known, password)
+
+
+async def _new_account(desk: Desk, name: str, email: str, password: str) -> Provider:
+    try:
+        account = await accounts.create(desk.database, email, _hash(password), ("PROVIDER",))
+    except accounts.EmailTaken:
+        raise Impossible(f"{email} has an account; choose another --email") from None
+    return Provider(name, account.id, email, active=True)
+
+
+async def _enter(desk: Desk, provider: Provider, password: str) -> None:
+    async def work(transaction: Transaction) -> None:
+        await providers.set_password(transaction, provider.user_id, _hash(password))
+        await providers.add(transaction, provider.name, provider.user_id)
+
+    await desk.database.run(work)
+
+
+async def _sign_in(desk: Desk, provider: Provider, password: str) -> dict[str, Any]:
+    """Give the broker user its password and its rights; all that a provider needs to know."""
+    broker_password = secrets.token_urlsafe(24)
+    try:
+        await desk.users.put(provider.name, broker_password)
+        await desk.users.allow_only_rates(provider.name)
+    except BrokerError as error:
+        raise Impossible(
+            f"the account is ready, the broker user is not ({error}): once the broker answers, "
+            f"scripts/provider rotate {provider.name} finishes it"
+        ) from error
+    return {
+        "name": provider.name,
+        "email": provider.email,
+        "password": password,
+        "brokerUser": provider.name,
+        "brokerPassword": broker_password,
+        "amqpUrl": desk.users.url_for(provider.name, broker_password),
+        "exchange": RATES_EXCHANGE,
+        "routingKey": f"rates.{provider.name}.<asset>",
+    }
+
+
+async def rotate_provider(desk: Desk, name: str) -> dict[str, Any]:
+    """New passwords for both; how to sign in. Raises Impossible, BrokerError."""
+    provider = await _active(desk, name)
+    password = secrets.token_urlsafe(24)
+    await _enter(desk, provider, password)
+    shown = await _sign_in(desk, provider, password)
+    await desk.users.cut(name)
+    return shown
+
+
+async def remove_provider(desk: Desk, name: str) -> dict[str, Any]:
+    """Take everything back. Raises Impossible, BrokerError."""
+    provider = await _active(desk, name)
+    await desk.users.delete(name)
+    await accounts.set_status(desk.database, provider.user_id, "DISABLED")
+
+    async def work(transaction: Transaction) -> None:
+        await providers.remove(transaction, name)
+
+    await desk.database.run(work)
+    if desk.where.redis:
+        redis = quick_client(desk.where.redis)
+        await QuoteRegistry(redis, desk.database).forget()
+        await redis.aclose()
+    return {"name": name, "removed": True}
+
+
+async def _active(desk: Desk, name: str) -> Provider:
+    provider = await providers.find(desk.database, name)
+    if provider is None or not provider.active:
+        raise Impossible(f"there is no provider {name}")
+    return provider
+
+
+def _hash(password: str) -> str:
+    return make_hasher(os.environ.get("EVENTHUB_ARGON2", ARGON2)).hash(password)
+
+
+def _run(name: str, work: Callable[[Desk], Awaitable[dict[str, Any]]]) -> None:
+    """Open what is needed, work, print the result. Raises click's errors."""
+    if not NAME.fullmatch(name):
+        raise click.UsageError(
+            "NAME is 2 to 32 small letters, digits and hyphens, a letter first: it becomes a word of routing keys"
+        )
+    where = locate()
+
+    async def opened() -> dict[str, Any]:
+        database = await Database.connect(where.require_mysql(), size=2)
+        users = BrokerUsers(where.require_management(), where.require_amqp())
+        try:
+            return await work(Desk(database, users, where))
+        finally:
+            await users.close()
+            await database.close()
+
+    try:
+        click.echo(json.dumps(asyncio.run(opened()), indent=2))
+    except (Impossible, BrokerError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    except (pymysql.err.MySQLError, DatabaseAway, OSError) as error:
+        raise click.ClickException(f"the database does not answer: {error}") from error
+
+
+if __name__ == "__main__":
+    main()
