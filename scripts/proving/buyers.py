@@ -6,6 +6,7 @@ unknown end; with a key it asks again, as a careful client does, and expects the
 """
 
 import asyncio
+import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +35,8 @@ class Plan:
     """What the buyers do. Shares are probabilities from 0 to 1."""
 
     gateways: Sequence[str]
-    ticket_types: Sequence[int]
+    shelves: Sequence[Sequence[int]]
+    """Ticket types by event: an order takes from one event."""
     seed: int
     clients: int = 16
     keyed: float = 0.6
@@ -68,9 +70,8 @@ class Load:
 
     async def _buy(self, session: aiohttp.ClientSession, buyer: Buyer) -> None:
         pick = self._random
-        types = pick.sample(
-            list(self._plan.ticket_types), k=pick.randint(1, min(2, len(self._plan.ticket_types)))
-        )
+        shelf = list(pick.choice(self._plan.shelves))
+        types = pick.sample(shelf, k=pick.randint(1, min(2, len(shelf))))
         items = tuple((one, pick.randint(1, 3)) for one in types)
         keyed, then = pick.random() < self._plan.keyed, pick.random()
         body = {"items": [{"ticketTypeId": one, "quantity": many} for one, many in items]}
@@ -104,7 +105,8 @@ class Load:
         )
         if quoted.made is None:
             return
-        tx_hash = f"0x{self._random.getrandbits(256):064x}"
+        paid = f"{self._plan.seed} {buyer.user_id} {quoted.made}"
+        tx_hash = "0x" + hashlib.sha256(paid.encode()).hexdigest()
         await self._do(
             session,
             buyer,

@@ -39,16 +39,12 @@ async def open_shop(city: Processes, names: Sequence[str]) -> dict[str, Process]
     return {one.name: one for one in started}
 
 
-async def shelves(counter: Desk, books: Database, *quotas: int) -> list[int]:
-    """Ticket types of several events on sale (one event per type), and a rate to pay by."""
+async def shelves(counter: Desk, books: Database, *quotas: tuple[int, ...]) -> list[list[int]]:
+    """Ticket types on sale, one event per tuple of quotas, and a rate to pay by."""
     organizer = await person(books, "ORGANIZER")
     await set_rate(books, "BTC", "50000")
-    types = []
     async with staff(counter.settings, "inventory-9"):
-        for quota in quotas:
-            _, (type_id,) = await counter.sale(organizer, quota)
-            types.append(type_id)
-    return types
+        return [(await counter.sale(organizer, *event))[1] for event in quotas]
 
 
 async def buyers(books: Database, count: int, name: str) -> list[Buyer]:
