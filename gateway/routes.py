@@ -8,6 +8,7 @@ from aiohttp import web
 from gateway import (
     accounts,
     admin,
+    asyncapi,
     commands,
     docs,
     events,
@@ -33,6 +34,7 @@ TABLE: tuple[Route, ...] = (
     *webhooks.ROUTES,
     *operations.ROUTES,
     *docs.ROUTES,
+    *asyncapi.ROUTES,
 )
 
 
