@@ -13,6 +13,6 @@ from tests.harness.staff import staff
 @pytest.fixture(scope="session")
 async def till(world: Scratch, database: Database) -> AsyncIterator[Desk]:
     """Commands in, outcomes out; BTC, ETH and SOL have no rate until a test sets one."""
-    workers = ("inventory", "order", "payment", "relay")
+    workers = ("inventory", "order", "payment", "payment-2", "relay")
     async with desk(world, database) as opened, staff(opened.settings, *workers):
         yield opened

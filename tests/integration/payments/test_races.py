@@ -1,0 +1,208 @@
+"""A confirmation against whatever else may happen to its order in the same moment: one winner, no money lost.
+
+Each seed shuffles who comes first; two payment workers, inventory and order run side by side.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from contracts.commands import Command
+from contracts.outcomes import Outcome
+from contracts.problems import Code
+from db.audit import audit
+from db.mysql import Database
+from tests.harness.desk import Desk, place, result
+from tests.harness.people import Person, person
+from tests.harness.waiting import eventually
+from tests.integration.payments.till import (
+    add,
+    body,
+    cancel,
+    cancel_event,
+    confirm,
+    fresh_hash,
+    order_row,
+    payment_status,
+    quote,
+    receipts,
+    set_rate,
+)
+
+ORDERS = 5
+SEEDS = [*range(20), *(pytest.param(seed, marks=pytest.mark.full) for seed in range(20, 200))]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One order of the race, its quote, the hash that is shown for it."""
+
+    buyer: Person
+    event_id: int
+    ticket_type: int
+    order_id: int
+    payment_id: int
+    tx_hash: str
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def clean(database: Database) -> None:
+    """An asset whose rate no other test touches."""
+    await set_rate(database, "RACE", "64000")
+
+
+async def start(till: Desk) -> tuple[Person, list[Entry]]:
+    """An event with some unpaid, quoted orders of different buyers."""
+    organizer = await person(till.database, "ORGANIZER")
+    event_id, (ticket_type,) = await till.sale(organizer, 100)
+    buyers = [await person(till.database) for _ in range(ORDERS)]
+    placed = await ask_all(till, [place(one, event_id, (ticket_type, 1)) for one in buyers])
+    ids = [int(str(result(one)["id"])) for one in placed]
+    pairs = list(zip(buyers, ids, strict=True))
+    quoted = await ask_all(till, [quote(buyer, order_id, "RACE") for buyer, order_id in pairs])
+    return organizer, [
+        Entry(buyer, event_id, ticket_type, order_id, int(body(one)["id"]), fresh_hash())
+        for (buyer, order_id), one in zip(pairs, quoted, strict=True)
+    ]
+
+
+async def ask_all(till: Desk, commands: Sequence[Command]) -> list[Outcome]:
+    """Send all at once; their outcomes in order."""
+    uuids = await asyncio.gather(*(till.send(command) for command in commands))
+    return [await till.outcome(uuid) for uuid in uuids]
+
+
+async def race(
+    till: Desk, seed: int, entries: Sequence[Entry], rivals: Sequence[Command]
+) -> tuple[list[Outcome], list[Outcome]]:
+    """Confirm every entry and send the rivals, in an order that the seed decides; (confirmed, rivals)."""
+    commands = [confirm(one.buyer, one.payment_id, one.tx_hash) for one in entries] + list(rivals)
+    order = random.Random(seed).sample(range(len(commands)), len(commands))
+    outcomes = dict(zip(order, await ask_all(till, [commands[n] for n in order]), strict=True))
+    ordered = [outcomes[n] for n in range(len(commands))]
+    return ordered[: len(entries)], ordered[len(entries) :]
+
+
+async def settled(till: Desk, entry: Entry, confirmed: Outcome) -> bool:
+    """Whether the entry was paid; asserts that payment, receipt and order agree on it."""
+    database = till.database
+    status, (shown,) = (
+        await payment_status(database, entry.payment_id),
+        [one for one in await receipts(database, entry.payment_id) if one[0] == entry.tx_hash],
+    )
+    order_status = (await order_row(database, entry.order_id))[0]
+    if confirmed.status_code == 200:
+        assert (status, shown[1], order_status) == ("CONFIRMED", "APPLIED", "CONFIRMED")
+        return True
+    assert confirmed.code in (Code.ORDER_NOT_PENDING, Code.QUOTE_EXPIRED)
+    assert body(confirmed)["paymentStatus"] == "LATE"
+    assert shown[1] == "LATE"
+    return False
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_confirm_against_cancel(till: Desk, seed: int) -> None:
+    """Paid and not cancelled, or cancelled and the money late."""
+    _, entries = await start(till)
+    rivals = [cancel(one.buyer, one.order_id) for one in entries]
+    for entry, confirmed, other in zip(
+        entries, *await race(till, seed, entries, rivals), strict=True
+    ):
+        paid = await settled(till, entry, confirmed)
+        assert (other.code == Code.ORDER_NOT_PENDING) == paid
+        assert paid or (await order_row(till.database, entry.order_id))[0] == "CANCELLED"
+    (await audit(till.database)).require_ok()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_confirm_against_a_second_confirm(till: Desk, seed: int) -> None:
+    """Two hashes for one quote: one buys, the other is owed back."""
+    _, entries = await start(till)
+    rivals = [confirm(one.buyer, one.payment_id, fresh_hash()) for one in entries]
+    for entry, first, second in zip(entries, *await race(till, seed, entries, rivals), strict=True):
+        assert sorted((first.status_code, second.status_code)) == [200, 409]
+        late = first if first.status_code == 409 else second
+        assert (late.code, body(late)["paymentStatus"]) == (Code.ORDER_NOT_PENDING, "LATE")
+        found = await receipts(till.database, entry.payment_id)
+        assert sorted(status for _, status in found) == ["APPLIED", "LATE"]
+        assert await payment_status(till.database, entry.payment_id) == "CONFIRMED"
+    (await audit(till.database)).require_ok()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_confirm_against_another_quote_of_the_order(till: Desk, seed: int) -> None:
+    """Two quotes of one order, both paid: one buys, the other's money is late."""
+    _, entries = await start(till)
+    await set_rate(till.database, "RIVAL", "3000")
+    asked = [quote(one.buyer, one.order_id, "RIVAL") for one in entries]
+    others = [int(body(one)["id"]) for one in await ask_all(till, asked)]
+    rivals = [confirm(e.buyer, o, fresh_hash()) for e, o in zip(entries, others, strict=True)]
+    confirmed, second = await race(till, seed, entries, rivals)
+    for entry, other, first, last in zip(entries, others, confirmed, second, strict=True):
+        assert sorted((first.status_code, last.status_code)) == [200, 409]
+        await settled(till, entry, first)
+        statuses = [await payment_status(till.database, p) for p in (entry.payment_id, other)]
+        assert sorted(statuses) == ["CONFIRMED", "LATE"]
+    (await audit(till.database)).require_ok()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_confirm_against_added_items(till: Desk, seed: int) -> None:
+    """Paid for the old total and nothing added, or added and the old quote's money late."""
+    _, entries = await start(till)
+    rivals = [add(one.buyer, one.event_id, one.order_id, one.ticket_type) for one in entries]
+    for entry, confirmed, added in zip(
+        entries, *await race(till, seed, entries, rivals), strict=True
+    ):
+        paid = await settled(till, entry, confirmed)
+        assert added.status_code == (409 if paid else 201)
+        assert paid or (await order_row(till.database, entry.order_id))[0] == "PENDING_PAYMENT"
+    (await audit(till.database)).require_ok()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_confirm_against_expiry(till: Desk, seed: int) -> None:
+    """The deadline falls into the race: paid in time, or expired and the money late."""
+    _, entries = await start(till)
+    chance = random.Random(seed)
+    for entry in entries:
+        await till.database.write(
+            "UPDATE orders o JOIN payments p ON p.order_id = o.id SET "
+            "o.expires_at = UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND, p.expires_at = o.expires_at "
+            "WHERE o.id = %s",
+            chance.randrange(5_000, 60_000),
+            entry.order_id,
+        )
+    confirmed, _ = await race(till, seed, entries, [])
+    for entry, outcome in zip(entries, confirmed, strict=True):
+        if not await settled(till, entry, outcome):
+            assert outcome.code == Code.ORDER_NOT_PENDING
+            await eventually(_ended(till, entry, "EXPIRED"))
+    (await audit(till.database)).require_ok()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_confirm_against_the_event_s_cancellation(till: Desk, seed: int) -> None:
+    """The event stays because somebody paid, or it goes, nobody paid and all orders end."""
+    organizer, entries = await start(till)
+    rival = cancel_event(organizer, entries[0].event_id)
+    confirmed, (cancelled,) = await race(till, seed, entries, [rival])
+    paid = [await settled(till, e, one) for e, one in zip(entries, confirmed, strict=True)]
+    if cancelled.status_code == 200:
+        assert not any(paid)
+        for entry in entries:
+            await eventually(_ended(till, entry, "CANCELLED"))
+    else:
+        assert cancelled.code == Code.EVENT_HAS_SALES
+        assert any(paid)
+    (await audit(till.database)).require_ok()
+
+
+def _ended(till: Desk, entry: Entry, status: str) -> Callable[[], Awaitable[bool]]:
+    async def look() -> bool:
+        return (await order_row(till.database, entry.order_id))[0] == status
+
+    return look
