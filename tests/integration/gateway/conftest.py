@@ -28,7 +28,7 @@ async def records(house: Scratch) -> AsyncIterator[Database]:
 @pytest.fixture(scope="session")
 async def hub(house: Scratch) -> AsyncIterator[System]:
     """A gateway and every worker."""
-    async with running(house) as system:
+    async with running(house, webhook_allow_private=True) as system:
         yield system
 
 

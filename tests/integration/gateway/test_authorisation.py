@@ -1,0 +1,177 @@
+"""Every route, every method, everybody: who gets through is exactly what the table says.
+
+The expectation is computed from the table's data (access, ownership), the requests are real, and each
+thing that a path names exists: a 404 is somebody's secret kept, never a thing that was not there.
+"""
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from contracts.problems import Code
+from db.mysql import Database
+from gateway.docs import render_document
+from gateway.routes import TABLE
+from gateway.routing import ANYONE, Ownership, Route
+from gateway.tokens import Tokens, parse_keys
+from tests.harness.people import SINCE, Person, person
+from tests.harness.sales import items
+from tests.harness.scratch import JWT_KEYS
+from tests.harness.system import Answer, System
+from tests.integration.gateway.things import Things, make_things
+
+ROLES = ("ADMIN", "ORGANIZER", "USER", "PROVIDER")
+PRINCIPALS = ("nobody", "garbage", "expired", "disabled", *ROLES, "foreign owner", "owner")
+DOCUMENT: dict[str, Any] = json.loads(render_document(TABLE))
+BY_ROLE = {
+    Ownership.OWNER: frozenset[str](),
+    Ownership.OWNER_OR_ADMIN: frozenset({"ADMIN"}),
+    Ownership.OWNER_ORGANIZER_OR_ADMIN: frozenset({"ADMIN"}),
+    Ownership.EVENT_ORGANIZER_OR_ADMIN: frozenset({"ADMIN"}),
+}
+"""Roles that get through to things of others; who is not here and not the owner gets 404."""
+
+
+def expected(route: Route, principal: str, roles: tuple[str, ...]) -> set[int]:
+    """The statuses that are right: 401, 403, 404, or whatever the call says to those it lets in."""
+    through = {*route.answers, 409} | ({202} if route.is_command else set())
+    if route.access is ANYONE:
+        return through | ({401} if Code.UNAUTHENTICATED in route.codes else set())
+    if principal in ("nobody", "garbage", "expired", "disabled"):
+        return {401}
+    if isinstance(route.access, frozenset) and route.access.isdisjoint(roles):
+        return {403}
+    if route.ownership in (Ownership.NONE, Ownership.SELF) or principal == "owner":
+        return through
+    return through if BY_ROLE[route.ownership].intersection(roles) else {404}
+
+
+@pytest.fixture(scope="module")
+async def cast_of(hub: System, records: Database) -> dict[str, Person]:
+    """One account per principal that has one."""
+    cast = {role: await person(records, role) for role in ROLES}
+    cast["owner"] = await person(records, "USER", "ORGANIZER")
+    cast["foreign owner"] = await person(records, "USER", "ORGANIZER")
+    cast["disabled"] = await person(records, *ROLES)
+    cast["expired"] = await person(records, *ROLES)
+    disabled = await hub.api(cast["ADMIN"]).patch(
+        f"/api/admin/users/{cast['disabled'].id}", {"status": "DISABLED"}
+    )
+    assert disabled.status == 200
+    return cast
+
+
+def token_of(cast: dict[str, Person], principal: str) -> str | None:
+    """What stands in Authorization."""
+    if principal == "nobody":
+        return None
+    if principal == "garbage":
+        return "eyJhbGciOiJub25lIn0.e30."
+    if principal == "expired":
+        somebody = cast["expired"]
+        return Tokens(parse_keys(JWT_KEYS), -1).issue(somebody.id, somebody.roles, SINCE)
+    return cast[principal].token
+
+
+async def ask(
+    system: System, method: str, route: Route, things: Things, token: str | None
+) -> Answer:
+    """The call, with a body that is right."""
+    path = route.path
+    for name in route.placeholders:
+        path = path.replace("{" + name + "}", str(things.by_name[name]))
+    described = DOCUMENT["paths"][route.path][route.method.lower()]
+    body = things.bodies.get(route.operation_id)
+    if body is None and "requestBody" in described:
+        body = described["requestBody"]["content"]["application/json"]["example"]
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return await system.api().call(method, path, body, wait=None, headers=headers)
+
+
+@pytest.mark.parametrize("route", TABLE, ids=lambda route: route.operation_id)
+async def test_who_gets_through(
+    hub: System, records: Database, cast_of: dict[str, Person], route: Route
+) -> None:
+    """Nobody, a forged and an expired token, a disabled account, each role alone, the owner, somebody
+    like the owner: the status the table promises, a problem document with it, never a 5xx."""
+    things = await make_things(hub, records, cast_of["owner"], route)
+    methods = [route.method, "HEAD"] if route.method == "GET" else [route.method]
+    for principal in PRINCIPALS:
+        roles = cast_of[principal].roles if principal in cast_of else ()
+        for method in methods:
+            wanted = expected(route, principal, roles)
+            if not wanted & {401, 403, 404} and method != "HEAD":
+                # Those who get through may delete it: each finds it fresh.
+                things = await make_things(hub, records, cast_of["owner"], route)
+            answer = await ask(hub, method, route, things, token_of(cast_of, principal))
+            assert answer.status in wanted, f"{principal}: {answer.status} {answer.body}"
+            if answer.status in (401, 403, 404) and method != "HEAD":
+                assert answer.headers["Content-Type"] == "application/problem+json"
+                assert set(answer.body) >= {"type", "title", "status", "code", "detail", "instance"}
+            if answer.status == 401:
+                assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_the_role_is_checked_before_the_thing(
+    hub: System, cast_of: dict[str, Person]
+) -> None:
+    """Who may not ask learns nothing of what exists: 403 for an unknown id too, 401 before both."""
+    for route in TABLE:
+        if not isinstance(route.access, frozenset) or not route.ids:
+            continue
+        path = route.path
+        for name in route.placeholders:
+            path = path.replace("{" + name + "}", "999999999")
+        outsider = next(role for role in ROLES if role not in route.access)
+        answer = await hub.api(cast_of[outsider]).call(route.method, path, {}, wait=None)
+        assert (answer.status, answer.code) == (403, "FORBIDDEN"), route.operation_id
+        nobody = await hub.api().call(route.method, path, {}, wait=None)
+        assert nobody.status == 401, route.operation_id
+
+
+async def test_a_foreign_event_is_404_for_organizers_and_403_for_others(
+    hub: System, records: Database, cast_of: dict[str, Person]
+) -> None:
+    """api.md, events: the two words for "not yours"."""
+    route = next(one for one in TABLE if one.operation_id == "updateEvent")
+    things = await make_things(hub, records, cast_of["owner"], route)
+    path = f"/api/events/{things.by_name['eventId']}"
+    assert (await hub.api(cast_of["ORGANIZER"]).patch(path, {"name": "Mine"})).status == 404
+    assert (await hub.api(cast_of["USER"]).patch(path, {"name": "Mine"})).status == 403
+
+
+async def test_a_token_on_an_open_call_is_used_or_ignored(
+    hub: System, cast_of: dict[str, Person]
+) -> None:
+    """A bad one never closes what is open to all; a good one lets organizers see their own."""
+    for principal in ("garbage", "expired", "disabled"):
+        headers = {"Authorization": f"Bearer {token_of(cast_of, principal)}"}
+        assert (await hub.api().get("/api/events", headers=headers)).status == 200
+        assert (await hub.api().get("/api/events?mine=true", headers=headers)).status == 401
+    assert (await hub.api(cast_of["ORGANIZER"]).get("/api/events?mine=true")).status == 200
+    assert (await hub.api(cast_of["PROVIDER"]).get("/api/events?mine=true")).status == 403
+
+
+async def test_an_expectation_that_cannot_fail_is_none(
+    hub: System, records: Database, cast_of: dict[str, Person]
+) -> None:
+    """Control: with one word of the table changed, the walk sees a wrong status."""
+    route = next(one for one in TABLE if one.operation_id == "listUsers")
+    things = await make_things(hub, records, cast_of["owner"], route)
+    opened = dataclasses.replace(route, access=frozenset({"ADMIN", "USER"}))
+    answer = await ask(hub, "GET", route, things, cast_of["USER"].token)
+    assert answer.status in expected(route, "USER", ("USER",))
+    assert answer.status not in expected(opened, "USER", ("USER",))
+
+
+async def test_an_order_is_not_for_others_to_fill(hub: System, records: Database) -> None:
+    """An order id in a body is no key: adding to somebody else's order is 404 and changes nothing."""
+    owner, thief = await person(records, "USER", "ORGANIZER"), await person(records)
+    things = await make_things(hub, records, owner, TABLE[0], order=True)
+    where = f"/api/orders/{things.by_name['orderId']}"
+    before = (await hub.api(owner).get(where)).body
+    wanted = items((things.by_name["ticketTypeId"], 1)) | {"orderId": things.by_name["orderId"]}
+    assert (await hub.api(thief).post("/api/orders", wanted)).status == 404
+    assert (await hub.api(owner).get(where)).body == before
