@@ -27,6 +27,8 @@ NOT_PASSED_ON = ("EVENTHUB_PROCESS", "EVENTHUB_HEALTH_PORT", "EVENTHUB_PORT")
 ADMIN = {"EVENTHUB_ADMIN_EMAIL": "adminEmail", "EVENTHUB_ADMIN_PASSWORD": "adminPassword"}
 STEP_SECONDS = 120
 DESCRIPTION = "eventhub.json"
+KEEPER = "port"
+KEEPER_SOURCE = CHECKOUT / "scripts" / "stack" / "port_keeper.py"
 
 
 def adopt(home: Home, state: State, environment: dict[str, str]) -> None:
@@ -68,17 +70,23 @@ def _choose_gateway_port(state: State, asked: str) -> None:
     state.ports.setdefault("gateway", GATEWAY_PORT)
 
 
-def free_gateway_port(state: State, asked: bool, running: bool, before: int | None) -> None:
-    """See to it that the gateway can have its port, before it is started.
+def free_gateway_port(state: State, asked: bool, kept_port: int | None) -> None:
+    """See to it that the gateway's port is ours (kept_port: the one that our keeper holds now) or free.
 
     Raises SetupError when the caller asked for a port that somebody else has.
     """
     port = state.ports["gateway"]
-    if (running and port == before) or ports.is_free(port, "0.0.0.0"):  # noqa: S104 - where it listens
+    if port == kept_port or ports.is_free(port, "0.0.0.0"):  # noqa: S104 - where it listens
         return
     if asked:
         raise SetupError(f"EVENTHUB_PORT={port} is in use by another process on this machine")
     state.ports["gateway"] = ports.pick(set(state.ports.values()))
+
+
+def port_keeper(state: State) -> Program:
+    """Return the program that keeps the gateways' port."""
+    argv = (str(PYTHON), "-IS", str(KEEPER_SOURCE), str(state.ports["gateway"]))
+    return Program(KEEPER, argv, rank=3)
 
 
 def sources() -> str:
@@ -111,10 +119,10 @@ def environment(state: State, secrets: dict[str, str], urls: dict[str, str]) -> 
 
 
 def plan(state: State, secrets: dict[str, str], urls: dict[str, str]) -> list[Program]:
-    """Return the programs; gives each name a health port, kept in state."""
+    """Return the programs; every name has its health port in state already."""
     common = environment(state, secrets, urls)
     without_keys = {key: value for key, value in common.items() if key != "EVENTHUB_JWT_KEYS"}
-    programs = []
+    programs = [port_keeper(state)]
     for name in names(state):
         kind = name.rpartition("-")[0]
         module = kind if kind == "gateway" else f"workers.{kind}"

@@ -21,7 +21,7 @@ from scripts.stack.programs import Program
 from scripts.stack.supervision import Supervision
 
 URLS = ("MYSQL_URL", "AMQP_URL", "AMQP_MANAGEMENT_URL", "REDIS_URL")
-RANKS = {"epmd": 1, "mysql": 2, "redis": 2, "rabbitmq": 2}
+RANKS = {"epmd": 1, "mysql": 2, "redis": 2, "rabbitmq": 2, "port": 2}
 START_SECONDS = 60
 
 

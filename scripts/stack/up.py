@@ -69,14 +69,14 @@ def bring_up(home: Home, environment: dict[str, str]) -> list[str]:
     before = state.ports.get("gateway")
     state.compose, state.urls = False, servers.given_urls(environment)
     processes.adopt(home, state, environment)
+    asked = bool(environment.get("EVENTHUB_PORT"))
+    processes.free_gateway_port(state, asked, before if processes.KEEPER in running else None)
     own, urls = servers.plan(home, state, running)
     supervision = Supervision(home, state)
-    changed = supervision.apply(own, keep_others=True)
+    # The port is kept from here on, or another checkout's `up` might choose it meanwhile.
+    changed = supervision.apply([*own, processes.port_keeper(state)], keep_others=True)
     servers.await_ready(supervision, servers.checks(urls), servers.START_SECONDS)
     secrets = home.secrets()
-    gateway_runs = any(name.startswith("gateway-") for name in running)
-    asked = bool(environment.get("EVENTHUB_PORT"))
-    processes.free_gateway_port(state, asked, gateway_runs, before)
     said = _prepare_data(state, secrets, urls)
     if "exists" in said and not processes.described(home):
         print(f"note: {said}; its password is the one it had", file=sys.stderr)

@@ -59,6 +59,14 @@ def checkout(make_checkout: MakeCheckout) -> Iterator[standin.Checkout]:
 
 
 @pytest.fixture(scope="module")
+def running(make_checkout: MakeCheckout) -> standin.Checkout:
+    """A checkout that is up; its tests leave it running."""
+    fresh = make_checkout()
+    fresh.up()
+    return fresh
+
+
+@pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[standin.Checkout]:
     """A checkout whose own servers and own processes, the real ones, are up."""
     fresh = standin.make_real(tmp_path_factory.mktemp("real") / "eventhub")

@@ -11,15 +11,7 @@ import pytest
 
 from tests.setup.standin import WORKERS, Checkout, eventually, runs
 
-NAMES = {"gateway-1", *(f"{worker}-1" for worker in WORKERS)}
-
-
-@pytest.fixture(scope="module")
-def running(make_checkout) -> Checkout:
-    """A checkout that is up; its tests leave it running."""
-    fresh = make_checkout()
-    fresh.up()
-    return fresh
+NAMES = {"port", "gateway-1", *(f"{worker}-1" for worker in WORKERS)}
 
 
 def test_status_lists_every_process_with_its_pid(running: Checkout) -> None:
@@ -90,6 +82,7 @@ def test_processes_are_told_what_they_need_and_no_more(running: Checkout) -> Non
 
 def test_a_second_up_changes_nothing(running: Checkout) -> None:
     """On a running system `up` says so and restarts nobody."""
+    running.up()
     before = running.pids()
     assert "running already; unchanged" in running.up().stdout
     assert running.pids() == before
@@ -109,15 +102,20 @@ def test_up_restarts_what_was_killed_and_supervision_does_so_alone(running: Chec
     assert running.state()["ports"]["payment-1"] == port
 
 
-def test_a_changed_setting_reaches_the_processes(checkout: Checkout) -> None:
+def test_a_changed_setting_reaches_the_processes(running: Checkout) -> None:
     """`up` with another EVENTHUB_* value restarts the processes with it; the port stays."""
-    checkout.up(EVENTHUB_ORDER_TTL="7")
-    before, url = checkout.pids(), checkout.state()["ports"]["gateway"]
-    assert checkout.environment_of("order-1")["EVENTHUB_ORDER_TTL"] == "7"
-    checkout.up(EVENTHUB_ORDER_TTL="8")
-    assert checkout.environment_of("order-1")["EVENTHUB_ORDER_TTL"] == "8"
-    assert checkout.state()["ports"]["gateway"] == url
-    assert not set(before.values()) & set(checkout.pids().values())
+    before, port = running.pids(), running.state()["ports"]["gateway"]
+    running.up(EVENTHUB_ORDER_TTL="8")
+    assert running.environment_of("order-1")["EVENTHUB_ORDER_TTL"] == "8"
+    assert running.state()["ports"]["gateway"] == port
+    assert _same(before, running.pids()) == {"port"}
+    running.up()
+    assert "EVENTHUB_ORDER_TTL" not in running.environment_of("order-1")
+
+
+def _same(before: dict[str, int | None], after: dict[str, int | None]) -> set[str]:
+    """Return the names whose process is still the same one."""
+    return {name for name, pid in before.items() if after.get(name) == pid}
 
 
 def test_the_admin_account_is_the_callers_at_first_and_stays(checkout: Checkout) -> None:
@@ -134,13 +132,12 @@ def test_the_admin_account_is_the_callers_at_first_and_stays(checkout: Checkout)
     assert json.loads(path.read_text()) == described
 
 
-def test_changed_code_is_run_by_the_next_up(checkout: Checkout) -> None:
+def test_changed_code_is_run_by_the_next_up(running: Checkout) -> None:
     """`up` after an edit restarts the processes: nobody tests yesterday's code by accident."""
-    checkout.up()
-    before = checkout.pids()
-    (checkout.root / "workers" / "order" / "new.py").write_text('"""New."""\n')
-    checkout.up()
-    assert not set(before.values()) & set(checkout.pids().values())
+    before = running.pids()
+    (running.root / "workers" / "order" / "new.py").write_text('"""New."""\n')
+    running.up()
+    assert _same(before, running.pids()) == {"port"}
 
 
 def test_down_ends_every_process_and_keeps_the_secrets(checkout: Checkout) -> None:
@@ -155,24 +152,23 @@ def test_down_ends_every_process_and_keeps_the_secrets(checkout: Checkout) -> No
     assert not list((checkout.root / ".run").glob("*.json"))
 
 
-def test_processes_do_not_outlive_a_killed_supervisor(checkout: Checkout) -> None:
+def test_processes_do_not_outlive_a_killed_supervisor(running: Checkout) -> None:
     """kill -9 of supervisord takes its processes along, and the next `up` starts afresh."""
-    checkout.up()
-    pids = checkout.pids()
-    os.kill(int((checkout.root / ".run" / "supervisord.pid").read_text()), signal.SIGKILL)
+    pids = running.pids()
+    os.kill(int((running.root / ".run" / "supervisord.pid").read_text()), signal.SIGKILL)
     eventually(lambda: not any(map(runs, pids.values())), "the processes end with supervisord")
-    checkout.up()
-    assert set(checkout.pids()) == NAMES
-    assert not set(pids.values()) & set(checkout.pids().values())
+    running.up()
+    assert set(running.pids()) == NAMES
+    assert not _same(pids, running.pids())
 
 
-def test_a_process_that_ends_at_once_is_named_with_its_log(checkout: Checkout) -> None:
+def test_a_process_that_ends_at_once_is_named_with_its_log(running: Checkout) -> None:
     """`up` fails, says which process is at fault and shows why, instead of waiting for ever."""
-    done = checkout.run("up", "--detach", EVENTHUB_STANDIN="broken")
+    done = running.run("up", "--detach", EVENTHUB_STANDIN="broken")
     assert done.returncode == 1
     assert "-1 is not ready: it ends again and again" in done.stderr
     assert "stand-in: refusing to start, as told" in done.stderr
-    checkout.up()
+    running.up()
 
 
 def test_a_deep_folder_is_no_obstacle(make_checkout, tmp_path: Path) -> None:
@@ -186,16 +182,28 @@ def test_a_deep_folder_is_no_obstacle(make_checkout, tmp_path: Path) -> None:
     assert not sockets.exists()
 
 
-def test_a_busy_port_is_avoided_or_refused(checkout: Checkout) -> None:
-    """Another's port is never taken: without EVENTHUB_PORT a free one is used, with it `up` refuses."""
+def test_a_busy_port_is_refused_and_what_runs_goes_on(running: Checkout) -> None:
+    """A port that somebody else has, or that is none, is told to the caller; nothing is restarted."""
+    running.up()
+    before = running.pids()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = checkout.run("up", "--detach", EVENTHUB_PORT=str(port))
+        done = running.run("up", "--detach", EVENTHUB_PORT=str(port))
         assert done.returncode == 1
         assert f"EVENTHUB_PORT={port} is in use" in done.stderr
-        checkout.up()  # The port asked for last time is remembered, and now avoided.
-        assert checkout.state()["ports"]["gateway"] != port
-    assert checkout.run("up", "--detach", EVENTHUB_PORT="eighty").returncode == 1
+    assert running.run("up", "--detach", EVENTHUB_PORT="eighty").returncode == 1
+    assert running.pids() == before
+
+
+def test_the_port_stays_ours_while_the_gateway_is_away(running: Checkout) -> None:
+    """Between a gateway's end and its restart nobody else can take its port, so no other checkout does."""
+    port = running.state()["ports"]["gateway"]
+    os.kill(running.pids()["gateway-1"], signal.SIGKILL)
+    for _ in range(20):
+        with pytest.raises(OSError, match="in use"), socket.create_server(("0.0.0.0", port)):
+            pass
+    running.up()
+    assert running.state()["ports"]["gateway"] == port
 
 
 def test_in_the_foreground_ctrl_c_brings_it_down(checkout: Checkout) -> None:
