@@ -93,7 +93,6 @@ async def read_body(request: web.Request) -> bytes:
         async with asyncio.timeout(BODY_SECONDS):
             raw = await request.read()
     except TimeoutError:
-        request.protocol.force_close()
         raise invalid("The body did not arrive in time.") from None
     except HTTPException as error:
         raise (_too_large() if error.status == 413 else invalid("The body is malformed.")) from None
