@@ -1,0 +1,102 @@
+"""A tap on every exchange while EventHub lives a day: each message is one that the AsyncAPI document describes."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+
+from contracts.commands import COMMANDS
+from contracts.events import EVENTS
+from contracts.times import to_wire
+from contracts.topology import topology
+from db.mysql import Database
+from tests.harness.people import Person, person
+from tests.harness.sales import Sale, items, order, sale
+from tests.harness.scratch import scratch
+from tests.harness.system import Api, System, running
+from tests.harness.waiting import eventually
+from tests.harness.wire import Judge, tapping
+
+TX_HASH = "0x" + "{:064x}"
+
+
+@pytest.fixture(scope="module")
+async def day() -> AsyncIterator[System]:
+    """A whole EventHub on places of its own: nothing but what it says itself is on its broker."""
+    async with scratch() as places, running(places, order_ttl=2, quote_ttl=2, max_hold=4) as system:
+        yield system
+
+
+async def quoted(api: Api, order_id: int) -> int:
+    """The payment of a new quote."""
+
+    async def ask() -> int | None:
+        body = {"orderId": order_id, "asset": "BTC"}
+        answer = await api.post("/api/public/payment/create-quote", body)
+        return answer.body["id"] if answer.status in (200, 201) else None
+
+    found = await eventually(ask)
+    assert found is not None
+    return found
+
+
+async def buy(api: Api, ticket_type: int, number: int) -> int:
+    """An order that is quoted and paid; its payment."""
+    payment = await quoted(api, await order(api, ticket_type))
+    path = f"/api/public/payment/confirm-payment/{payment}"
+    answer = await api.post(path, {"txHash": TX_HASH.format(number)})
+    assert answer.status == 200, answer.body
+    return payment
+
+
+async def live(system: System, organizer: Person, buyer: Person) -> None:
+    """Every command and, through them, every event."""
+    ours, theirs = system.api(organizer), system.api(buyer)
+    stage: Sale = await sale(system, organizer, 50, 5)
+    await ours.patch(f"/api/events/{stage.event_id}", {"venue": "Hall"})
+    await ours.patch(f"/api/ticket-types/{stage.ticket_type}", {"quota": 60})
+    await ours.delete(f"/api/ticket-types/{stage.ticket_types[1]}")
+    await buy(theirs, stage.ticket_type, 1)
+    late = await quoted(theirs, ended := await order(theirs, stage.ticket_type))
+    more = items((stage.ticket_type, 1)) | {"orderId": ended}
+    assert (await theirs.post("/api/orders", more)).status == 201
+    assert (await theirs.post(f"/api/orders/{ended}/cancel")).status == 200
+    path = f"/api/public/payment/confirm-payment/{late}"
+    assert (await theirs.post(path, {"txHash": TX_HASH.format(2)})).status == 409
+    await order(theirs, stage.ticket_type)
+    lost = await sale(system, organizer, 5)
+    await order(theirs, lost.ticket_type)
+    assert (await ours.delete(f"/api/events/{lost.event_id}")).status == 200
+
+
+async def report_rates(system: System, provider: Person, admin: Person) -> None:
+    """A good rate, one out of band, and an admin who takes it after all."""
+    api = system.api(provider)
+    for rate in ("1000.00", "5000.00"):
+        now = to_wire(datetime.now(UTC))
+        body = {"asset": "ZZZ", "currency": "USD", "rate": rate, "observedAt": now}
+        await api.post("/api/provider/rates", body)
+    held = await system.api(admin).get("/api/admin/rates/quarantine")
+    for one in held.body["data"]:
+        await system.api(admin).post(f"/api/admin/rates/quarantine/{one['id']}/accept")
+
+
+async def test_everything_that_travels_is_described(day: System) -> None:
+    """All commands and events of the contracts pass, one by one or in batches, and each fits the document."""
+    judge = Judge((await day.api().get("/asyncapi.json")).body)
+    database = await Database.connect(day.scratch.mysql_url)
+    async with tapping(day.scratch.amqp_url, topology(day.settings.shards, 1)) as tap:
+        organizer, buyer = await person(database, "ORGANIZER"), await person(database)
+        await live(day, organizer, buyer)
+        provider, admin = await person(database, "PROVIDER"), await person(database, "ADMIN")
+        await report_rates(day, provider, admin)
+
+        async def all_seen() -> bool:
+            missing = {*COMMANDS, *EVENTS} - tap.types
+            assert not missing, missing
+            return True
+
+        await eventually(all_seen, within=30)
+        for passed in list(tap.passed):
+            judge.judge(passed)
+    await database.close()
