@@ -16,6 +16,7 @@ from aio_pika.abc import AbstractExchange, DeliveryMode, HeadersType
 
 from contracts.broker import LINK_ERRORS, BrokerAway, Link
 from contracts.envelope import BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, join_batch
+from contracts.patience import patience
 
 CONFIRM_SECONDS = 5.0
 
@@ -74,7 +75,7 @@ class Publisher:
             delivery_mode=DeliveryMode.PERSISTENT,
         )
         try:
-            async with asyncio.timeout(self._confirm_seconds):
+            async with patience(self._confirm_seconds):
                 await target.publish(message, routing_key, mandatory=True)
         except aiormq.exceptions.PublishError as error:
             raise Unroutable(f"{exchange}/{routing_key} reaches no queue") from error

@@ -9,12 +9,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 QUICK_SECONDS = 0.3
+CONNECTIONS_MAX = 4096
+"""redis-py's own limit is 100, and one more caller at the same time is an error: a rush would look like Redis away."""
 
 
 def quick_client(url: str) -> "Redis":
     """For locks, pushes and the cache: 0.3 s, one retry on a cut connection, bytes in and out."""
     return Redis.from_url(
         url,
+        max_connections=CONNECTIONS_MAX,
         socket_timeout=QUICK_SECONDS,
         socket_connect_timeout=QUICK_SECONDS,
         retry=Retry(NoBackoff(), 1),
