@@ -19,6 +19,7 @@ import pymysql.err
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
+from contracts.patience import patience
 from contracts.times import from_sql
 
 TRANSACTION_SECONDS = 4.0
@@ -61,7 +62,9 @@ def is_transient(error: BaseException) -> bool:
 
 def is_away(error: BaseException) -> bool:
     """Whether the database could not be reached or answered too late."""
-    if isinstance(error, DatabaseAway | TimeoutError | ConnectionError | asyncio.IncompleteReadError):
+    if isinstance(
+        error, DatabaseAway | TimeoutError | ConnectionError | asyncio.IncompleteReadError
+    ):
         return True
     return error_code(error) in LOST or isinstance(error, pymysql.err.InterfaceError)
 
@@ -94,7 +97,7 @@ class Transaction:
         """
         one = "(" + ",".join(["%s"] * len(columns)) + ")"
         values = ",".join([one] * len(rows))
-        sql = f"INSERT INTO {table} ({','.join(columns)}) VALUES {values}"  # noqa: S608 - our own names
+        sql = f"INSERT INTO {table} ({','.join(columns)}) VALUES {values}"
         await self._cursor.execute(sql, [value for row in rows for value in row])
         return cast("int", self._cursor.lastrowid)
 
@@ -142,7 +145,7 @@ class Database:
     async def session(self) -> AsyncIterator[Any]:
         """A cursor on a session of the pool, in autocommit. Raises DatabaseAway after 3 s without one."""
         try:
-            async with asyncio.timeout(ACQUIRE_SECONDS):
+            async with patience(ACQUIRE_SECONDS):
                 connection = await self._pool.acquire()
         except (TimeoutError, OSError) as error:
             raise DatabaseAway(f"no session: {error!r}") from error
@@ -159,7 +162,7 @@ class Database:
 
     async def read(self, sql: str, *parameters: Any) -> list[Row]:
         """All rows of one query outside a transaction."""
-        async with asyncio.timeout(TRANSACTION_SECONDS), self.session() as cursor:
+        async with patience(TRANSACTION_SECONDS), self.session() as cursor:
             return await Transaction(cursor).fetch(sql, *parameters)
 
     async def write(self, sql: str, *parameters: Any) -> int:
