@@ -76,7 +76,6 @@ async def command_road(app: web.Application) -> AsyncIterator[None]:
         dispatcher = Dispatcher(
             coalescer,
             codec,
-            ids,
             metrics,
             instance=instance,
             shards=settings.shards,

@@ -1,6 +1,6 @@
 """Commands onto the broker: the envelope, the queue, the confirm, and what a failure means to a client.
 
-In: a command model and its id. Out: a return means that the broker holds it on a durable queue.
+In: a command model and its opened id. Out: a return means that the broker holds it on a durable queue.
 Must stay true: nothing is said to be accepted before its confirm; a command whose publish failed for
 sure was never accepted; one whose publish ended in the dark is given out with its id, to poll.
 """
@@ -11,8 +11,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -20,12 +19,12 @@ import structlog
 
 from contracts import failpoints
 from contracts.broker import BrokerAway
-from contracts.command_ids import CommandId, CommandIds
-from contracts.commands import KINDS, Command, CreateEvent
+from contracts.commands import COMMANDS, Command, CreateEvent
 from contracts.envelope import Codec, Envelope
 from contracts.publisher import Coalescer, PublishUnknown, Refused, Unroutable
 from contracts.topology import inventory_queue, shard_of
 from gateway.command_metrics import CommandMetrics
+from gateway.outcomes import Opened
 
 log = structlog.get_logger(__name__)
 
@@ -63,20 +62,17 @@ def queue_of(command: Command, uuid: bytes, shards: int) -> str:
 
 def partition_of(command: Command) -> str | None:
     """What the command's effects must keep their order in; None: nothing else is about the same."""
-    for kind in ("order", "payment", "event"):
-        id_ = getattr(command, f"{kind}_id", None)
-        if id_ is not None:
-            return f"{kind}:{id_}"
-    return None
+    kind = _PARTITIONS[type(command)]
+    return f"{kind}:{getattr(command, kind + '_id')}" if kind else None
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The request behind a command: whom it concerns and what follows it through logs and events."""
+def _partition_kind(command: type[Command]) -> str | None:
+    kinds = (kind for kind in ("order", "payment", "event") if f"{kind}_id" in command.model_fields)
+    return next(kinds, None)
 
-    user_id: int
-    request_id: str
-    traceparent: str | None
+
+# Looked up once: asking a pydantic model for a field that it lacks is slow.
+_PARTITIONS = {command: _partition_kind(command) for command in COMMANDS.values()}
 
 
 class Dispatcher:
@@ -86,7 +82,6 @@ class Dispatcher:
         self,
         coalescer: Coalescer,
         codec: Codec,
-        ids: CommandIds,
         metrics: CommandMetrics,
         *,
         instance: str,
@@ -95,7 +90,6 @@ class Dispatcher:
     ) -> None:
         self._coalescer = coalescer
         self._codec = codec
-        self._ids = ids
         self._metrics = metrics
         self._instance = instance
         self._shards = shards
@@ -103,32 +97,28 @@ class Dispatcher:
         self._publishing: dict[bytes, asyncio.Task[None]] = {}
         self._confirmed: OrderedDict[bytes, None] = OrderedDict()
 
-    def command_id(self, command: type[Command], uuid: bytes, accepted_at: datetime) -> CommandId:
-        """The id of a command of this type."""
-        return CommandId(uuid, accepted_at, KINDS[command.TYPE])
-
     def queue_of(self, command: Command, uuid: bytes) -> str:
         """Where this deployment sends the command."""
         return queue_of(command, uuid, self._shards)
 
-    async def publish(self, id_: CommandId, command: Command, origin: Origin) -> None:
+    async def publish(self, opened: Opened, command: Command, traceparent: str | None) -> None:
         """Publish and wait for the confirm.
 
         Raises contracts.publisher.Unroutable, Refused or PublishUnknown, or broker.BrokerAway.
         """
         envelope = Envelope(
-            id=self._ids.seal(id_, origin.user_id),
+            id=opened.text,
             type=command.TYPE,
             source="/eventhub/gateway",
-            time=id_.accepted_at,
+            time=opened.id.accepted_at,
             data=command.to_json(),
-            correlationid=origin.request_id,
-            traceparent=origin.traceparent,
-            expirytime=id_.accepted_at + self._deadline,
+            correlationid=opened.request_id,
+            traceparent=traceparent,
+            expirytime=opened.id.accepted_at + self._deadline,
             partitionkey=partition_of(command),
             replyto=self._instance,
         )
-        queue = self.queue_of(command, id_.uuid)
+        queue = self.queue_of(command, opened.id.uuid)
         started = time.perf_counter()
         failpoints.reach("gateway.before_publish")
         try:
@@ -142,26 +132,29 @@ class Dispatcher:
         self._metrics.confirm_seconds.observe(time.perf_counter() - started)
         self._metrics.accepted.labels(command.TYPE).inc()
 
-    async def publish_once(self, id_: CommandId, command: Command, origin: Origin) -> None:
+    async def publish_once(self, opened: Opened, command: Command, traceparent: str | None) -> None:
         """As `publish`, for keyed commands: whoever comes meanwhile or later shares the one confirm.
 
         Publishing a UUID again would be safe (one outcome), only wasteful.
         """
-        if id_.uuid in self._confirmed:
+        uuid = opened.id.uuid
+        if uuid in self._confirmed:
             return
-        task = self._publishing.get(id_.uuid)
+        task = self._publishing.get(uuid)
         if task is None:
-            task = asyncio.create_task(self._publish_noted(id_, command, origin))
+            task = asyncio.create_task(self._publish_noted(opened, command, traceparent))
             # Whoever asked may be gone when it fails: that is no news then.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._publishing[id_.uuid] = task
+            self._publishing[uuid] = task
         await asyncio.shield(task)
 
-    async def _publish_noted(self, id_: CommandId, command: Command, origin: Origin) -> None:
+    async def _publish_noted(
+        self, opened: Opened, command: Command, traceparent: str | None
+    ) -> None:
         try:
-            await self.publish(id_, command, origin)
+            await self.publish(opened, command, traceparent)
         finally:
-            del self._publishing[id_.uuid]
-        self._confirmed[id_.uuid] = None
+            del self._publishing[opened.id.uuid]
+        self._confirmed[opened.id.uuid] = None
         if len(self._confirmed) > CONFIRMED_KEPT:
             self._confirmed.popitem(last=False)

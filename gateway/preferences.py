@@ -6,7 +6,7 @@ ignored); a key that cannot be used is one (400), because the client relies on i
 """
 
 import re
-from collections.abc import Iterable
+from functools import lru_cache
 
 from multidict import CIMultiDictProxy
 
@@ -19,7 +19,8 @@ _WAIT = re.compile(r'\s*wait\s*=\s*(?:"(\d+)"|(\d+))\s*(?:;.*)?', re.IGNORECASE 
 _NAME = re.compile(r"\s*wait\s*(?:[=;].*)?", re.IGNORECASE | re.DOTALL)
 
 
-def wait_seconds(values: Iterable[str]) -> int:
+@lru_cache(maxsize=256)  # clients say the same thing over and over
+def wait_seconds(values: tuple[str, ...]) -> int:
     """The seconds of the first `wait` preference, at most 30; 0 when there is none that counts.
 
     `values` are all Prefer header lines. Of several `wait` only the first counts (RFC 7240 section 2).

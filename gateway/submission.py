@@ -9,6 +9,7 @@ done (429, 503), what may have been is given out with its id (503 and where to p
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -16,7 +17,7 @@ from aiohttp import web
 
 from contracts.broker import BrokerAway
 from contracts.command_ids import CommandId, CommandIds
-from contracts.commands import Command
+from contracts.commands import KINDS, Command
 from contracts.models import Principal
 from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
@@ -33,7 +34,7 @@ from gateway.answers import (
 )
 from gateway.command_metrics import CommandMetrics
 from gateway.decisions import Decisions
-from gateway.dispatch import Dispatcher, Origin, fingerprint, valid_traceparent
+from gateway.dispatch import Dispatcher, fingerprint, valid_traceparent
 from gateway.idempotency import Attempt, IdempotencyKeys, Key
 from gateway.outcomes import Opened
 from gateway.preferences import idempotency_key, wait_seconds
@@ -64,12 +65,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One request for a call: who, under which key, how long they will wait (until: loop time)."""
+    """One request for a call: who asks, what it means, how long they wait (until: loop time)."""
 
     call: Call
     caller: Principal
-    origin: Origin
+    request_id: str
+    traceparent: str | None
     fingerprint: str
+    preferred: int
+    """Seconds that the client asked to wait, 0 when it did not."""
     wait: int
     until: float
 
@@ -100,15 +104,18 @@ class Submissions:
     async def submit(self, request: web.Request, call: Call) -> web.Response:
         """Answer a ⚡ call. Raises Refusal."""
         caller = keys.principal(request)
-        wait = wait_seconds(request.headers.getall("Prefer", ())) or call.wait
-        origin = Origin(
-            caller.user_id,
-            request[keys.REQUEST_ID],
-            valid_traceparent(request.headers.get("traceparent")),
+        preferred = wait_seconds(tuple(request.headers.getall("Prefer", ())))
+        wait = preferred or call.wait
+        asked = _Asked(
+            call=call,
+            caller=caller,
+            request_id=request[keys.REQUEST_ID],
+            traceparent=valid_traceparent(request.headers.get("traceparent")),
+            fingerprint=fingerprint(request.method, request.path, call.body),
+            preferred=preferred,
+            wait=wait,
+            until=asyncio.get_running_loop().time() + wait,
         )
-        print_ = fingerprint(request.method, request.path, call.body)
-        until = asyncio.get_running_loop().time() + wait
-        asked = _Asked(call, caller, origin, print_, wait, until)
         text = idempotency_key(request.headers)
         try:
             if text is None:
@@ -127,15 +134,15 @@ class Submissions:
         opened = self._open(asked, self._ids.fresh())
         with self._decisions.expecting(opened.id.uuid, asked.wait) as expectation:
             try:
-                await self._dispatcher.publish(opened.id, command, asked.origin)
+                await self._dispatcher.publish(opened, command, asked.traceparent)
             except (Refused, Unroutable, BrokerAway, PublishUnknown) as error:
                 raise self._unpublished(error, opened, command) from error
             outcome = await self._decisions.wait(opened, expectation, asked.until)
         return self._answer(asked, opened, outcome, command)
 
     async def _keyed(self, asked: _Asked, key: Key) -> web.Response:
-        kind = self._dispatcher.command_id(asked.call.command, b"", self._clock.now()).kind
-        found = await self._idempotency.find(key, asked.fingerprint, asked.origin.request_id, kind)
+        kind = KINDS[asked.call.command.TYPE]
+        found = await self._idempotency.find(key, asked.fingerprint, asked.request_id, kind)
         if found.attempt is not None:
             return await self._again(asked, key, found.attempt, found.outcome)
         command = await self._prepared(asked)
@@ -173,7 +180,7 @@ class Submissions:
         opened = self._open_attempt(asked, key, attempt)
         with self._decisions.expecting(opened.id.uuid, asked.wait) as expectation:
             try:
-                await self._dispatcher.publish_once(opened.id, command, asked.origin)
+                await self._dispatcher.publish_once(opened, command, asked.traceparent)
             except (Refused, Unroutable, BrokerAway) as error:
                 await self._idempotency.forget(key, attempt)
                 raise self._unpublished(error, opened, command) from error
@@ -190,18 +197,17 @@ class Submissions:
         return command
 
     def _open(self, asked: _Asked, uuid: bytes) -> Opened:
-        id_ = self._dispatcher.command_id(asked.call.command, uuid, self._clock.now())
-        return self._opened(asked, id_)
+        return self._opened(asked, uuid, self._clock.now())
 
     def _open_attempt(self, asked: _Asked, key: Key, attempt: Attempt) -> Opened:
         uuid = self._idempotency.uuid(key, attempt.number)
-        id_ = self._dispatcher.command_id(asked.call.command, uuid, attempt.accepted_at)
-        return self._opened(asked, id_)
+        return self._opened(asked, uuid, attempt.accepted_at)
 
-    def _opened(self, asked: _Asked, id_: CommandId) -> Opened:
+    def _opened(self, asked: _Asked, uuid: bytes, accepted_at: datetime) -> Opened:
+        id_ = CommandId(uuid, accepted_at, KINDS[asked.call.command.TYPE])
         text = self._ids.seal(id_, asked.caller.user_id)
         structlog.contextvars.bind_contextvars(command_id=text)
-        return Opened(id_, text, asked.caller.user_id, asked.origin.request_id, asked.fingerprint)
+        return Opened(id_, text, asked.caller.user_id, asked.request_id, asked.fingerprint)
 
     def _answer(
         self,
@@ -212,7 +218,7 @@ class Submissions:
         *,
         replayed: bool = False,
     ) -> web.Response:
-        reply = Reply(opened, asked.origin.request_id, asked.wait, replayed, asked.call.etag)
+        reply = Reply(opened, asked.request_id, asked.preferred, replayed, asked.call.etag)
         if outcome is None:
             return accepted_reply(reply, None)
         if outcome.fingerprint not in (asked.fingerprint, ""):

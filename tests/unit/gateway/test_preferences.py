@@ -43,7 +43,7 @@ def test_the_first_wait_counts_and_what_is_malformed_is_ignored(
     lines: list[str], seconds: int
 ) -> None:
     """RFC 7240: names in any case, values quoted or not, lists over commas and over lines."""
-    assert wait_seconds(lines) == seconds
+    assert wait_seconds(tuple(lines)) == seconds
 
 
 def headers(*values: str) -> CIMultiDictProxy[str]:
