@@ -36,6 +36,7 @@ ATTEMPT_HEADER = "x-eventhub-attempt"
 REASON_HEADER = "x-eventhub-reason"
 QUEUE_HEADER = "x-eventhub-queue"
 REASON_LENGTH_MAX = 500
+REPUBLISH_SECONDS = 0.5
 
 Raw = Callable[[Delivery], Awaitable[End]]
 
@@ -190,7 +191,7 @@ class Road:
     async def _republish(
         self, delivery: Delivery, end: Retry | Dead, body: bytes, content_type: str | None
     ) -> bool:
-        """Onto the ladder or to the dead letters, confirmed; False leaves the original to be redelivered."""
+        """Onto the ladder or to the dead letters, confirmed; False when the original is delivered again instead."""
         attempt = _attempt(delivery) + 1
         if isinstance(end, Retry) and attempt > RETRY_ATTEMPTS_MAX:
             end = Dead(f"gave up after {RETRY_ATTEMPTS_MAX} attempts: {end.reason}")
@@ -204,13 +205,17 @@ class Road:
         properties = Properties(
             content_type or "", message.message_id, message.correlation_id, message.type, headers
         )
-        try:
-            await self._publisher.publish(exchange, delivery.queue, body, properties)
-        except (PublishFailed, BrokerAway) as error:
-            log.warning(
-                "not republished, it will come again", queue=delivery.queue, error=repr(error)
-            )
-            return False
+        while True:
+            try:
+                await self._publisher.publish(exchange, delivery.queue, body, properties)
+                break
+            except (PublishFailed, BrokerAway) as error:
+                log.warning("not republished yet", queue=delivery.queue, error=repr(error))
+            if _is_lost(delivery):
+                # Its own connection has gone: it is delivered again, to somebody.
+                return False
+            # Only its own connection's end would bring it back: whoever holds it must not let go of it.
+            await asyncio.sleep(REPUBLISH_SECONDS)
         kind = type(end).__name__.lower()
         MESSAGES.labels(_kind(delivery.queue), kind).inc()
         log.warning("message put aside", queue=delivery.queue, end=kind, reason=end.reason)
@@ -243,6 +248,14 @@ def _type_of(item: Item) -> str:
 def _aggregate_of(item: Item) -> str:
     envelope = item.received.envelope
     return envelope.partitionkey or envelope.id
+
+
+def _is_lost(delivery: Delivery) -> bool:
+    """Whether the channel that a message came by has closed: nobody can acknowledge it any more."""
+    try:
+        return bool(delivery.message.channel.is_closed)
+    except LINK_ERRORS:
+        return True
 
 
 def _attempt(delivery: Delivery) -> int:
