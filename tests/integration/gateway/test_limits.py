@@ -1,0 +1,99 @@
+"""Rate limits on a running gateway: one count over all gateways, headers, a true Retry-After, local without Redis."""
+
+from db.mysql import Database
+from tests.harness.people import person
+from tests.harness.scratch import Scratch
+from tests.harness.system import Answer, Api, running
+from tests.harness.waiting import eventually
+
+LOGIN = {"email": "nobody@example.com", "password": "x"}
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+async def until_refused(api: Api, path: str, at_most: int) -> Answer:
+    """GET until 429."""
+    for _ in range(at_most + 1):
+        answer = await api.get(path)
+        if answer.status == 429:
+            return answer
+    raise AssertionError(f"{at_most + 1} calls and no 429")
+
+
+async def test_gateways_count_together(house: Scratch, records: Database) -> None:
+    """Ten a minute are ten a minute, whoever answers; the headers count down; others are not touched."""
+    somebody, other = await person(records), await person(records)
+    limits = {"limits_off_for": "", "limit_user": "10/min", "limit_address": "1000/s"}
+    async with (
+        running(house, workers=(), **limits) as one,
+        running(house, workers=(), **limits) as two,
+    ):
+        left = []
+        for number in range(10):
+            answer = await (one, two)[number % 2].api(somebody).get("/api/auth/me")
+            assert answer.status == 200
+            assert answer.headers["RateLimit-Policy"] == '"user";q=10;w=60'
+            left.append(answer.headers["RateLimit"].split(";")[1])
+        assert left == [f"r={n}" for n in range(9, -1, -1)]
+        for system in (one, two):
+            refused = await system.api(somebody).get("/api/auth/me")
+            assert (refused.status, refused.code) == (429, "RATE_LIMITED")
+            assert refused.headers["RateLimit"].startswith('"user";r=0')
+            assert int(refused.headers["Retry-After"]) == refused.body["retryAfter"] <= 60
+        assert (await one.api(other).get("/api/auth/me")).status == 200
+        assert (await one.api().get("/livez")).status == 200
+
+
+async def test_retry_after_is_true(house: Scratch) -> None:
+    """Who comes back then is let in."""
+    async with running(
+        house, workers=(), limits_off_for="", limit_address="3/s", limit_login="1000/s"
+    ) as system:
+        refused = await until_refused(system.api(), "/api/market/rates", 10)
+        assert refused.headers["Retry-After"] == "1"
+
+        async def let_in() -> bool:
+            return (await system.api().get("/api/market/rates")).status == 200
+
+        await eventually(let_in, every=0.2)
+
+
+async def test_calls_with_credentials_have_a_count_of_their_own(house: Scratch) -> None:
+    """Guessing passwords is slow from one address, whichever account; reading goes on."""
+    async with running(
+        house, workers=(), limits_off_for="", limit_login="4/h", limit_address="1000/s"
+    ) as system:
+        answers = [await system.api().post("/api/auth/login", LOGIN) for _ in range(6)]
+        assert [answer.status for answer in answers] == [401, 401, 401, 401, 429, 429]
+        register = await system.api().post("/api/auth/register", LOGIN)
+        assert register.status == 429
+        assert (await system.api().get("/api/events")).status == 200
+
+
+async def test_bad_tokens_count_for_their_address(house: Scratch) -> None:
+    """Trying tokens is no way round the limit."""
+    async with running(
+        house, workers=(), limits_off_for="", limit_address="3/h", limit_login="1000/s"
+    ) as system:
+        headers = {"Authorization": "Bearer x.y.z"}
+        answers = [await system.api().get("/api/auth/me", headers=headers) for _ in range(5)]
+        assert [answer.status for answer in answers] == [401, 401, 401, 429, 429]
+
+
+async def test_without_redis_each_gateway_counts_for_itself(
+    house: Scratch, records: Database
+) -> None:
+    """Nobody is let through uncounted, nobody waits long, nothing fails."""
+    somebody = await person(records)
+    changes = {"limits_off_for": "", "limit_user": "3/h", "REDIS_URL": NOWHERE}
+    async with running(house, workers=(), **changes) as system:
+        answers = [await system.api(somebody).get("/api/auth/me") for _ in range(5)]
+        assert [answer.status for answer in answers] == [200, 200, 200, 429, 429]
+
+
+async def test_networks_without_limits_are_not_told_about_any(house: Scratch) -> None:
+    """scripts/up sets 127.0.0.0/8."""
+    async with running(house, workers=(), limit_address="1/h") as system:
+        for _ in range(3):
+            answer = await system.api().get("/api/market/rates")
+            assert answer.status == 200
+            assert "RateLimit" not in answer.headers
