@@ -113,6 +113,7 @@ async def test_confirm_against_cancel(till: Desk, seed: int) -> None:
     ):
         paid = await settled(till, entry, confirmed)
         assert (other.code == Code.ORDER_NOT_PENDING) == paid
+        assert paid or confirmed.code == Code.ORDER_NOT_PENDING
         assert paid or (await order_row(till.database, entry.order_id))[0] == "CANCELLED"
     (await audit(till.database)).require_ok()
 
@@ -159,6 +160,7 @@ async def test_confirm_against_added_items(till: Desk, seed: int) -> None:
     ):
         paid = await settled(till, entry, confirmed)
         assert added.status_code == (409 if paid else 201)
+        assert paid or confirmed.code == Code.QUOTE_EXPIRED
         assert paid or (await order_row(till.database, entry.order_id))[0] == "PENDING_PAYMENT"
     (await audit(till.database)).require_ok()
 
@@ -193,6 +195,7 @@ async def test_confirm_against_the_event_s_cancellation(till: Desk, seed: int) -
     paid = [await settled(till, e, one) for e, one in zip(entries, confirmed, strict=True)]
     if cancelled.status_code == 200:
         assert not any(paid)
+        assert {one.code for one in confirmed} == {Code.ORDER_NOT_PENDING}
         for entry in entries:
             await eventually(_ended(till, entry, "CANCELLED"))
     else:
