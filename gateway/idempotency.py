@@ -27,13 +27,14 @@ from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
 from db.clock import DatabaseClock
 from db.mysql import is_away
-from gateway.optional_redis import OptionalRedis
+from gateway.optional_redis import RedisLane, Script
 from gateway.outcomes import NO_FINGERPRINT, Deadlines, Opened, OutcomeReader
 from gateway.problems import Refusal
 
 log = structlog.get_logger(__name__)
 
 SCOPE = timedelta(hours=24)
+SCOPE_MS = 24 * 3600 * 1000
 KEPT_MAX = 20_000
 WINDOW_MAX = 256
 SWAPS_MAX = 4
@@ -106,8 +107,8 @@ class AttemptStore:
     """The attempts of keys in Redis, with this process's own memory before it."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = OptionalRedis(redis, "idempotency keys")
-        self._swap = redis.register_script(_SWAP)
+        self._lane = RedisLane(redis, "idempotency keys")
+        self._swap = Script(self._lane, _SWAP)
         self._own: OrderedDict[Key, Attempt] = OrderedDict()
 
     async def get(self, key: Key, *, shared: bool = False) -> Attempt | None:
@@ -118,7 +119,7 @@ class AttemptStore:
         own = self._own.get(key)
         if own is not None and not shared:
             return own
-        raw = await self._redis.ask(lambda: self._redis.redis.get(key.redis_key), None)
+        raw = await self._lane.ask("GET", key.redis_key)
         attempt = Attempt.from_bytes(raw) if isinstance(raw, bytes) else None
         if attempt is not None and (own is None or attempt.number >= own.number):
             # Remembered here as well: this memory outlives a flush.
@@ -175,8 +176,8 @@ class AttemptStore:
 
     async def _replace(self, key: Key, expected: bytes, value: bytes) -> bytes | None:
         """None when it was replaced (or Redis is away), else what is held instead."""
-        arguments: list[bytes | int] = [expected, value, int(SCOPE.total_seconds() * 1000)]
-        return await self._redis.ask(lambda: self._swap(keys=[key.redis_key], args=arguments), None)
+        held: bytes | None = await self._swap.run(key.redis_key, expected, value, SCOPE_MS)
+        return held
 
 
 class IdempotencyKeys:
