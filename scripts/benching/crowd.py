@@ -26,7 +26,8 @@ class Tally:
     buyers: int
     offered: int = 0
     accepted: int = 0
-    unanswered: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
+    """Buyers without an answer, by what they saw instead: an error of the line, or UNDECIDED (202)."""
     refused: Counter[str] = field(default_factory=Counter)
     times: list[float] = field(default_factory=list)
     accepted_at: list[float] = field(default_factory=list)
@@ -37,6 +38,11 @@ class Tally:
     def sold_out(self) -> int:
         """Buyers who were told that nothing is left."""
         return self.refused["SOLD_OUT"]
+
+    @property
+    def unanswered(self) -> int:
+        """Buyers who do not know."""
+        return self.lost.total()
 
     @property
     def answered(self) -> int:
@@ -102,13 +108,13 @@ async def _buy(
         ) as answer:
             body = await answer.json(content_type=None)
             _note(tally, answer.status, body, loop.time() - asked)
-    except (aiohttp.ClientError, TimeoutError):
-        tally.unanswered += 1
+    except (aiohttp.ClientError, TimeoutError) as error:
+        tally.lost[type(error).__name__] += 1
 
 
 def _note(tally: Tally, status: int, body: dict[str, object], seconds: float) -> None:
     if status == 202:
-        tally.unanswered += 1
+        tally.lost["UNDECIDED"] += 1
         return
     tally.times.append(seconds)
     if status == 201:

@@ -78,7 +78,7 @@ def summary(tally: Tally, tickets: int, left: int, *, verdicts: Sequence[tuple[s
     ]
     other = {code: count for code, count in tally.refused.items() if code != "SOLD_OUT"}
     if other or tally.unanswered:
-        lines.append(_fact(False, f"unexpected: {other}, {tally.unanswered} without an answer"))
+        lines.append(_fact(False, f"unexpected: {other}, without an answer: {dict(tally.lost)}"))
     if tally.accepted_at:
         lines.append(
             f"     first ticket after {min(tally.accepted_at) * 1000:,.0f} ms, "
