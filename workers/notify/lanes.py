@@ -16,7 +16,7 @@ from db.webhooks import Target
 from workers.notify.schedule import Policy, pause_after
 
 WINDOW_AT_FIRST = 2
-LOADED_MAX = 128
+LOADED_MAX = 512
 """Deliveries of one endpoint that are held in memory."""
 ROOM_ALWAYS = 4
 
