@@ -16,7 +16,6 @@ import aiohttp
 
 from scripts.proving.history import End, History, Operation
 
-ANSWER_SECONDS = 20.0
 AGAIN_SECONDS = 0.25
 ATTEMPTS = 40
 NOTHING_DONE = frozenset({400, 401, 403, 404, 409, 413, 415, 422, 429, 503})
@@ -44,6 +43,8 @@ class Plan:
     cancels: float = 0.2
     pays: float = 0.0
     wait: int = 5
+    patience: float = 10.0
+    """Seconds until an answer that has not come is none."""
 
 
 class Load:
@@ -59,9 +60,13 @@ class Load:
     async def run(self) -> None:
         """Let every buyer buy, `clients` at a time."""
         connector = aiohttp.TCPConnector(limit=0, force_close=False)
-        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=self._plan.patience)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             await asyncio.gather(*(self._client(session) for _ in range(self._plan.clients)))
+
+    def enough(self) -> None:
+        """Let nobody begin any more; those who have begun come to their ends."""
+        self._waiting.clear()
 
     async def _client(self, session: aiohttp.ClientSession) -> None:
         while self._waiting:

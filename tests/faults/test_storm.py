@@ -1,0 +1,113 @@
+"""Connections break between every process and every server under a crowd: cut, black hole, delay, one-byte slices."""
+
+import asyncio
+import contextlib
+import itertools
+import random
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from db.mysql import Database
+from scripts.proving.buyers import Plan
+from scripts.proving.proxy import Mode, Proxy
+from tests.faults.crowd import (
+    EVERYBODY,
+    GATEWAYS,
+    SEED,
+    buyers,
+    crowd,
+    progress,
+    shelves,
+    verdict,
+)
+from tests.harness.desk import Desk
+from tests.harness.processes import Process, Processes
+from tests.harness.scratch import Scratch
+
+MODES: tuple[Mode, ...] = ("cut", "hole", "delay", "slices")
+SERVERS = ("mysql", "amqp", "redis")
+QUOTAS = ((60, 20), (2000, 2000), (3000, 500))
+PER_FAULT = 15
+"""Buyers who must come through while a fault lasts: the others go on."""
+LASTS: dict[Mode, float] = {"cut": 1.0, "hole": 5.0, "delay": 1.0, "slices": 1.0}
+"""Seconds at least; a hole outlasts a transaction (4 s)."""
+Fault = tuple[str, str, Mode]
+"""(process, server, mode)"""
+
+
+class Town:
+    """Processes, each behind three proxies of its own."""
+
+    def __init__(self) -> None:
+        self.proxies: dict[tuple[str, str], Proxy] = {}
+        self.processes: dict[str, Process] = {}
+
+
+@contextlib.asynccontextmanager
+async def town(city: Processes, places: Scratch, names: Sequence[str]) -> AsyncIterator[Town]:
+    """Start processes that reach each server only by a proxy."""
+    made = Town()
+    urls = {"mysql": places.mysql_url, "amqp": places.amqp_url, "redis": places.redis_url}
+    async with contextlib.AsyncExitStack() as stack:
+        for name in names:
+            environment = {}
+            for server in SERVERS:
+                proxy = await stack.enter_async_context(Proxy(urls[server], server))  # type: ignore[arg-type]  # a wire of that name
+                made.proxies[name, server] = proxy
+                environment[f"{server.upper()}_URL"] = proxy.address
+            made.processes[name] = await city.start(name, ready=False, environment=environment)
+        for process in made.processes.values():
+            await process.ready()
+        yield made
+        await city.end_all()
+
+
+async def weather(
+    city: Processes,
+    places: Scratch,
+    counter: Desk,
+    books: Database,
+    faults: Sequence[Fault],
+    folder: Path,
+) -> None:
+    """Let a crowd buy while the faults come one after the other, each for a part of the sale."""
+    types = await shelves(counter, books, *QUOTAS)
+    people = await buyers(books, 400 * len(faults), f"storm{SEED}-{len(faults)}")
+    async with town(city, places, EVERYBODY + GATEWAYS) as made:
+        urls = [made.processes[name].url for name in GATEWAYS]
+        plan = Plan(urls, types, SEED, cancels=0.2, pays=0.3)
+        async with crowd(plan, people, folder) as load:
+            for process, server, mode in faults:
+                before = load.done
+                made.proxies[process, server].turn(mode)
+                await asyncio.sleep(LASTS[mode])
+                await progress(load, before + PER_FAULT)
+                made.proxies[process, server].turn("pass")
+            load.enough()
+        await verdict(books, load, f"{len(faults)} faults between processes and servers")
+
+
+async def test_a_dozen_faults_between_processes_and_servers(
+    city: Processes, places: Scratch, counter: Desk, books: Database, tmp_path: Path
+) -> None:
+    """Drawn from the seed, each kind of fault and each server among them."""
+    pick = random.Random(SEED)
+    faults: list[Fault] = [
+        (pick.choice(EVERYBODY + GATEWAYS), server, mode)
+        for server, mode in itertools.product(SERVERS, MODES)
+    ]
+    pick.shuffle(faults)
+    await weather(city, places, counter, books, faults, tmp_path)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+async def test_every_fault_between_every_process_and_every_server(
+    city: Processes, places: Scratch, counter: Desk, books: Database, tmp_path: Path
+) -> None:
+    """The whole table: processes by servers by faults."""
+    faults = list(itertools.product(EVERYBODY + GATEWAYS, SERVERS, MODES))
+    random.Random(SEED).shuffle(faults)
+    await weather(city, places, counter, books, faults, tmp_path)
