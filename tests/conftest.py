@@ -1,4 +1,8 @@
-"""Fixtures for tests on real servers: one scratch place per session, the audit after every integration test."""
+"""Fixtures for tests on real servers: one scratch place per session.
+
+Must stay true: workers that run on the session's place are a fixture of a module or package, never of the
+session: two sets of the same workers would share its shards.
+"""
 
 from collections.abc import AsyncIterator
 

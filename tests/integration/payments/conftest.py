@@ -10,7 +10,7 @@ from tests.harness.scratch import Scratch
 from tests.harness.staff import staff
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def till(world: Scratch, database: Database) -> AsyncIterator[Desk]:
     """Commands in, outcomes out; BTC, ETH and SOL have no rate until a test sets one."""
     workers = ("inventory", "order", "payment", "payment-2", "relay")
