@@ -41,12 +41,14 @@ def prepare(home: Home, state: State, secrets: dict[str, str]) -> Program:
         raise SetupError("no database server: install mariadb-server, or set MYSQL_URL")
     folder = home.root / "mysql"
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
-    write_private(folder / "my.cnf", _settings(folder, state))
-    write_private(folder / "init.sql", _accounts(secrets["mysqlPassword"]))
+    settings, accounts = _settings(folder, state), _accounts(secrets)
+    write_private(folder / "my.cnf", settings)
+    write_private(folder / "init.sql", accounts)
     if not (folder / "data").exists():
         _make_data(server, folder)
     argv = (server, f"--defaults-file={folder / 'my.cnf'}")
-    return Program(NAME, argv, folder=folder, rank=1, stop_seconds=60)
+    stamp = settings + accounts  # What it reads at its start: another text calls for a restart.
+    return Program(NAME, argv, folder=folder, rank=1, stop_seconds=60, stamp=stamp)
 
 
 def _settings(folder: Path, state: State) -> str:
@@ -60,6 +62,9 @@ def _settings(folder: Path, state: State) -> str:
         "bind-address": "127.0.0.1",
         "port": state.ports[NAME],
         "max-connections": 600,
+        # Whoever may log in gets no way from tables to files: the server may run as root.
+        "secure-file-priv": folder / "tmp",
+        "local-infile": "OFF",
         "character-set-server": "utf8mb4",
         "collation-server": "utf8mb4_unicode_ci",
         "default-time-zone": "+00:00",
@@ -76,11 +81,13 @@ def _settings(folder: Path, state: State) -> str:
     return f"[mysqld]\nskip-name-resolve\nskip-log-bin\n{body}"
 
 
-def _accounts(password: str) -> str:
+def _accounts(secrets: dict[str, str]) -> str:
     """SQL that the server runs at each start, before it accepts anybody; one statement a line."""
+    password, root = secrets["mysqlPassword"], secrets["mysqlRootPassword"]
     statements = [
+        f"ALTER USER IF EXISTS 'root'@'localhost' IDENTIFIED BY '{root}';",
         f"CREATE DATABASE IF NOT EXISTS {DATABASE} "
-        "CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;"
+        "CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;",
     ]
     for host in ("127.0.0.1", "localhost"):
         account = f"'{USER}'@'{host}'"
@@ -110,7 +117,6 @@ def _make_data_argv(server: str, folder: Path, fresh: Path) -> list[str]:
     common = [f"--datadir={fresh}", f"--tmpdir={folder / 'tmp'}", f"--user={user}"]
     installer = shutil.which("mariadb-install-db")
     if not server.endswith("mariadbd") or installer is None:
-        # root without a password can be reached through the private socket folder alone ...
         return [server, "--no-defaults", "--initialize-insecure", *common]
     return [
         installer,

@@ -54,14 +54,15 @@ def prepare(home: Home, state: State, secrets: dict[str, str]) -> list[Program]:
     state.node = state.node or f"eventhub-{random_source.token_hex(4)}"
     folder = home.root / "rabbitmq"
     (folder / "log").mkdir(parents=True, exist_ok=True)
-    write_private(folder / "rabbitmq.conf", _settings(state, secrets["amqpPassword"]))
+    settings = _settings(state, secrets["amqpPassword"])
+    write_private(folder / "rabbitmq.conf", settings)
     write_private(folder / "enabled_plugins", "[rabbitmq_management].\n")
     write_private(folder / "env.conf", "")
     write_private(folder / ".erlang.cookie", secrets["erlangCookie"], mode=0o400)
     epmd_port = str(state.ports[EPMD])
     return [
         Program(EPMD, (mapper, "-port", epmd_port, "-address", "127.0.0.1"), rank=1),
-        Program(NAME, (str(server),), _environment(folder, state), folder, 2, stop_seconds=30),
+        Program(NAME, (str(server),), _environment(folder, state), folder, 2, 30, settings),
     ]
 
 

@@ -43,4 +43,5 @@ def prepare(home: Home, state: State, secrets: dict[str, str]) -> Program:
     }
     text = "".join(f"{key} {value}\n" for key, value in lines.items())
     write_private(folder / "redis.conf", text)
-    return Program(NAME, (server, os.fspath(folder / "redis.conf")), folder=folder, rank=1)
+    argv = (server, os.fspath(folder / "redis.conf"))
+    return Program(NAME, argv, folder=folder, rank=1, stamp=text)

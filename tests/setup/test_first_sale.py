@@ -137,8 +137,11 @@ def test_nobody_gets_in_without_the_password(real: Checkout) -> None:
     """Neither the database's root, nor the broker's guest, nor an anonymous Redis client."""
     described = _described(real)
     for account in ({"user": "root", "password": ""}, {"user": "eventhub", "password": ""}):
-        with pytest.raises(pymysql.err.OperationalError):
+        with pytest.raises(pymysql.err.OperationalError, match="Access denied"):
             _connect(described["mysqlUrl"], **account)
+    sockets = {"unix_socket": f"{real.state()['sockets']}/mysql.sock", "password": ""}
+    with pytest.raises(pymysql.err.OperationalError, match="Access denied"):
+        _connect(described["mysqlUrl"], user="root", **sockets)
     broker = urllib.parse.urlsplit(described["amqpManagementUrl"])
     guest = broker._replace(netloc=f"guest:guest@127.0.0.1:{broker.port}").geturl()
     assert readiness.amqp_management(guest) == "the management API answers 401"
