@@ -17,11 +17,10 @@ from pydantic import ValidationError
 from contracts import logs
 from contracts.settings import Settings, load_settings
 from gateway import operations
-from gateway.app import build_app
+from gateway.app import announce_stop, build_app
 from gateway.keys import METRICS
 from gateway.operations import CHECKS
 from gateway.server import GatewayRunner
-from gateway.tokens import WeakKey
 
 BACKLOG = 1024
 
@@ -36,13 +35,24 @@ def _health_app(app: web.Application) -> web.Application:
     return health
 
 
+class WrongSettings(Exception):
+    """The environment says something that no gateway can run with; the text names it."""
+
+
+def _configured(settings: Settings) -> web.Application:
+    try:
+        return build_app(settings)
+    except ValueError as error:
+        raise WrongSettings(str(error)) from None
+
+
 async def serve(settings: Settings) -> None:
-    """Open the ports, wait for a signal, close in order. Raises what a context raises at start-up."""
+    """Open the ports, wait for a signal, close in order. Raises WrongSettings, and what a context raises."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    app = build_app(settings)
+    app = _configured(settings)
     runner = GatewayRunner(app)
     health: GatewayRunner | None = None
     try:
@@ -56,6 +66,8 @@ async def serve(settings: Settings) -> None:
         log.info("gateway.ready", port=settings.port, health_port=settings.health_port)
         await stop.wait()
         log.info("gateway.stopping")
+        await announce_stop(app)
+        await runner.drain()
     finally:
         await runner.cleanup()
         if health is not None:
@@ -76,7 +88,7 @@ def main() -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings))
-    except WeakKey as error:
+    except WrongSettings as error:
         print(str(error), file=sys.stderr)
         return 2
     return 0

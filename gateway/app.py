@@ -112,7 +112,8 @@ async def _poll_access(access: AccessChanges) -> None:
             log.warning("access_changes.behind", reason=repr(error)[:200])
 
 
-async def _stop(app: web.Application) -> None:
+async def announce_stop(app: web.Application) -> None:
+    """From now on: not ready, connections close with their answer, who waits is answered."""
     app[CHECKS].stopping = True
     app[STOPPING].set()
 
@@ -132,12 +133,13 @@ def build_app(
     Raises tokens.WeakKey, routes.RouteMismatch, ValueError (limits, networks) when it must not start.
     """
     metrics = metrics or Metrics()
+    stopping = asyncio.Event()
     app = web.Application(
-        middlewares=[frame(RequestMetrics(metrics), _access_log(settings))],
+        middlewares=[frame(RequestMetrics(metrics), _access_log(settings), stopping)],
         client_max_size=BODY_BYTES_MAX,
     )
     app[SETTINGS], app[METRICS], app[CHECKS] = settings, metrics, Checks()
-    app[STOPPING] = asyncio.Event()
+    app[STOPPING] = stopping
     app[REDIS] = quick_client(settings.redis_url.get_secret_value())
     app[TOKENS] = Tokens(parse_keys(settings.jwt_keys.get_secret_value()), settings.access_ttl)
     app[OPENAPI] = render_document(table)
@@ -153,7 +155,7 @@ def build_app(
     register(app, tuple(table), Gate(app[TOKENS], app[ACCESS], limiter))
     check(app, tuple(table))
     app.cleanup_ctx.extend(contexts)
-    app.on_shutdown.append(_stop)
+    app.on_shutdown.append(announce_stop)
     app.on_response_prepare.append(response_headers(settings.cors_origins))
     return app
 

@@ -5,6 +5,7 @@ Must stay true: whatever goes wrong below ends here as problem+json; one log lin
 headers of the client; a response that has begun is never mixed with another.
 """
 
+import asyncio
 import itertools
 import re
 import time
@@ -14,7 +15,7 @@ from secrets import token_hex
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from structlog.contextvars import bind_contextvars, clear_contextvars
+from structlog.contextvars import bind_contextvars
 
 from contracts.logs import LineLog
 from contracts.problems import Code, Problem
@@ -57,21 +58,22 @@ def request_id(request: web.BaseRequest) -> str:
     return f"{_PREFIX}{next(_NUMBERS):012x}"
 
 
-def frame(seen: RequestMetrics, access: LineLog | None) -> Middleware:
-    """The one middleware. `access` None: no line per request."""
+def frame(seen: RequestMetrics, access: LineLog | None, stopping: asyncio.Event) -> Middleware:
+    """The one middleware. `access` None: no line per request; `stopping`: connections end with their answer."""
 
     @web.middleware
     async def framed(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         request[REQUEST_ID] = id_ = request_id(request)
-        # One task serves all requests of a connection: what the last one bound must go.
-        clear_contextvars()
+        # aiohttp runs each request in a task, so in a context, of its own.
         bind_contextvars(request_id=id_)
         response: web.StreamResponse
         try:
             response = await handler(request)
         except Exception as error:
             response = _answer(request, error, id_)
+        if stopping.is_set() and not response.prepared:
+            response.force_close()
         spent = time.perf_counter() - started
         operation = request.get(OPERATION, "none")
         seen.add(operation, response.status, spent)

@@ -11,8 +11,10 @@ Algorithm: moving window log (every call of the last window is remembered), libr
 import math
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import TypeVar
 
 import structlog
 from aiohttp import web
@@ -34,6 +36,8 @@ from gateway.routing import LimitClass
 
 LOCAL_SECONDS = 2.0
 """After Redis failed, count locally so long before it is asked again: a call must not wait for a dead server."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +71,13 @@ def parse_limit(text: str) -> RateLimitItem:
     return _UNITS[match[2]](int(match[1]))
 
 
+def _named(setting: str, parse: Callable[[str], T], text: str) -> T:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ValueError(f"{setting}: {error}") from None
+
+
 class Limiter:
     """Counts calls. Raises ValueError at once for a limit or network that cannot be read."""
 
@@ -80,11 +91,11 @@ class Limiter:
         off_for: tuple[str, ...] = (),
     ) -> None:
         self._items = {
-            "user": parse_limit(user),
-            "address": parse_limit(address),
-            "login": parse_limit(login),
+            "user": _named("EVENTHUB_LIMIT_USER", parse_limit, user),
+            "address": _named("EVENTHUB_LIMIT_ADDRESS", parse_limit, address),
+            "login": _named("EVENTHUB_LIMIT_LOGIN", parse_limit, login),
         }
-        self._off = tuple(ip_network(network) for network in off_for)
+        self._off = tuple(_named("EVENTHUB_LIMITS_OFF_FOR", ip_network, one) for one in off_for)
         self._off_known: dict[str, bool] = {}
         self._local = MovingWindowRateLimiter(MemoryStorage())
         self._shared: MovingWindowRateLimiter | None = None

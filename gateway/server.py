@@ -9,6 +9,7 @@ properly, and is found again by its Idempotency-Key; waiting handlers have a lim
 """
 
 import asyncio
+import contextlib
 from typing import Any
 
 import structlog
@@ -23,8 +24,11 @@ FIRST_REQUEST_SECONDS = 15.0
 KEEPALIVE_SECONDS = 75.0
 LINGER_SECONDS = 2.0
 """How long the rest of a refused body is read and thrown away, so that the client sees the answer."""
-SHUTDOWN_SECONDS = 4.0
-"""Cleanup may take this twice: RequestHandler.shutdown waits for the handler, cancels it and waits again."""
+DRAIN_SECONDS = 4.0
+"""How long a stopping gateway lets requests in flight finish."""
+SHUTDOWN_SECONDS = 1.5
+"""What a request gets that is still there then. Cleanup may take this twice: `RequestHandler.shutdown` waits for the
+handler, cancels it and waits again."""
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +51,11 @@ class ProblemHandler(web.RequestHandler):
     def _close_if_silent(self) -> None:
         if self._request_count == 0 and not self._request_in_progress:
             self.force_close()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being read or answered."""
+        return self._request_in_progress
 
     def handle_error(
         self,
@@ -88,6 +97,23 @@ class GatewayRunner(web.AppRunner):
             lingering_time=LINGER_SECONDS,
             shutdown_timeout=SHUTDOWN_SECONDS,
         )
+
+    async def drain(self) -> None:
+        """Accept no more connections; give the requests in flight time to end.
+
+        aiohttp's own shutdown throws away what still arrives on a connection: a request whose body was on its
+        way would be cut. So this comes before `cleanup`.
+        """
+        for site in list(self.sites):
+            await site.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while self._is_busy():
+                    await asyncio.sleep(0.02)
+
+    def _is_busy(self) -> bool:
+        connections = self.server.connections if self.server else ()
+        return any(isinstance(one, ProblemHandler) and one.is_busy for one in connections)
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
