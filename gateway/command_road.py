@@ -86,6 +86,7 @@ async def command_road(app: web.Application) -> AsyncIterator[None]:
         )
         app[COMMAND_IDS], app[DECISIONS], app[SUBMISSIONS] = ids, decisions, submissions
         app[DIRECTORY], app[CATALOGUE] = Directory(database), Catalogue(database, redis)
+        stack.push_async_callback(app[DIRECTORY].close)
         app[DOOR], app[CLOCK] = door, clock
         await stack.enter_async_context(_released_at_the_end(app[STOPPING], waiting))
         yield

@@ -13,6 +13,7 @@ from aiohttp import web
 from db import catalogue
 from db.catalogue import TypeFacts
 from db.mysql import Database
+from gateway.batched import Batched
 
 KEPT_MAX = 50_000
 
@@ -24,6 +25,7 @@ class Directory:
         self._database = database
         self._size = size
         self._facts: OrderedDict[int, TypeFacts] = OrderedDict()
+        self._batched: Batched[int, TypeFacts] = Batched(self._read)
 
     async def event_of(self, type_id: int) -> int | None:
         """The event of a ticket type, None when there is no such type (any more)."""
@@ -31,16 +33,23 @@ class Directory:
 
     async def events_of(self, type_ids: Sequence[int]) -> dict[int, int]:
         """The events of those ticket types that exist. Raises what MySQL raises when it is asked."""
-        missing = [type_id for type_id in type_ids if type_id not in self._facts]
-        if missing:
-            found = await catalogue.facts_of_types(self._database, missing)
-            # Unknown ids are not kept: they may come to exist, and anybody can invent them.
-            for type_id, facts in found.items():
-                self._facts[type_id] = facts
-            while len(self._facts) > self._size:
-                self._facts.popitem(last=False)
         known = {type_id: self._facts.get(type_id) for type_id in type_ids}
+        missing = [type_id for type_id, facts in known.items() if facts is None]
+        if missing:
+            known |= await self._batched.find(missing)
         return {i: facts.event_id for i, facts in known.items() if facts and not facts.deleted}
+
+    async def _read(self, type_ids: Sequence[int]) -> dict[int, TypeFacts]:
+        found = await catalogue.facts_of_types(self._database, type_ids)
+        # Unknown ids are not kept: they may come to exist, and anybody can invent them.
+        self._facts.update(found)
+        while len(self._facts) > self._size:
+            self._facts.popitem(last=False)
+        return found
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        await self._batched.close()
 
     def forget(self, type_id: int) -> None:
         """The type may have been deleted."""

@@ -6,7 +6,6 @@ the table) and never changes; nobody hears "past its deadline, nothing was done"
 tombstone that makes it true is stored.
 """
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from contracts.problems import Code, Problem
 from db import outcomes as rows
 from db.clock import DatabaseClock
 from db.mysql import Database
+from gateway.batched import Batched
 
 REMEMBERED_MAX = 8192
 BATCH_MAX = 1000
@@ -49,70 +49,23 @@ class OutcomeMemory:
 
 
 class OutcomeReader:
-    """Finds outcomes: those asked for while a query is under way share the next one."""
+    """Finds outcomes: in memory, else in one query with whoever asks at the same time."""
 
     def __init__(self, database: Database, memory: OutcomeMemory) -> None:
         self._database = database
         self._memory = memory
-        self._asked: dict[bytes, asyncio.Future[Outcome | None]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._batched: Batched[bytes, Outcome] = Batched(self.read, BATCH_MAX)
 
     async def find(self, uuids: Iterable[bytes]) -> dict[bytes, Outcome]:
         """The outcomes of those that are decided. Raises what MySQL raises when it is away."""
-        found: dict[bytes, Outcome] = {}
-        waits: dict[bytes, asyncio.Future[Outcome | None]] = {}
-        for uuid in uuids:
-            known = self._memory.get(uuid)
-            if known is not None:
-                found[uuid] = known
-            else:
-                waits[uuid] = self._ask(uuid)
-        for uuid, future in waits.items():
-            outcome = await asyncio.shield(future)
-            if outcome is not None:
-                found[uuid] = outcome
-        return found
+        known = {uuid: self._memory.get(uuid) for uuid in uuids}
+        found = {uuid: outcome for uuid, outcome in known.items() if outcome is not None}
+        missing = [uuid for uuid, outcome in known.items() if outcome is None]
+        return found | await self._batched.find(missing) if missing else found
 
     async def find_one(self, uuid: bytes) -> Outcome | None:
         """The outcome of one command, None while it is undecided."""
         return (await self.find((uuid,))).get(uuid)
-
-    def _ask(self, uuid: bytes) -> "asyncio.Future[Outcome | None]":
-        future = self._asked.get(uuid)
-        if future is None:
-            future = asyncio.get_running_loop().create_future()
-            # Several may wait for it, or nobody any more: an error unseen is no news then.
-            future.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._asked[uuid] = future
-            if self._task is None:
-                self._task = asyncio.create_task(self._answer(), name="outcome reader")
-        return future
-
-    async def _answer(self) -> None:
-        try:
-            while self._asked:
-                batch = dict(list(self._asked.items())[:BATCH_MAX])
-                for uuid in batch:
-                    del self._asked[uuid]
-                await self._answer_batch(batch)
-        finally:
-            self._task = None
-
-    async def _answer_batch(self, batch: "dict[bytes, asyncio.Future[Outcome | None]]") -> None:
-        try:
-            found = await self.read(list(batch))
-        except Exception as error:
-            for future in batch.values():
-                future.set_exception(error)
-            return
-        for uuid, future in batch.items():
-            future.set_result(found.get(uuid))
-
-    async def close(self) -> None:
-        """Give up what is under way."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def read(self, uuids: Sequence[bytes]) -> dict[bytes, Outcome]:
         """One query, past the memory; what it finds is remembered."""
@@ -120,6 +73,10 @@ class OutcomeReader:
         for outcome in found.values():
             self._memory.put(outcome)
         return found
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        await self._batched.close()
 
 
 @dataclass(frozen=True, slots=True)
