@@ -12,6 +12,9 @@ import click
 import uvloop
 from aiohttp import web
 
+BACKLOG = 4096
+"""As many connections as the kernel allows may wait to be accepted: a load begins with all of them at once."""
+
 
 def bare_app(status: int, headers: dict[str, str], body: bytes) -> web.Application:
     """An application with one answer."""
@@ -30,7 +33,7 @@ async def serve(port: int, app: web.Application) -> None:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", port, reuse_port=True).start()
+        await web.TCPSite(runner, "127.0.0.1", port, reuse_port=True, backlog=BACKLOG).start()
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()

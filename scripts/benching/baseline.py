@@ -12,10 +12,12 @@ ledger, logs) spares it work. A comparison that is won against a straw man says 
 import asyncio
 import os
 import secrets
+from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any
 
 import click
@@ -37,13 +39,14 @@ from gateway.models import Body
 from gateway.parsing import parse_body
 from gateway.problems import Refusal
 from gateway.tokens import BadToken, Tokens, parse_keys
+from scripts.benching.bare import serve
 
 LEASE_MS = 5000
 PATIENCE_SECONDS = 5.0
 POLL_SECONDS = 0.001
 """Between two tries of the one request per process and seat that stands first in line."""
 POOL = 16
-CONNECTIONS_MAX = 1000
+CONNECTIONS_MAX = 4096
 _UNLOCK = (
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 )
@@ -198,6 +201,9 @@ class Shop:
         return order
 
 
+SHOP = web.AppKey("shop", Shop)
+
+
 def _refused(problem: Problem) -> web.Response:
     headers = {"Retry-After": str(problem.retry_after)} if problem.retry_after else {}
     return web.Response(
@@ -208,22 +214,29 @@ def _refused(problem: Problem) -> web.Response:
     )
 
 
-async def serve(port: int, *, patient: bool) -> None:
-    """Serve on the loopback address until SIGTERM. Reads MYSQL_URL, REDIS_URL, EVENTHUB_JWT_KEYS."""
+async def open_shop(app: web.Application, *, patient: bool) -> AsyncIterator[None]:
+    """Connections from start to end. Reads MYSQL_URL, REDIS_URL, EVENTHUB_JWT_KEYS."""
     database = await Database.connect(os.environ["MYSQL_URL"], size=POOL)
     redis = Redis.from_url(os.environ["REDIS_URL"], max_connections=CONNECTIONS_MAX)
     tokens = Tokens(parse_keys(os.environ["EVENTHUB_JWT_KEYS"]), 3600)
-    unlock = redis.register_script(_UNLOCK)
-    shop = Shop(database, redis, unlock, tokens, Codec(secrets.token_hex(32)), patient)
+    codec, unlock = Codec(secrets.token_hex(32)), redis.register_script(_UNLOCK)
+    app[SHOP] = Shop(database, redis, unlock, tokens, codec, patient)
+    yield
+    await redis.aclose()
+    await database.close()
+
+
+async def place(request: web.Request) -> web.Response:
+    """POST /api/orders."""
+    return await request.app[SHOP].place(request)
+
+
+def build(*, patient: bool) -> web.Application:
+    """The application."""
     app = web.Application()
-    app.router.add_post("/api/orders", shop.place)
-    try:
-        await web._run_app(
-            app, host="127.0.0.1", port=port, print=lambda _: None, access_log=None, reuse_port=True
-        )
-    finally:
-        await redis.aclose()
-        await database.close()
+    app.cleanup_ctx.append(partial(open_shop, patient=patient))
+    app.router.add_post("/api/orders", place)
+    return app
 
 
 @click.command()
@@ -232,7 +245,7 @@ async def serve(port: int, *, patient: bool) -> None:
 def main(port: int, patient: bool) -> None:
     """Run one process of the baseline."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(port, patient=patient))
+        runner.run(serve(port, build(patient=patient)))
 
 
 if __name__ == "__main__":

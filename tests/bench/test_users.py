@@ -1,0 +1,37 @@
+"""`scripts/users`: thousands of accounts whose tokens every gateway takes, and nothing readable for others."""
+
+from db import accounts
+from db.mysql import Database
+from scripts.benching.system import System
+from scripts.benching.users import make_users
+from tests.harness.scratch import JWT_KEYS, Scratch
+
+
+async def test_made_users_are_accounts_with_good_tokens(world: Scratch, database: Database) -> None:
+    """Each has an account of its own, the roles asked for, and a token that verifies as that account."""
+    system = System(
+        "http://127.0.0.1:1", world.mysql_url, world.redis_url, world.amqp_url, None, JWT_KEYS
+    )
+    made = await make_users(system, 1500, ("USER", "ORGANIZER"))
+    assert len({user.id for user in made}) == len({user.token for user in made}) == 1500
+    tokens = system.tokens()
+    for user in (made[0], made[999], made[1000], made[-1]):
+        account = await accounts.find(database, user.id)
+        assert account is not None
+        assert account.email == user.email
+        principal = tokens.verify(user.token).principal
+        assert (principal.user_id, set(principal.roles)) == (user.id, {"USER", "ORGANIZER"})
+
+
+async def test_made_users_are_no_news_to_gateways(world: Scratch, database: Database) -> None:
+    """Gateways watch recent changes of access; thousands of new accounts must not be among them."""
+    system = System(
+        "http://127.0.0.1:1", world.mysql_url, world.redis_url, world.amqp_url, None, JWT_KEYS
+    )
+    made = await make_users(system, 5)
+    rows = await database.read(
+        "SELECT COUNT(*) FROM users WHERE id >= %s AND access_changed_at > "
+        "UTC_TIMESTAMP(6) - INTERVAL 1 HOUR",
+        made[0].id,
+    )
+    assert rows[0][0] == 0
