@@ -25,7 +25,10 @@ HOMES_MAX = 8
 def main() -> int:
     """Run the command."""
     os.umask(0o077)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(
+            signum, signal.default_int_handler
+        )  # A background job may inherit SIGINT as ignored.
     arguments = pytest_arguments(sys.argv[1:])
     try:
         with own_home() as home, running_servers(home) as urls:
@@ -49,7 +52,7 @@ def pytest_arguments(words: list[str]) -> list[str]:
 
 
 def _pytest(arguments: list[str], urls: dict[str, str]) -> int:
-    """Run pytest; Ctrl-C reaches it as well (same terminal), so wait for its own ending."""
+    """Run pytest; after Ctrl-C wait for its own ending, which tears down what its tests have set up."""
     process = subprocess.Popen(
         [str(PYTHON), "-m", "pytest", *arguments], cwd=CHECKOUT, env={**os.environ, **urls}
     )

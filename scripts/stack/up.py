@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--compose", action="store_true", help="in containers, by Docker Compose")
     options = parser.parse_args()
     os.umask(0o077)
-    for signum in (signal.SIGTERM, signal.SIGHUP):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _interrupt)
     home = Home(CHECKOUT / ".run")
     try:
