@@ -32,6 +32,8 @@ from gateway.routing import ANYONE, Answer, LimitClass, Route
 
 Schema = dict[str, Any]
 _RETRY = frozenset({429, 503})
+_OF_A_COMMAND = ("X-Command-Id", "Preference-Applied", "Idempotent-Replayed")
+_BEFORE_A_COMMAND = frozenset({401, 413, 415})
 _EXAMPLE_ID = "9f1c2a7be0d94c5c8f4e"
 _ACCEPTED = Answer(
     Command, "Accepted, not decided yet: ask again at Location.", ("Location", "Retry-After")
@@ -170,7 +172,7 @@ def _answers(route: Route, models: Models) -> Schema:
     always: tuple[str, ...] = ()
     if route.is_command:
         answers[202] = _ACCEPTED
-        always = ("X-Command-Id", "Preference-Applied", "Idempotent-Replayed")
+        always = _OF_A_COMMAND
     return {
         str(status): _answer(route, answer, always, models)
         for status, answer in sorted(answers.items())
@@ -201,8 +203,8 @@ def _problems(route: Route, models: Models, responses: dict[str, Schema]) -> Sch
         by_status[STATUS[code]].append(code)
     found = {}
     for status, codes in sorted(by_status.items()):
-        limited = "" if route.limit is not LimitClass.NONE else "-free"
-        name = f"{status}{limited}-" + "-".join(codes)
+        kind = "free-" if route.limit is LimitClass.NONE else "command-" * route.is_command
+        name = f"{status}-{kind}" + "-".join(codes)
         if name not in responses:
             responses[name] = _problem(route, status, codes, models)
         found[str(status)] = {"$ref": f"#/components/responses/{name}"}
@@ -213,7 +215,11 @@ def _problem(route: Route, status: int, codes: Sequence[Code], models: Models) -
     names: tuple[str, ...] = ("Retry-After",) if status in _RETRY else ()
     if status == 401:
         names = ("WWW-Authenticate",)
-    narrowed = {"properties": {"code": {"enum": [str(code) for code in codes]}, "status": {"const": status}}}
+    elif route.is_command and status not in _BEFORE_A_COMMAND:
+        names += _OF_A_COMMAND + (("Location",) if status == 503 else ())
+    narrowed = {
+        "properties": {"code": {"enum": [str(code) for code in codes]}, "status": {"const": status}}
+    }
     media = {
         "schema": {"allOf": [models.reference(ProblemDocument), narrowed]},
         "examples": {str(code): {"value": _problem_example(code)} for code in codes},

@@ -1,0 +1,92 @@
+"""A whole run's log lines: JSON with the request's id, and not one secret of all that went through."""
+
+import json
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from contracts.signing import to_text
+from db.mysql import Database
+from tests.harness.people import person
+from tests.harness.scratch import JWT_KEYS, SECRET, Scratch
+from tests.integration.gateway.processes import Process, gateway_process
+from tests.integration.gateway.raw import post, send
+
+PASSWORDS = ("a-password-that-is-right", "a-password-that-is-wrong", "short-pw")
+EMAIL = "logged@example.com"
+
+
+async def whole_run(one: Process, records: Database) -> set[str]:
+    """Sign-ins that work and fail, rotations, malformed bodies, forged tokens; every secret that was used."""
+    secrets = {*PASSWORDS, SECRET, JWT_KEYS.partition(":")[2]}
+    right, wrong, short = PASSWORDS
+    async with aiohttp.ClientSession(one.url) as session:
+
+        async def call(path: str, body: dict[str, object], token: str = "") -> dict[str, object]:
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            async with session.post(path, json=body, headers=headers) as answer:
+                found: dict[str, object] = await answer.json(content_type=None) or {}
+                return found
+
+        await call("/api/auth/register", {"email": EMAIL, "password": right})
+        await call("/api/auth/register", {"email": EMAIL, "password": right})
+        await call("/api/auth/register", {"email": EMAIL, "password": short})
+        await call("/api/auth/register", {"email": EMAIL, "password": right, "roles": [wrong]})
+        await call("/api/auth/login", {"email": EMAIL, "password": wrong})
+        await call("/api/auth/login", {"email": EMAIL, "password": {"x": right}})
+        pair = await call("/api/auth/login", {"email": EMAIL, "password": right})
+        fresh = await call("/api/auth/refresh", {"refreshToken": pair["refreshToken"]})
+        await call("/api/auth/refresh", {"refreshToken": pair["refreshToken"]})
+        for given in (pair, fresh):
+            secrets |= {str(given["accessToken"]), str(given["refreshToken"])}
+        token = str(pair["accessToken"])
+        hook = {"url": "https://example.com/hook", "eventTypes": ["*"]}
+        made = await call("/api/webhooks", hook, token)
+        secrets.add(str(made.get("secret") or "no webhook secret"))
+        await call("/api/orders", {"items": [{"ticketTypeId": 1, "quantity": 1}]}, token)
+        await call("/api/orders", {"items": right}, token + "x")
+        await call("/api/auth/logout", {"refreshToken": fresh["refreshToken"]}, token)
+        async with session.get(f"/api/events?q={right}", headers={"X-Api-Key": wrong}) as answer:
+            assert answer.status == 200
+        await session.get(f"/api/auth/me?access_token={token}")
+        admin = await person(records, "ADMIN")
+        secrets.add(admin.token)
+        await session.get("/api/admin/users", headers={"Authorization": f"Bearer {admin.token}"})
+    raw = post("/api/auth/login", f'{{"email": "{EMAIL}", "password": "{right}", '.encode())
+    assert (await send(one.url, raw)).status == 400
+    broken = f"GET /livez HTTP/1.1\r\nHost: x\r\nAuthorization Bearer {token}\r\n\r\n"
+    assert (await send(one.url, broken.encode())).status == 400
+    rows = await records.read("SELECT password_hash FROM users WHERE email = %s", EMAIL)
+    tokens = await records.read("SELECT token_hash FROM refresh_tokens")
+    return (
+        secrets | {rows[0][0]} | {row[0].hex() for row in tokens} | {to_text(r[0]) for r in tokens}
+    )
+
+
+async def test_no_secret_reaches_a_line(house: Scratch, records: Database) -> None:
+    """Passwords right and wrong, tokens, hashes, keys, the servers' passwords: in no line of a whole run."""
+    async with gateway_process(house, EVENTHUB_LOG_LEVEL="debug") as one:
+        secrets = await whole_run(one, records)
+        for url in (house.mysql_url, house.amqp_url, house.redis_url):
+            secrets.add(urlsplit(url).password or "no password")
+        one.terminate()
+        await one.process.wait()
+    text = one.output.decode()
+    assert '"operation":"login"' in text
+    found = {secret[:6] for secret in secrets if secret in text}
+    assert not found
+    for token in (s for s in secrets if s.count(".") == 2):
+        assert token.rpartition(".")[2] not in text
+
+
+async def test_a_line_that_cannot_fail_is_none(house: Scratch, records: Database) -> None:
+    """Control: the address of a request is logged, so a secret put there would be seen by the search above."""
+    async with gateway_process(house) as one:
+        async with aiohttp.ClientSession(one.url) as session:
+            await session.get("/api/a-secret-in-the-path", headers={"X-Request-Id": "request-17"})
+        one.terminate()
+        await one.process.wait()
+    lines = [json.loads(line) for line in one.output.decode().splitlines()]
+    line = next(line for line in lines if line.get("request_id") == "request-17")
+    assert (line["path"], line["status"]) == ("/api/a-secret-in-the-path", 404)
+    assert {"timestamp", "level", "event", "process", "method", "operation", "ms"} <= set(line)
