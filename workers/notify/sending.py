@@ -5,6 +5,7 @@ Must stay true: the address is checked on the socket that is about to connect, s
 nothing; no redirect is followed, no cookie kept, no proxy asked, no answer read beyond its bound or unpacked.
 """
 
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -135,11 +136,8 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientSSLError):
         return "the TLS certificate or handshake was not accepted"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return (
-            f"no connection: {inner.strerror or 'refused'}"
-            if isinstance(inner, OSError)
-            else "no connection"
-        )
+        number = inner.errno if isinstance(inner, OSError) else None
+        return f"no connection ({os.strerror(number).lower()})" if number else "no connection"
     if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
         return "the connection ended before an answer"
     return f"no valid HTTP answer ({type(error).__name__})"

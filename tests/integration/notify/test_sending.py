@@ -266,6 +266,33 @@ async def test_resend_sends_the_same_message_again(
     assert await closed(database, made) == [(envelope.id, "DELIVERED", 2, None)]
 
 
+async def test_a_resend_during_an_attempt_is_not_lost(
+    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+) -> None:
+    """Asked for while the attempt before it is still on its way: when that one fails, the new round begins at once."""
+    buyer = await person(database)
+    made = await hook(house, buyer, receiver, "/overlap")
+    asked = asyncio.Event()
+
+    async def fail_once_asked(_: Call) -> web.Response:
+        if asked.is_set():
+            return web.Response(status=204)
+        await asked.wait()
+        return web.Response(status=500)
+
+    receiver.answers["/overlap"] = fail_once_asked
+    patient = replace(QUICK, delays=(3600.0,) * 10)
+    async with notifying(house.settings, policy=patient):
+        await newsroom.tell_order(placed(buyer))
+        await receiver.heard("/overlap")
+        api = house.api(buyer)
+        (listed,) = (await api.get(f"/api/webhooks/{made.id}/deliveries")).body["data"]
+        await api.post(f"/api/webhooks/{made.id}/deliveries/{listed['id']}/resend")
+        asked.set()
+        ((_, status, attempts, _),) = await closed(database, made)
+    assert (status, attempts) == ("DELIVERED", 2)
+
+
 @pytest.mark.usefixtures("notify")
 async def test_resend_frees_what_waited_behind(
     house: System, database: Database, receiver: Receiver, newsroom: Newsroom
