@@ -25,6 +25,7 @@ from scripts.stack.programs import PYTHON, Program, render
 STOPPED = {"STOPPED", "EXITED", "FATAL"}
 GRACE_SECONDS = 15
 STARTS_MAX = 3
+REMOVE_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,21 @@ class Supervision:
             self._start()
             return [program.name for program in programs]
         added, changed, removed = self.call("reloadConfig")[0]
-        self.stop([*changed, *removed])
-        for name in [*changed, *removed]:
-            self.call("removeProcessGroup", name)
+        self._remove([*changed, *removed])
         revived = self._revive()
         for name in [*changed, *added]:
             self.call("addProcessGroup", name)
         return [*changed, *removed, *added, *revived]
+
+    def _remove(self, names: list[str]) -> None:
+        """Stop and forget; one that ended by itself may be started again just in between: then once more."""
+        left = names
+        for _ in range(REMOVE_TRIES):
+            self.stop(left)
+            left = [name for name in left if not self._unless_refused("removeProcessGroup", name)]
+            if not left:
+                return
+        raise SetupError(f"these processes do not stop: {', '.join(left)}")
 
     def stop(self, names: list[str], deadline_seconds: float = 75) -> None:
         """Stop these processes, all at once, and wait until they have ended."""
@@ -168,10 +177,10 @@ class Supervision:
         self.stop(down)
         return [name for name in down if self._unless_refused("startProcess", name, False)]
 
-    def _unless_refused(self, method: str, name: str, wait: bool) -> bool:
-        """Call; False when supervisord says that there is nothing to do (it already is so)."""
+    def _unless_refused(self, method: str, *arguments: object) -> bool:
+        """Call; False when supervisord refuses, e.g. to stop what does not run."""
         try:
-            self.call(method, name, wait)
+            self.call(method, *arguments)
         except xmlrpc.client.Fault:
             return False
         return True
