@@ -18,7 +18,9 @@ from scripts.benching.against_bare import door, http
 from scripts.benching.compare import compare
 from scripts.benching.floors import FloorOptions, floors
 from scripts.benching.purchase import purchase
+from scripts.benching.returns import returns
 from scripts.benching.sale import QUOTA, SaleOptions, sale
+from scripts.benching.scale import scale
 from scripts.benching.system import running_system
 
 SECONDS = click.FloatRange(0.1, 300)
@@ -106,6 +108,35 @@ def purchase_command(out: Path | None, clients: int, seconds: float) -> None:
 def floors_command(out: Path | None, **options: Any) -> None:
     """Run it."""
     report(floors(running_system(), FloorOptions(**options)), out)
+
+
+@main.command("returns", help="Cancelled tickets back on sale while their shard is saturated.")
+@CLIENTS
+@click.option("--cancellations", type=click.IntRange(1, 100), default=10, show_default=True)
+@OUT
+def returns_command(out: Path | None, clients: int, cancellations: int) -> None:
+    """Run it."""
+    report(returns(running_system(), clients=clients, cancellations=cancellations), out)
+
+
+@main.command("scale", help="The same sale with 1, 2, 4 ... processes of a kind.")
+@click.option(
+    "--kind", type=click.Choice(["inventory", "gateway", "relay", "notify"]), default="inventory"
+)
+@click.option("--counts", default="1,2,4", show_default=True, help="How many, one after the other.")
+@click.option("--events", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@CLIENTS
+@LASTS
+@OUT
+def scale_command(
+    out: Path | None, kind: str, counts: str, events: int, clients: int, seconds: float
+) -> None:
+    """Run it."""
+    numbers = [int(part) for part in counts.split(",")]
+    if not all(1 <= number <= 8 for number in numbers):
+        raise click.BadParameter("1 to 8 processes", param_hint="--counts")
+    options = SaleOptions(clients=clients, seconds=seconds, events=events)
+    report(scale(running_system(), kind=kind, counts=numbers, options=options), out)
 
 
 @main.command("compare", help="What changed from one result to another; exit 1 on a regression.")

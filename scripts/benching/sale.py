@@ -84,7 +84,10 @@ async def _floors(system: System, options: SaleOptions, measured: Measured) -> d
         ),
     )
     total = measured.cpu_micros_per(measured.answers.accepted).get("total", 0.0)
-    return found | {"timesFloor": round(total / found["sum"]["total"], 2)}
+    above = {"timesFloor": round(total / found["sum"]["total"], 2)}
+    if options.clients == 1:
+        above["timesLoneFloor"] = round(measured.answers.p50 / found["lone"]["sumMs"], 2)
+    return found | above
 
 
 def _mean(sizes: dict[str, float], metric: str) -> float:
