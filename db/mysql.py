@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
@@ -17,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import aiomysql
 import pymysql.err
 import structlog
+from pymysql.converters import encoders
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from contracts.patience import patience
@@ -38,6 +40,26 @@ CHECK_VIOLATED = frozenset({3819, 4025})
 """MySQL's and MariaDB's numbers."""
 LOST = frozenset({1040, 1053, 1152, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3169})
 """Server away, connection cut, too many connections: nothing can be said of a COMMIT under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonText:
+    """JSON that orjson wrote, as a parameter.
+
+    Such a text holds no control characters, so that only backslash and quote need a backslash before
+    them (MySQL manual, "String Literals"; our sessions never set NO_BACKSLASH_ESCAPES). The driver's own
+    table takes twenty times as long over it, and an order brings two.
+    """
+
+    text: str
+
+
+def _quote_json(value: JsonText, _: object = None) -> str:
+    escaped = value.text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+encoders[JsonText] = _quote_json
 
 
 class VersionConflict(Exception):

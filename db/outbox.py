@@ -14,7 +14,7 @@ from contracts.envelope import Codec, Envelope, new_event_id
 from contracts.events import Event, routing_key
 from contracts.times import to_sql
 from contracts.topology import shard_of
-from db.mysql import Database, Transaction, placeholders
+from db.mysql import Database, JsonText, Transaction, placeholders
 
 STREAMS = 16
 
@@ -75,7 +75,7 @@ class Outbox:
                 stream_of(new.aggregate),
                 new.aggregate,
                 routing_key(type(new.event), shard_of(new.event_id, self._shards)),
-                self._codec.encode(self._envelope(new, cause, now)).decode(),
+                JsonText(self._codec.encode(self._envelope(new, cause, now)).decode()),
                 at,
             )
             for new, cause in events

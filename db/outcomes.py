@@ -10,7 +10,7 @@ from datetime import datetime
 
 from contracts.outcomes import Outcome
 from contracts.times import from_sql, to_sql
-from db.mysql import Database, Row, Transaction, placeholders
+from db.mysql import Database, JsonText, Row, Transaction, placeholders
 
 _COLUMNS = (
     "id",
@@ -74,7 +74,7 @@ def _to_row(outcome: Outcome) -> Row:
         outcome.code,
         outcome.location,
         outcome.request_id,
-        outcome.body.decode(),
+        JsonText(outcome.body.decode()),
         to_sql(outcome.accepted_at),
         to_sql(outcome.decided_at),
     )
