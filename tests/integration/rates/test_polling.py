@@ -277,7 +277,7 @@ async def test_one_of_several_workers_polls_and_another_takes_over(
         return Worker("quote", {}, jobs=[poll_feed(feed)])
 
     async def holder_is(name: str) -> bool:
-        return (await leases.holders(database, "job")).get("feed") == name
+        return (await leases.holders(database, "feed")).get("poll") == name
 
     async def asked_meanwhile(calls: int) -> set[str]:
         asking.clear()
