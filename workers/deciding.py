@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 
 from contracts import failpoints
 from contracts.commands import Command
+from contracts.logs import LineLog
 from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
 from contracts.settings import Settings
@@ -77,6 +78,7 @@ class Deciding:
         self._outbox, self._seats = outbox, seats
         self._replies = Replies(redis)
         self._database_back = database_back
+        self._decided = LineLog("command decided", settings.process)
         self._deferred: set[asyncio.Task[None]] = set()
         self._in_hand: dict[Item, datetime] = {}
 
@@ -214,13 +216,15 @@ class Deciding:
         await self._replies.push((item.received.envelope.replyto, o) for item, o in pairs)
         for item, outcome in pairs:
             DECIDED.labels(outcome.type, outcome.code or "OK").inc()
-            log.info(
-                "command decided",
-                command_id=item.received.envelope.id,
-                command_type=outcome.type,
-                request_id=outcome.request_id,
-                status=outcome.status_code,
-                code=outcome.code,
+            self._decided.write(
+                {
+                    "command_id": item.received.envelope.id,
+                    "command_type": outcome.type,
+                    "request_id": outcome.request_id,
+                    "user_id": outcome.user_id,
+                    "status": outcome.status_code,
+                    "code": outcome.code,
+                }
             )
             self._end(item, ACK)
 
