@@ -26,9 +26,11 @@ async def places() -> AsyncIterator[Scratch]:
 async def books(places: Scratch) -> AsyncIterator[Database]:
     """A pool on the module's database, which the audit finds in order after the last test."""
     database = await Database.connect(places.mysql_url)
-    yield database
-    await proven(database, quiet=False)
-    await database.close()
+    try:
+        yield database
+        await proven(database, quiet=False)
+    finally:
+        await database.close()
 
 
 @pytest.fixture(scope="module")

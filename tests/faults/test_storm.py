@@ -80,11 +80,12 @@ async def weather(
         plan = Plan(urls, types, SEED, cancels=0.2, pays=0.3)
         async with crowd(plan, people, folder) as load:
             for process, server, mode in faults:
-                before = load.done
-                made.proxies[process, server].turn(mode)
+                before, proxy = load.done, made.proxies[process, server]
+                assert proxy.connections, f"{process} has no connection to {server} to break"
+                proxy.turn(mode)
                 await asyncio.sleep(LASTS[mode])
                 await progress(load, before + PER_FAULT)
-                made.proxies[process, server].turn("pass")
+                proxy.turn("pass")
             load.enough()
         await verdict(books, load, f"{len(faults)} faults between processes and servers")
 

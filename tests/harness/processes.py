@@ -120,10 +120,14 @@ class Processes:
         failpoints: str = "",
         ready: bool = True,
         port: int = 0,
+        mutant: str = "",
         environment: Mapping[str, str] | None = None,
         wrapper: tuple[str, ...] = (),
     ) -> Process:
-        """Start one; `failpoints` as in contracts.failpoints, `environment` on top of everything else."""
+        """Start one; `failpoints` as in contracts.failpoints, `environment` on top of everything else.
+
+        `mutant` names the guard that this build goes without (tests/faults/mutants.py).
+        """
         number, port = len(self.started), port or free_port()
         fired = self.folder / f"{number}-{name}.fired"
         log = self.folder / f"{number}-{name}.log"
@@ -131,7 +135,7 @@ class Processes:
         with log.open("wb") as output:
             child = await asyncio.create_subprocess_exec(
                 *wrapper,
-                *_command(name, failpoints),
+                *_command(name, failpoints, mutant),
                 cwd=ROOT,
                 env=wanted,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -174,11 +178,12 @@ async def processes(scratch: Scratch, folder: Path, **settings: object) -> Async
         await made.end_all()
 
 
-def _command(name: str, armed: str) -> list[str]:
+def _command(name: str, armed: str, mutant: str) -> list[str]:
     kind = name.partition("-")[0]
     module = "gateway" if kind == "gateway" else f"workers.{kind}"
     switch = ["-X", failpoints.SWITCH] if armed else []
-    return [sys.executable, *switch, "-m", module]
+    run = ["-m", "tests.faults.mutants", mutant, module] if mutant else ["-m", module]
+    return [sys.executable, *switch, *run]
 
 
 def _die_with_parent() -> None:

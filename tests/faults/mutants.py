@@ -1,0 +1,114 @@
+"""EventHub with one guard taken out, to see that the proof notices: `python -m tests.faults.mutants GUARD MODULE`.
+
+In: the name of a guard and the module to run without it. Out: that process, broken in this one way.
+Must stay true: each mutant differs from the real thing by its guard alone; nothing but tests/faults starts one.
+"""
+
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from contracts import failpoints
+from contracts.times import to_sql
+from db import outbox, outcomes
+from db import stock as stocks
+from db.mysql import Transaction
+from db.stock import Stock, Unreturned
+from workers import road
+from workers.relay import publishing
+
+
+async def write_what_was_read(
+    transaction: Transaction, before: Stock, delta: int, now: datetime
+) -> None:
+    """Stock as whoever trusts their reading writes it, whatever it is by now (for `db.stock._write`)."""
+    await transaction.execute(
+        "UPDATE ticket_types SET available = %s, version = version + 1, updated_at = %s WHERE id = %s",
+        max(0, before.available + delta),
+        to_sql(now),
+        before.id,
+    )
+    # The ledger's key would notice as well: this build has none.
+    await transaction.execute("DELETE FROM stock_ledger WHERE ticket_type_id = %s", before.id)
+
+
+def outcome_row() -> None:
+    """Decisions leave no outcome."""
+
+    async def forget(*_: object) -> None:
+        return None
+
+    outcomes.insert = forget
+
+
+def ack_before_commit() -> None:
+    """Deliveries are acknowledged as they come, before anything is decided."""
+    process = road.Road.process
+
+    async def acked_first(self: road.Road, deliveries: Sequence[Any]) -> None:
+        for delivery in deliveries:
+            await delivery.message.ack()
+        await process(self, deliveries)
+
+    async def nothing(*_: object) -> None:
+        return None
+
+    road.Road.process = acked_first  # type: ignore[method-assign]  # the point of a mutant
+    road.Road._acknowledge = nothing  # type: ignore[method-assign]  # the point of a mutant
+
+
+def mark_before_publish() -> None:
+    """The relay forgets events, then publishes them."""
+
+    async def relay_once(services: Any, streams: Sequence[int]) -> int:
+        rows = await outbox.pending(services.database, streams, publishing.POLL_LIMIT)
+        if rows:
+            await outbox.published(services.database, [row.id for row in rows])
+            failpoints.reach("relay.selected")
+            await publishing.publish(services.publisher, rows)
+        return len(rows)
+
+    publishing.relay_once = relay_once
+
+
+def returned_twice() -> None:
+    """Lines that came back are not told from those that did not."""
+
+    async def unreturned(
+        transaction: Transaction, order_ids: Any, *, lock: bool
+    ) -> list[Unreturned]:
+        lines: list[Unreturned] = []
+        for order_id in sorted(set(order_ids)):
+            rows = await transaction.fetch(
+                "SELECT id, ticket_type_id, quantity FROM order_details WHERE order_id = %s",
+                order_id,
+            )
+            lines += [Unreturned(*row) for row in rows]
+        return lines
+
+    async def mark(transaction: Transaction, lines: Any, after: Any, now: datetime) -> None:
+        for line in lines:
+            await transaction.execute(
+                "UPDATE order_details SET returned_version = %s WHERE id = %s",
+                after[line.ticket_type_id].version,
+                line.id,
+            )
+
+    stocks.unreturned = unreturned
+    stocks.mark_returned = mark
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    "outcome row": outcome_row,
+    "ack before commit": ack_before_commit,
+    "mark before publish": mark_before_publish,
+    "returned twice": returned_twice,
+}
+
+if __name__ == "__main__":
+    guard, module = sys.argv[1:]
+    MUTANTS[guard]()
+    sys.argv = [module]
+    runpy.run_module(module, run_name="__main__")

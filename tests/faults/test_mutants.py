@@ -1,0 +1,208 @@
+"""The proof is proven: each build without one of its guards is caught, by the very checks the others pass.
+
+Every mutant gets places of its own: it breaks the books on purpose. Each test has a control with the guard in place.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from contracts.publisher import Properties
+from contracts.topology import AGAIN_EXCHANGE
+from db import stock as stocks
+from db.audit import audit
+from db.locks import AlwaysGranted
+from db.mysql import Database
+from db.outcomes import find
+from tests.faults.mutants import write_what_was_read
+from tests.faults.proof import ends, proven
+from tests.harness.deciders import decider, items
+from tests.harness.desk import Desk, desk, place, result
+from tests.harness.people import Person, person
+from tests.harness.processes import Processes, processes
+from tests.harness.scratch import scratch
+from tests.harness.staff import staff
+from tests.harness.waiting import eventually
+from tests.integration.payments.till import cancel
+from workers.inventory.handlers import HANDLERS
+
+
+class Bench:
+    """A desk, processes and a show with ten tickets, on places that nobody else uses."""
+
+    def __init__(self, counter: Desk, city: Processes, organizer: Person, buyer: Person) -> None:
+        self.counter, self.city = counter, city
+        self.organizer, self.buyer = organizer, buyer
+        self.books = counter.database
+        self.event_id, self.type_id = 0, 0
+
+    async def order(self, quantity: int = 1) -> bytes:
+        """Send an order."""
+        wanted = (self.type_id, quantity)
+        return await self.counter.send(place(self.buyer, self.event_id, wanted))
+
+    async def broken(self, *, quiet: bool = False) -> list[int]:
+        """The audit's rules that do not hold."""
+        return (await audit(self.books, quiet=quiet)).broken
+
+
+@asynccontextmanager
+async def bench(folder: Path) -> AsyncIterator[Bench]:
+    async with AsyncExitStack() as stack:
+        places = await stack.enter_async_context(scratch())
+        books = await Database.connect(places.mysql_url)
+        stack.push_async_callback(books.close)
+        async with desk(places, books) as counter, processes(places, folder) as city:
+            made = Bench(counter, city, await person(books, "ORGANIZER"), await person(books))
+            async with staff(counter.settings, "inventory-9"):
+                made.event_id, (made.type_id,) = await counter.sale(made.organizer, 10)
+            yield made
+
+
+async def empty(counter: Desk) -> bool:
+    """Whether no command waits on a shard."""
+    channel = counter.publisher._link.channel
+    waiting = 0
+    for shard in range(counter.settings.shards):
+        queue = await channel.declare_queue(f"inventory.{shard}", passive=True)
+        waiting += queue.declaration_result.message_count or 0
+    return waiting == 0
+
+
+async def rushed(made: Bench) -> None:
+    """Three deciders at once, locks always granted, take 63 orders in batches of three for ten tickets."""
+    handler = HANDLERS["eventhub.order.place.v1"]
+
+    async def rival(stack: AsyncExitStack) -> None:
+        deciding = await decider(stack, made.counter.settings, AlwaysGranted())
+        for _ in range(7):
+            commands = [place(made.buyer, made.event_id, (made.type_id, 1))] * 3
+            await deciding.decide(handler, items(made.counter, commands))  # type: ignore[arg-type]  # a Decides by its key
+
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(*(rival(stack) for _ in range(3)))
+
+
+async def answered(made: Bench, mutant: str) -> None:
+    """An order is placed and its client hears of it."""
+    await made.city.start("inventory-1", mutant=mutant)
+    uuid = await made.order()
+
+    async def placed() -> bool:
+        rows = await made.books.read("SELECT 1 FROM orders WHERE command_id = %s", uuid)
+        return bool(rows)
+
+    await eventually(placed)
+    await asyncio.gather(*(process.stop() for process in made.city.started))
+
+
+async def survived(made: Bench, mutant: str) -> bytes:
+    """The worker dies with an order taken and not written; its next life finds it."""
+    life = await made.city.start(
+        "inventory-1", failpoints="worker.written=kill", ready=False, mutant=mutant
+    )
+    uuid = await made.order()
+    await life.died_at("worker.written")
+    return uuid
+
+
+async def relayed(made: Bench, mutant: str) -> None:
+    """The relay dies holding the event of a cancelled order; its next life publishes it."""
+    async with staff(made.counter.settings, "inventory", "order"):
+        order = result(await made.counter.outcome(await made.order(4)))
+        await made.counter.ask(cancel(made.buyer, int(str(order["id"]))))
+        life = await made.city.start(
+            "relay-1", failpoints="relay.selected=kill", ready=False, mutant=mutant
+        )
+        await life.died_at("relay.selected")
+        async with staff(made.counter.settings, "relay", "payment", "notify"):
+            await eventually(lambda: outbox_empty(made.books))
+
+
+async def outbox_empty(books: Database) -> bool:
+    rows = await books.read("SELECT COUNT(*) FROM outbox")
+    return bool(rows[0][0] == 0)
+
+
+async def returned(made: Bench, mutant: str) -> None:
+    """Of two orders of four one is cancelled; its event comes twice."""
+    async with staff(made.counter.settings, "order"):
+        await made.city.start("inventory-1", mutant=mutant)
+        await made.counter.outcome(await made.order(4))
+        order = result(await made.counter.outcome(await made.order(4)))
+        await made.counter.ask(cancel(made.buyer, int(str(order["id"]))))
+        rows = await made.books.read(
+            "SELECT body, routing_key FROM outbox WHERE routing_key LIKE 'order.cancelled%%'"
+        )
+        queue = f"inventory.{made.event_id % 4}.returns"
+        for _ in range(2):
+            await made.counter.publisher.publish(
+                AGAIN_EXCHANGE, queue, rows[0][0].encode(), _SINGLE
+            )
+        channel = made.counter.publisher._link.channel
+
+        async def heard() -> bool:
+            found = await channel.declare_queue(queue, passive=True)
+            return not found.declaration_result.message_count
+
+        await eventually(heard)
+        await asyncio.gather(*(process.stop() for process in made.city.started))
+
+
+_SINGLE = Properties("application/cloudevents+json")
+
+
+@pytest.mark.parametrize("mutant", [False, True], ids=["control", "mutant"])
+async def test_without_the_version_check_it_oversells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutant: bool
+) -> None:
+    """The audit's balance (rule 1) does not hold; with the check it does."""
+    if mutant:
+        monkeypatch.setattr(stocks, "_write", write_what_was_read)
+    async with bench(tmp_path) as made:
+        await rushed(made)
+        assert (1 in await made.broken()) is mutant
+
+
+@pytest.mark.parametrize("mutant", ["", "outcome row"], ids=["control", "mutant"])
+async def test_without_the_outcome_row_an_effect_has_no_answer(tmp_path: Path, mutant: str) -> None:
+    """The audit's rule 3 does not hold."""
+    async with bench(tmp_path) as made:
+        await answered(made, mutant)
+        assert await made.broken() == ([3] if mutant else [])
+
+
+@pytest.mark.parametrize("mutant", ["", "ack before commit"], ids=["control", "mutant"])
+async def test_acknowledged_too_early_a_command_is_lost(tmp_path: Path, mutant: str) -> None:
+    """No queue holds it any more, and no outcome says how it ended."""
+    async with bench(tmp_path) as made:
+        uuid = await survived(made, mutant)
+        async with staff(made.counter.settings, "inventory-1"):
+            later = await made.order()
+            assert (await ends(made.books, [later]))[0].status_code == 201
+            await eventually(lambda: empty(made.counter))
+        assert bool(await find(made.books, [uuid])) is not bool(mutant)
+
+
+@pytest.mark.parametrize("mutant", ["", "mark before publish"], ids=["control", "mutant"])
+async def test_marked_before_it_is_published_an_event_is_lost(tmp_path: Path, mutant: str) -> None:
+    """The outbox is empty, and the tickets of the cancelled order are not back (rule 6, quiet)."""
+    async with bench(tmp_path) as made:
+        await relayed(made, mutant)
+        if mutant:
+            assert await made.broken(quiet=True) == [6]
+        else:
+            async with staff(made.counter.settings, "inventory"):
+                await proven(made.books)
+
+
+@pytest.mark.parametrize("mutant", ["", "returned twice"], ids=["control", "mutant"])
+async def test_returned_twice_tickets_are_invented(tmp_path: Path, mutant: str) -> None:
+    """The audit's balance does not hold: there are more tickets than the quota."""
+    async with bench(tmp_path) as made:
+        await returned(made, mutant)
+        broken = await made.broken()
+        assert (1 in broken) is bool(mutant), broken
