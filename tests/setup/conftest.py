@@ -17,7 +17,7 @@ from tests.setup import standin
 MakeCheckout = Callable[..., standin.Checkout]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The URLs of servers that run: those of the environment, else of a set of our own."""
     given = servers.given_urls(dict(os.environ))
@@ -36,7 +36,9 @@ def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 
 @pytest.fixture(scope="module")
-def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeCheckout]:
+def make_checkout(
+    server_urls: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakeCheckout]:
     """Makes checkouts with stand-in processes; at the module's end all are down."""
     made: list[standin.Checkout] = []
 
