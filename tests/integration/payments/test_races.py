@@ -13,7 +13,6 @@ import pytest
 from contracts.commands import Command
 from contracts.outcomes import Outcome
 from contracts.problems import Code
-from db.audit import audit
 from db.mysql import Database
 from tests.harness.desk import Desk, place, result
 from tests.harness.people import Person, person
@@ -125,7 +124,6 @@ async def test_confirm_against_cancel(till: Desk, seed: int) -> None:
         assert (other.code == Code.ORDER_NOT_PENDING) == paid
         assert paid or confirmed.code == Code.ORDER_NOT_PENDING
         assert paid or (await order_row(till.database, entry.order_id))[0] == "CANCELLED"
-    (await audit(till.database)).require_ok()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -140,7 +138,6 @@ async def test_confirm_against_a_second_confirm(till: Desk, seed: int) -> None:
         found = await receipts(till.database, entry.payment_id)
         assert sorted(status for _, status in found) == ["APPLIED", "LATE"]
         assert await payment_status(till.database, entry.payment_id) == "CONFIRMED"
-    (await audit(till.database)).require_ok()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -157,7 +154,6 @@ async def test_confirm_against_another_quote_of_the_order(till: Desk, seed: int)
         await settled(till, entry, first)
         statuses = [await payment_status(till.database, p) for p in (entry.payment_id, other)]
         assert sorted(statuses) == ["CONFIRMED", "LATE"]
-    (await audit(till.database)).require_ok()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -172,7 +168,6 @@ async def test_confirm_against_added_items(till: Desk, seed: int) -> None:
         assert added.status_code == (409 if paid else 201)
         assert paid or confirmed.code == Code.QUOTE_EXPIRED
         assert paid or (await order_row(till.database, entry.order_id))[0] == "PENDING_PAYMENT"
-    (await audit(till.database)).require_ok()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -193,7 +188,6 @@ async def test_confirm_against_expiry(till: Desk, seed: int) -> None:
         if not await settled(till, entry, outcome):
             assert outcome.code == Code.ORDER_NOT_PENDING
             await eventually(_ended(till, entry, "EXPIRED"))
-    (await audit(till.database)).require_ok()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -211,7 +205,6 @@ async def test_confirm_against_the_event_s_cancellation(till: Desk, seed: int) -
     else:
         assert cancelled.code == Code.EVENT_HAS_SALES
         assert any(paid)
-    (await audit(till.database)).require_ok()
 
 
 def _ended(till: Desk, entry: Entry, status: str) -> Callable[[], Awaitable[bool]]:
