@@ -7,13 +7,13 @@ its next attempt, a closed one has none; nothing is locked by range (the sender'
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from contracts.times import from_sql, to_sql
 from db.mysql import Database, Row, Transaction, placeholders
 
 ERROR_LENGTH_MAX = 255
-AHEAD_OF_ALL = timedelta(days=1)
+AHEAD_OF_ALL_DAYS = 1
 """How far back the due time of a delivery lies that goes before all others."""
 
 
@@ -79,16 +79,24 @@ _NEW_COLUMNS = (
 )
 
 
-async def add(transaction: Transaction, now: datetime, new: Sequence[NewDelivery]) -> None:
+async def add(transaction: Transaction, new: Sequence[NewDelivery]) -> None:
     """Write deliveries down, due at once (out of turn: before all others); those that are there stay as they are."""
     if not new:
         return
-    at, first = to_sql(now), to_sql(now - AHEAD_OF_ALL)
-    one = "(" + ",".join(["%s"] * 10) + ")"
+    one = (
+        "(%s,%s,%s,%s,%s,%s,%s, UTC_TIMESTAMP(6) - INTERVAL %s DAY, "
+        "UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))"
+    )
     values = [
         (
-            *(n.endpoint_id, n.event_id, n.event_type, n.aggregate, n.sequence, n.body, n.ordered),
-            *(at if n.ordered else first, at, at),
+            n.endpoint_id,
+            n.event_id,
+            n.event_type,
+            n.aggregate,
+            n.sequence,
+            n.body,
+            n.ordered,
+            0 if n.ordered else AHEAD_OF_ALL_DAYS,
         )
         for n in new
     ]

@@ -152,8 +152,7 @@ async def ping(database: Database, endpoint_id: int, new: NewDelivery) -> Logged
     """Write a ping down, due before all others; a pause of the endpoint ends."""
 
     async def work(transaction: Transaction) -> Logged:
-        now = await transaction.now()
-        await add(transaction, now, [new])
+        await add(transaction, [new])
         await end_pause(transaction, endpoint_id)
         return await by_event(transaction, endpoint_id, new.event_id)
 

@@ -20,7 +20,7 @@ from contracts.events import (
     RateQuarantined,
 )
 from db import deliveries, webhooks
-from db.mysql import Database, Transaction, is_away
+from db.mysql import Database, is_away
 from workers.handlers import ACK, Consumes, End, Handler, Received, Retry
 from workers.notify import audience
 from workers.notify.measures import NOTIFIED
@@ -74,14 +74,11 @@ class Notifier:
         concerned = {account for _, event in events for account in audience.concerned(event)}
         if not concerned:
             return 0
-
-        async def work(transaction: Transaction) -> int:
-            listeners = await webhooks.listeners(transaction, concerned)
-            new = audience.deliveries(events, listeners)
-            await deliveries.add(transaction, await transaction.now(), new)
-            return len(new)
-
-        return await self._database.run(work)
+        listeners = await webhooks.listeners(self._database, concerned)
+        new = audience.deliveries(events, listeners)
+        if new:
+            await self._database.run(lambda transaction: deliveries.add(transaction, new))
+        return len(new)
 
 
 def write_line(envelope: Envelope, event: Event) -> None:

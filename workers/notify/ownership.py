@@ -12,7 +12,7 @@ from db.leases import BEAT_SECONDS, LEASE_SECONDS, Share
 from db.mysql import Database
 
 KIND = "webhooks"
-SLOTS = 16
+SLOTS = 8
 _MARGIN_SECONDS = 0.5
 """A lease is not trusted in its last half second."""
 
@@ -31,7 +31,7 @@ class _TimedShare(Share):
 
 
 class Slots:
-    """Our slots; an endpoint's slot is its id modulo 16."""
+    """Our slots; an endpoint's slot is its id modulo 8."""
 
     def __init__(self, database: Database, holder: tuple[str, str], on_loss: OnLoss) -> None:
         async def lost(name: str) -> None:

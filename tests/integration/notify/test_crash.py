@@ -51,4 +51,5 @@ async def test_a_killed_worker_loses_nothing(
             seen.setdefault(call.body["data"]["id"], []).append(call.body["sequence"])
         # A repeat may come (at least once), but never an earlier event after a later one was heard.
         assert all(sequences == sorted(sequences) for sequences in seen.values())
-    assert await workers.started[-1].stop() == 0
+    await first.ready()
+    assert await first.stop() == 0

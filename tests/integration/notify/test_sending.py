@@ -222,6 +222,37 @@ async def test_a_redirect_is_not_followed(
     assert receiver.calls["/trap"] == []
 
 
+@pytest.mark.parametrize("got_through", [False, True])
+async def test_three_days_of_nothing_disable_a_webhook(
+    house: System, database: Database, receiver: Receiver, newsroom: Newsroom, got_through: bool
+) -> None:
+    """A message that used up its attempts disables its webhook, unless another one got through meanwhile."""
+    buyer = await person(database)
+    made = await hook(house, buyer, receiver, "/poor")
+    doomed, fine = placed(buyer), placed(buyer)
+    heard_fine = asyncio.Event()
+
+    async def answer(call: Call) -> web.Response:
+        if call.body["data"]["id"] == fine.order["id"]:
+            heard_fine.set()
+            return web.Response(status=204)
+        if got_through and len(receiver.calls["/poor"]) > 1:
+            await heard_fine.wait()
+        return web.Response(status=400)
+
+    receiver.answers["/poor"] = answer
+    async with notifying(house.settings, policy=replace(QUICK, delays=(0.05,) * 3)):
+        await newsroom.tell_order(doomed)
+        await receiver.heard("/poor")
+        if got_through:
+            await newsroom.tell_order(fine)
+        rows = await closed(database, made, 1 + got_through)
+    assert [row[1:3] for row in rows] == [("FAILED", 4), ("DELIVERED", 1)][: 1 + got_through]
+    shown = (await house.api(buyer).get(f"/api/webhooks/{made.id}")).body
+    wanted = ("ACTIVE", None) if got_through else ("DISABLED", "FAILING")
+    assert (shown["status"], shown["disabledReason"]) == wanted
+
+
 @pytest.mark.usefixtures("notify")
 async def test_an_endless_answer_is_cut_off(
     house: System, database: Database, receiver: Receiver, newsroom: Newsroom
