@@ -53,6 +53,15 @@ def _step_differs(kind: str, column: str, amount: str) -> str:
         """
 
 
+def _step_of_another_kind(kind: str, column: str) -> str:
+    return f"""
+        SELECT d.id AS detail, d.ticket_type_id AS ticketType, l.version, l.kind
+        FROM order_details d
+        JOIN stock_ledger l ON l.ticket_type_id = d.ticket_type_id AND l.version = d.{column}
+        WHERE l.kind <> '{kind}'
+        """
+
+
 _REPLAY = (
     Check(
         "the ledger does not lead to the row",
@@ -91,14 +100,12 @@ _REPLAY = (
         _step_differs("RETURN", "returned_version", "d.quantity"),
     ),
     Check(
-        "a step that moves no tickets is named by details",
-        """
-        SELECT d.id AS detail, d.ticket_type_id AS ticketType, l.version, l.kind
-        FROM order_details d
-        JOIN stock_ledger l ON l.ticket_type_id = d.ticket_type_id
-            AND (l.version = d.taken_version AND l.kind <> 'TAKE'
-              OR l.version = d.returned_version AND l.kind <> 'RETURN')
-        """,
+        "a detail was taken at a step of another kind",
+        _step_of_another_kind("TAKE", "taken_version"),
+    ),
+    Check(
+        "a detail came back at a step of another kind",
+        _step_of_another_kind("RETURN", "returned_version"),
     ),
     Check(
         "a detail came back at a step that never was",

@@ -70,6 +70,11 @@ STOCK = [
     ),
     (
         2,
+        "back at an edit",
+        f"UPDATE order_details SET returned_version = {_KIND.format('EDIT')} WHERE order_id = {{expired}}",
+    ),
+    (
+        2,
         "back at a step that never was",
         "UPDATE order_details SET returned_version = 99 WHERE order_id = {cancelled}",
     ),
