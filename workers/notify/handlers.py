@@ -19,6 +19,7 @@ from contracts.events import (
     PaymentEvent,
     RateQuarantined,
 )
+from contracts.times import to_wire
 from db import deliveries, webhooks
 from db.mysql import Database, is_away
 from workers.handlers import ACK, Consumes, End, Handler, Received, Retry
@@ -101,7 +102,7 @@ def _ids(envelope: Envelope) -> dict[str, object]:
         "request_id": envelope.correlationid,
         "causation_id": cause,
         "command_id": cause if cause and len(cause) != _EVENT_ID_LENGTH else None,
-        "occurred_at": envelope.time.astimezone().isoformat(),
+        "occurred_at": to_wire(envelope.time),
     }
 
 
