@@ -59,7 +59,8 @@ class NoQuery(Query):
     """A call whose query says nothing."""
 
 
-def _whole_number(value: Any) -> Any:
+def whole_number(value: Any) -> Any:
+    """A query's digits as a number; what is none is an error, what is no text stays."""
     if isinstance(value, str):
         if not _DIGITS.fullmatch(value):
             raise ValueError("is not a whole number")
@@ -91,8 +92,6 @@ Line = Annotated[str, StringConstraints(pattern=ONE_LINE)]
 """One line of text without control characters; give it its length with `Field`."""
 Prose = Annotated[str, StringConstraints(pattern=SEVERAL_LINES)]
 """Text that may have line breaks and tabs."""
-# Bounds of a query's number stand before its BeforeValidator, or OpenAPI does not show them (see Limit).
-QueryInt = Annotated[int, BeforeValidator(_whole_number)]
 QueryBool = Annotated[bool, BeforeValidator(_boolean)]
 MomentText = Annotated[
     str,
@@ -100,7 +99,8 @@ MomentText = Annotated[
     AfterValidator(_moment),
 ]
 """An RFC 3339 time with any offset; `contracts.times.from_wire` reads it."""
-Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_whole_number)]
+# Bounds stand before the BeforeValidator, or OpenAPI does not show them.
+Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(whole_number)]
 Cursor = Annotated[Line, Field(min_length=1, max_length=512)]
 
 

@@ -187,8 +187,15 @@ def _answer(route: Route, answer: Answer, always: tuple[str, ...], models: Model
     if answer.model is not None:
         response["content"] = {answer.media_type: models.media(answer.model)}
     elif answer.media_type != "application/json":
-        response["content"] = {answer.media_type: {"schema": {"type": "string"}}}
+        response["content"] = {answer.media_type: {"schema": _plain(answer.media_type)}}
     return response
+
+
+def _plain(media_type: str) -> Schema:
+    if media_type == "text/event-stream":
+        # 3.1 has no word for events: some readers apply a schema to each, some to the whole stream.
+        return {}
+    return {"type": "object" if "json" in media_type else "string"}
 
 
 def _header_references(route: Route, names: Iterable[str]) -> Schema:

@@ -5,10 +5,10 @@ Must stay true: no member that is the server's to set (price, total, status, own
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from contracts.models import Asset, Id, Quantity, TxHash
-from gateway.models import Body, PageQuery, Query, QueryInt
+from gateway.models import Body, PageQuery, Query, whole_number
 
 ITEMS_MAX = 50
 WAIT_MAX = 30
@@ -63,5 +63,8 @@ class CommandQuery(Query):
     """`?wait=N`: seconds to wait for the decision; more than 30 count as 30."""
 
     wait: Annotated[
-        QueryInt, Field(ge=0), AfterValidator(lambda seconds: min(seconds, WAIT_MAX))
+        int,
+        Field(ge=0),
+        BeforeValidator(whole_number),
+        AfterValidator(lambda seconds: min(seconds, WAIT_MAX)),
     ] = 0

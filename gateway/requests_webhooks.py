@@ -38,6 +38,11 @@ class NewWebhook(Body):
     ]
     event_types: Annotated[
         list[EventType],
-        Field(min_length=1, max_length=16, examples=[["order.confirmed", "payment.late"]]),
+        Field(
+            min_length=1,
+            max_length=16,
+            examples=[["order.confirmed", "payment.late"]],
+            json_schema_extra={"uniqueItems": True},
+        ),
         AfterValidator(_each_once),
     ]

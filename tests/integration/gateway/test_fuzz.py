@@ -1,0 +1,95 @@
+"""Schemathesis against a whole EventHub of its own, as each role: no 5xx, nothing that the document does not say.
+
+Bounded by examples, time and loopback. `scripts/test full` runs the long one.
+"""
+
+import asyncio
+import re
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+
+from contracts.models import RoleName
+from db.audit import audit
+from db.mysql import Database
+from tests.harness.people import person
+from tests.harness.scratch import Scratch, scratch
+from tests.harness.system import System, running
+
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,"
+    "response_headers_conformance,response_schema_conformance,negative_data_rejection"
+)
+"""Left out: that all data of the schema's shape is accepted. 259.0 is an integer to JSON Schema and none to the
+contract, a cursor is a text that a list gave, and a key that was used elsewhere is a 422."""
+WHO: list[tuple[RoleName, ...]] = [(), ("USER",), ("ORGANIZER",), ("PROVIDER",), ("ADMIN",)]
+
+
+@pytest.fixture(scope="module")
+async def place() -> AsyncIterator[Scratch]:
+    """Places that a fuzzer with admin's rights may ruin."""
+    async with scratch() as places:
+        yield places
+
+
+@pytest.fixture(scope="module")
+async def prey(place: Scratch) -> AsyncIterator[System]:
+    """A gateway and every worker on them."""
+    async with running(place, webhook_allow_private=True, log_level="error") as system:
+        yield system
+
+
+async def fuzz(system: System, roles: tuple[RoleName, ...], *options: str) -> str:
+    """One run as a fresh account with these roles (nobody for none); what Schemathesis printed."""
+    records = await Database.connect(system.scratch.mysql_url, size=1)
+    header = []
+    if roles:
+        somebody = await person(records, *roles)
+        header = ["--header", f"Authorization: Bearer {somebody.token}"]
+    await records.close()
+    command = ["-m", "schemathesis.cli", "run", f"{system.url}/openapi.json", "--checks", CHECKS]
+    limits = ["--request-timeout", "40", "--warnings", "off", "--no-color", "--workers", "2"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        *limits,
+        *options,
+        *header,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    text = output.decode(errors="replace")
+    assert process.returncode == 0, text[-6000:]
+    return text
+
+
+async def require_books(system: System) -> None:
+    """Whatever was asked: the audit's rules hold."""
+    records = await Database.connect(system.scratch.mysql_url, size=2)
+    try:
+        (await audit(records)).require_ok()
+    finally:
+        await records.close()
+
+
+@pytest.mark.parametrize("roles", WHO, ids=lambda roles: "-".join(roles) or "nobody")
+async def test_a_role_finds_nothing(prey: System, roles: tuple[RoleName, ...]) -> None:
+    """Examples of the document and random data of its shape, right and wrong, on every call."""
+    text = await fuzz(
+        prey, roles, "--phases", "examples,fuzzing", "-n", "3", "--max-time", "10", "--seed", "17"
+    )
+    assert re.search(r"\d+ generated", text), text[-2000:]
+    await require_books(prey)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("roles", [*WHO, ("USER", "ORGANIZER", "PROVIDER", "ADMIN")], ids="-".join)
+async def test_a_long_run_finds_nothing(prey: System, roles: tuple[RoleName, ...]) -> None:
+    """The same with every border of every schema, and a hundred random cases per call."""
+    await fuzz(
+        prey, roles, "--phases", "examples,coverage,fuzzing", "-n", "100", "--max-time", "240"
+    )
+    await require_books(prey)
