@@ -31,9 +31,9 @@ class ForbiddenAddress(OSError):
 def guarded_socket(info: AddrInfo) -> socket.socket:
     """A socket for this very address. Raises ForbiddenAddress unless the address is public."""
     family, kind, protocol, _, address = info
-    host = str(address[0])
-    if reason := forbidden_address(host):
-        raise ForbiddenAddress(f"{host} {reason}")
+    if reason := forbidden_address(str(address[0])):
+        # The same text for each address of a name: only then does the first error reach the caller.
+        raise ForbiddenAddress(f"it {reason}")
     return socket.socket(family, kind, protocol)
 
 

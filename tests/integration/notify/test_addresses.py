@@ -41,6 +41,16 @@ def policy() -> Policy:
     return Policy(connect_seconds=0.3, total_seconds=2)
 
 
+async def test_a_name_with_several_addresses_inside_is_told_why(
+    receiver: Receiver, policy: Policy
+) -> None:
+    """`localhost` leads to 127.0.0.1 and ::1: the reason is given as for one address."""
+    poster = Poster(policy)
+    answer = await poster.post(f"http://localhost:{receiver.port}/inside", {}, "{}")
+    await poster.close()
+    assert answer.error == "the address may not be connected to: it is not a public address"
+
+
 @pytest.mark.parametrize(
     "address", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "10.0.0.1", "169.254.169.254", "0.0.0.0"]
 )
