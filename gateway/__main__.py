@@ -15,6 +15,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from contracts import logs
+from contracts.collector import settle_collector
 from contracts.settings import Settings, load_settings
 from gateway import operations
 from gateway.app import announce_stop, build_app
@@ -85,6 +86,7 @@ def main() -> int:
         print("settings: " + "; ".join(wrong), file=sys.stderr)
         return 2
     logs.configure(settings.process, settings.log_level)
+    settle_collector()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings))

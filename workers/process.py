@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 
 from contracts import logs
 from contracts.broker import Link, declare
+from contracts.collector import settle_collector
 from contracts.command_ids import CommandIds
 from contracts.envelope import Codec
 from contracts.publisher import Publisher
@@ -103,6 +104,7 @@ def main(make: Callable[[Services], Worker]) -> None:
     """Run the worker that `make` describes until SIGTERM or SIGINT."""
     settings = load_settings()
     logs.configure(settings.process, settings.log_level)
+    settle_collector()
     uvloop.run(run(settings, make))
 
 
@@ -185,7 +187,9 @@ async def _services(settings: Settings, stop: asyncio.Event | None) -> AsyncIter
         await publish_link.start(wait=START_SECONDS)
         secret = settings.secret.get_secret_value()
         codec = Codec(secret)
-        intake = Intake(settings.amqp_url.get_secret_value(), settings.process)
+        intake = Intake(
+            settings.amqp_url.get_secret_value(), settings.process, prepare=_declaring(settings)
+        )
         stack.push_async_callback(intake.stop)
         yield Services(
             settings=settings,
