@@ -114,8 +114,6 @@ class Limiter:
     ) -> None:
         """Count one call. Raises Refusal (429) when it is one too many."""
         address = request.remote or "unknown"
-        if self.is_off(address):
-            return
         if limit is LimitClass.LOGIN:
             policy, who = "login", address
         elif caller is not None:
@@ -130,8 +128,10 @@ class Limiter:
             wait = max(1, state.reset)
             raise Refusal(Problem(Code.RATE_LIMITED, detail, retry_after=wait))
 
-    def is_off(self, address: str) -> bool:
+    def is_off(self, address: str | None) -> bool:
         """Whether calls from this address are not counted."""
+        if address is None or not self._off:
+            return False
         known = self._off_known.get(address)
         if known is None:
             if len(self._off_known) > 10_000:

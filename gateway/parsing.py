@@ -90,8 +90,11 @@ async def read_body(request: web.Request) -> bytes:
     if not request.can_read_body:
         return b""
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        if request.content.is_eof():
             raw = await request.read()
+        else:
+            async with asyncio.timeout(BODY_SECONDS):
+                raw = await request.read()
     except TimeoutError:
         raise invalid("The body did not arrive in time.") from None
     except HTTPException as error:
