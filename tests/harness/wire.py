@@ -68,7 +68,11 @@ class Judge:
 
     def why_not(self, message: Mapping[str, Any], passed: Passed) -> str | None:
         """Why a message is not the described one, None when it is."""
-        if found := self.fault(message["payload"], orjson.loads(passed.body)):
+        try:
+            value: Any = orjson.loads(passed.body)
+        except orjson.JSONDecodeError:
+            value = passed.body.decode(errors="replace")
+        if found := self.fault(message["payload"], value):
             return found
         return self.fault(message.get("headers", {}), dict(passed.headers))
 

@@ -1,14 +1,18 @@
 """A tap on every exchange while EventHub lives a day: each message is one that the AsyncAPI document describes."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 
+from contracts.broker import Link
 from contracts.commands import COMMANDS
 from contracts.events import EVENTS
+from contracts.publisher import Properties, Publisher
 from contracts.times import to_wire
-from contracts.topology import topology
+from contracts.topology import EVENTS_EXCHANGE, topology
 from db.mysql import Database
 from tests.harness.people import Person, person
 from tests.harness.sales import Sale, items, order, sale
@@ -16,6 +20,8 @@ from tests.harness.scratch import scratch
 from tests.harness.system import Api, System, running
 from tests.harness.waiting import eventually
 from tests.harness.wire import Judge, tapping
+from tests.integration.notify.conftest import Newsroom, envelope_of, hook, placed
+from tests.integration.notify.receiver import Receiver
 
 TX_HASH = "0x" + "{:064x}"
 
@@ -23,7 +29,11 @@ TX_HASH = "0x" + "{:064x}"
 @pytest.fixture(scope="module")
 async def day() -> AsyncIterator[System]:
     """A whole EventHub on places of its own: nothing but what it says itself is on its broker."""
-    async with scratch() as places, running(places, order_ttl=2, quote_ttl=2, max_hold=4) as system:
+    short = {"order_ttl": 2, "quote_ttl": 2, "max_hold": 4}
+    async with (
+        scratch() as places,
+        running(places, webhook_allow_private=True, **short) as system,
+    ):
         yield system
 
 
@@ -99,4 +109,35 @@ async def test_everything_that_travels_is_described(day: System) -> None:
         await eventually(all_seen, within=30)
         for passed in list(tap.passed):
             judge.judge(passed)
+    await database.close()
+
+
+async def test_what_is_put_aside_is_described_too(day: System, receiver: Receiver) -> None:
+    """A forged event goes to the dead letters; one that cannot be written goes up the ladder and comes back."""
+    judge = Judge((await day.api().get("/asyncapi.json")).body)
+    database = await Database.connect(day.scratch.mysql_url)
+    buyer = await person(database)
+    await hook(day, buyer, receiver, "/aside")
+    link = Link(day.scratch.amqp_url, "aside")
+    await link.start(wait=20)
+    newsroom = Newsroom(Publisher(link))
+    event = placed(buyer)
+    async with tapping(day.scratch.amqp_url, topology(day.settings.shards, 1)) as tap:
+        long = replace(envelope_of(event, "order:1", 1), id="x" * 200)
+        await newsroom.publish(long, event)
+        properties = Properties("application/cloudevents+json")
+        for body in (orjson.dumps({"specversion": "1.0"}), b"\xff no JSON"):
+            await newsroom.publisher.publish(EVENTS_EXCHANGE, "order.placed", body, properties)
+
+        async def come_round() -> bool:
+            ways = [one.exchange for one in tap.passed]
+            wanted = {"eventhub.retry.1s": 1, "eventhub.again": 1, "eventhub.dead": 2}
+            return all(ways.count(name) >= count for name, count in wanted.items())
+
+        await eventually(come_round, within=20)
+        aside = [one for one in tap.passed if one.exchange != EVENTS_EXCHANGE]
+        judged = {judge.judge(one) for one in aside}
+    assert judged == {"Retried", "DeadLetter"}
+    assert all(one.headers["x-eventhub-queue"] == "notify" for one in aside)
+    await link.stop()
     await database.close()
