@@ -187,10 +187,12 @@ async def targets(database: Database, ids: Sequence[int]) -> list[Target]:
     if not ids:
         return []
     rows = await database.read(
-        "SELECT id, user_id, url, status, secret, "
-        "IF(previous_until > UTC_TIMESTAMP(6), previous_secret, NULL), failures, "
-        "GREATEST(0, COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), paused_until), 0)), "
-        f"last_success_at FROM webhook_endpoints WHERE id IN ({placeholders(ids)})",
+        # A disabled account's endpoints are as good as disabled: what it was to hear, it hears no more.
+        "SELECT e.id, e.user_id, e.url, IF(u.status = 'ACTIVE', e.status, 'DISABLED'), e.secret, "
+        "IF(e.previous_until > UTC_TIMESTAMP(6), e.previous_secret, NULL), e.failures, "
+        "GREATEST(0, COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), e.paused_until), 0)), "
+        "e.last_success_at FROM webhook_endpoints e JOIN users u ON u.id = e.user_id "
+        f"WHERE e.id IN ({placeholders(ids)})",
         *ids,
     )
     return [_target(row) for row in rows]

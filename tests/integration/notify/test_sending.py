@@ -402,6 +402,30 @@ async def test_a_deleted_webhook_hears_nothing_more(
     assert rows[0][0] == b""
 
 
+@pytest.mark.usefixtures("notify")
+async def test_a_disabled_account_hears_nothing_more(
+    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+) -> None:
+    """What was still being retried for it is given up."""
+    buyer = await person(database)
+    made = await hook(house, buyer, receiver, "/locked-out")
+    await database.write(
+        "UPDATE webhook_endpoints SET paused_until = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR, failures = 9 "
+        "WHERE id = %s",
+        made.id,
+    )
+    await newsroom.tell_order(placed(buyer))
+
+    async def waiting() -> bool:
+        return [row[1] for row in await delivery_rows(database, made)] == ["PENDING"]
+
+    await eventually(waiting)
+    await database.write("UPDATE users SET status = 'DISABLED' WHERE id = %s", buyer.id)
+    ((_, status, attempts, error),) = await closed(database, made)
+    assert (status, attempts, error) == ("FAILED", 0, "the endpoint is disabled")
+    assert receiver.calls["/locked-out"] == []
+
+
 async def test_several_workers_share_the_receivers(
     house: System, database: Database, receiver: Receiver, newsroom: Newsroom
 ) -> None:
