@@ -12,7 +12,8 @@ def history(_: Options) -> Rule:
     )
     return Rule(
         5,
-        "Every order's history is a path of legal moves; an expired or cancelled order gave its stock back once.",
+        "Every order's history is a path of legal moves; an expired or cancelled order gave its stock back once; "
+        "no paid order's event is cancelled.",
         (
             Check(
                 "an illegal move",
@@ -27,38 +28,7 @@ def history(_: Options) -> Rule:
                 WHERE NOT ({legal})
                 """,
             ),
-            Check(
-                "the history does not lead to the order",
-                """
-                SELECT o.id AS orderId, o.status, o.version, h.steps, h.first, h.last, z.status AS lastStatus
-                FROM orders o
-                LEFT JOIN (
-                    SELECT order_id, COUNT(*) AS steps, MIN(version) AS first, MAX(version) AS last
-                    FROM order_history GROUP BY order_id
-                ) h ON h.order_id = o.id
-                LEFT JOIN order_history z ON z.order_id = o.id AND z.version = o.version
-                WHERE COALESCE(h.steps, 0) <> o.version - 1 OR COALESCE(h.first, 2) <> 2
-                   OR COALESCE(h.last, 1) <> o.version OR COALESCE(z.status, 'PENDING_PAYMENT') <> o.status
-                """,
-            ),
-            Check(
-                "an order's lines came back in parts, or while it lives",
-                """
-                SELECT o.id AS orderId, o.status, COUNT(*) AS details, COUNT(d.returned_version) AS returned
-                FROM orders o JOIN order_details d ON d.order_id = o.id
-                GROUP BY o.id, o.status
-                HAVING COUNT(d.returned_version) > 0
-                   AND (o.status IN ('PENDING_PAYMENT', 'CONFIRMED') OR COUNT(d.returned_version) <> COUNT(*))
-                """,
-            ),
-            Check(
-                "an order expired before its time",
-                """
-                SELECT o.id AS orderId, o.expires_at AS expiresAt, h.created_at AS expiredAt
-                FROM orders o JOIN order_history h ON h.order_id = o.id AND h.status = 'EXPIRED'
-                WHERE h.created_at < o.expires_at
-                """,
-            ),
+            *_HISTORY,
         ),
     )
 
@@ -74,13 +44,57 @@ def _legal_steps() -> dict[str, set[str]]:
     return steps
 
 
+_HISTORY = (
+    Check(
+        "the history does not lead to the order",
+        """
+        SELECT o.id AS orderId, o.status, o.version, h.steps, h.first, h.last, z.status AS lastStatus
+        FROM orders o
+        LEFT JOIN (
+            SELECT order_id, COUNT(*) AS steps, MIN(version) AS first, MAX(version) AS last
+            FROM order_history GROUP BY order_id
+        ) h ON h.order_id = o.id
+        LEFT JOIN order_history z ON z.order_id = o.id AND z.version = o.version
+        WHERE COALESCE(h.steps, 0) <> o.version - 1 OR COALESCE(h.first, 2) <> 2
+           OR COALESCE(h.last, 1) <> o.version OR COALESCE(z.status, 'PENDING_PAYMENT') <> o.status
+        """,
+    ),
+    Check(
+        "an order's lines came back in parts, or while it lives",
+        """
+        SELECT o.id AS orderId, o.status, COUNT(*) AS details, COUNT(d.returned_version) AS returned
+        FROM orders o JOIN order_details d ON d.order_id = o.id
+        GROUP BY o.id, o.status
+        HAVING COUNT(d.returned_version) > 0
+           AND (o.status IN ('PENDING_PAYMENT', 'CONFIRMED') OR COUNT(d.returned_version) <> COUNT(*))
+        """,
+    ),
+    Check(
+        "a cancelled event has a paid order",
+        """
+        SELECT e.id AS eventId, o.id AS orderId
+        FROM events e JOIN orders o ON o.event_id = e.id AND o.status = 'CONFIRMED'
+        WHERE e.status = 'CANCELLED'
+        """,
+    ),
+    Check(
+        "an order expired before its time",
+        """
+        SELECT o.id AS orderId, o.expires_at AS expiresAt, h.created_at AS expiredAt
+        FROM orders o JOIN order_history h ON h.order_id = o.id AND h.status = 'EXPIRED'
+        WHERE h.created_at < o.expires_at
+        """,
+    ),
+)
+
+
 def quiet_now(options: Options) -> Rule:
     """Rule 6: nothing is under way."""
     marks = ", ".join(["%s"] * len(options.expected_dead))
     return Rule(
         6,
-        "Quiet: the outbox is empty, nothing is releasing, no unpaid order is past its deadline, "
-        "no dead letters but the expected.",
+        "Quiet: the outbox is empty, nothing is releasing, no unpaid order is past its deadline "
+        "or of a cancelled event, no dead letters but the expected.",
         (
             Check(
                 "an event waits for the broker",
@@ -99,6 +113,14 @@ def quiet_now(options: Options) -> Rule:
                 """
                 SELECT id AS orderId, expires_at AS expiresAt FROM orders
                 WHERE status = 'PENDING_PAYMENT' AND expires_at <= UTC_TIMESTAMP(6)
+                """,
+            ),
+            Check(
+                "a cancelled event has an unpaid order",
+                """
+                SELECT e.id AS eventId, o.id AS orderId
+                FROM events e JOIN orders o ON o.event_id = e.id AND o.status = 'PENDING_PAYMENT'
+                WHERE e.status = 'CANCELLED'
                 """,
             ),
             Check(

@@ -25,6 +25,8 @@ class Books:
 
     database: Database
     event_id: int
+    off: int
+    """A cancelled event without orders."""
     seats: int
     """A type with every kind of step: CREATE, TAKE, RETURN, QUOTA, EDIT."""
     boxes: int
@@ -89,6 +91,7 @@ async def keep_books(counter: Desk) -> Books:
     return Books(
         database=database,
         event_id=event_id,
+        off=off,
         seats=seats,
         boxes=boxes,
         unsold=unsold,

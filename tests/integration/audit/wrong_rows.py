@@ -173,6 +173,11 @@ MOVES = [
         "expired before its time",
         "UPDATE order_history SET created_at = created_at - INTERVAL 1 DAY WHERE order_id = {expired}",
     ),
+    (
+        5,
+        "cancelled over a paid order",
+        "UPDATE events SET status = 'CANCELLED' WHERE id = {event_id}",
+    ),
     (5, "half given back", _line("{cancelled}", "{seats}", 0, _KIND.format("TAKE"))),
 ]
 SILENCE = [
@@ -187,6 +192,7 @@ SILENCE = [
         "an order past its deadline",
         "UPDATE orders SET expires_at = UTC_TIMESTAMP(6) WHERE id = {held}",
     ),
+    (6, "an order of a cancelled event", "UPDATE orders SET event_id = {off} WHERE id = {held}"),
     (
         6,
         "a dead letter",
