@@ -138,6 +138,9 @@ class Link:
         lost = asyncio.Event()
         self._connection.close_callbacks.add(lambda *_: lost.set())
         channel.close_callbacks.add(lambda *_: lost.set())
+        # A queue that was deleted takes its consumer along and leaves the channel open: begin anew, declare, consume.
+        underlay = await channel.get_underlay_channel()
+        underlay.on_consumer_cancel_callbacks.add(lambda *_: lost.set())
         if self._on_open is not None:
             await self._on_open(channel)
         self._channel = channel

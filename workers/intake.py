@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
-from contracts.broker import LINK_ERRORS, BrokerAway, Link
+from contracts.broker import LINK_ERRORS, BrokerAway, Link, OnOpen
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,11 @@ class Delivery:
 class Intake:
     """The queues a process consumes and what has arrived from them."""
 
-    def __init__(self, url: str, name: str, *, prefetch: int = PREFETCH) -> None:
+    def __init__(
+        self, url: str, name: str, *, prefetch: int = PREFETCH, prepare: OnOpen | None = None
+    ) -> None:
+        """`prepare` runs on each new channel before anything is consumed: it declares what may be missing."""
+        self._prepare = prepare
         self._link = Link(url, f"{name} consume", on_open=self._opened, on_lost=self._lost)
         self._prefetch = prefetch
         self._lanes: tuple[deque[Delivery], deque[Delivery]] = (deque(), deque())
@@ -113,6 +117,8 @@ class Intake:
         await self._emptied.wait()
 
     async def _opened(self, channel: AbstractChannel) -> None:
+        if self._prepare is not None:
+            await self._prepare(channel)
         await channel.set_qos(prefetch_count=self._prefetch)
         for queue, lane in list(self._wanted.items()):
             await self._consume(channel, queue, lane)
