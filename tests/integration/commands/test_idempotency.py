@@ -200,11 +200,37 @@ async def test_while_undecided_the_key_gives_the_same_command(
             assert again.headers[COMMAND] == first.headers[COMMAND]
             assert again.headers[REPLAYED] == "true"
             assert again.body["status"] == "PENDING"
+        for gateway in (system, second):
+            other = await gateway.api(buyer).post(
+                "/api/orders", items((show.ticket_type, 2)), key="slow", wait=None
+            )
+            assert other.code == "IDEMPOTENCY_MISMATCH"
         system.start("inventory")
         decided = await system.api(buyer).post("/api/orders", body, key="slow")
         assert decided.status == 201
         assert decided.headers[COMMAND] == first.headers[COMMAND]
         assert await _orders(system, buyer) == 1
+
+
+async def test_a_fresh_attempt_at_one_gateway_is_joined_at_the_other(
+    alone: Scratch, people: People
+) -> None:
+    """A gateway whose door is shut asks whether another went on with the key, before it refuses."""
+    async with running(alone, workers=WORKERS) as system, running(alone, workers=()) as second:
+        show = await sale(system, people.organizer, 1)
+        api, body = system.api(people.buyer), items((show.ticket_type, 2))
+        refused = await api.post("/api/orders", body, key="joined")
+        await system.stop("inventory")
+
+        async def shut() -> bool:
+            return (await api.post("/api/orders", body, wait=None)).code == "SOLD_OUT"
+
+        await eventually(shut)
+        fresh = await second.api(people.buyer).post("/api/orders", body, key="joined", wait=None)
+        joined = await api.post("/api/orders", body, key="joined", wait=None)
+        assert (fresh.status, joined.status) == (202, 202)
+        assert joined.headers[COMMAND] == fresh.headers[COMMAND] != refused.headers[COMMAND]
+        assert joined.headers[REPLAYED] == "true"
 
 
 async def test_after_a_flush_a_gateway_gives_redis_back_what_it_knows(

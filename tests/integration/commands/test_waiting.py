@@ -199,12 +199,14 @@ async def test_past_its_deadline_a_command_has_failed_and_stays_so(
         assert (answer.status, answer.code) == (503, "UNAVAILABLE")
         assert answer.headers["Retry-After"]
         where = f"/api/commands/{answer.headers['X-Command-Id']}"
+        buried = await api.get(where)
         late.start("inventory")
         next_one = await api.post("/api/orders", items((show.ticket_type, 5)), wait=20)
         assert next_one.status == 201, "the late worker has passed the dead command by"
-        shown = await api.get(where)
-        assert shown.body["status"] == "FAILED"
-        assert shown.body["statusCode"] == 503
+        assert buried.body["status"] == "FAILED"
+        assert buried.body["statusCode"] == 503
+        async with running(alone, workers=()) as other:
+            assert (await other.api(people.buyer).get(where)).body == buried.body
         assert (await api.get("/api/orders")).body["data"] == [next_one.body]
 
 
