@@ -93,6 +93,10 @@ def main() -> int:
     except WrongSettings as error:
         print(str(error), file=sys.stderr)
         return 2
+    except Exception as error:
+        # A server that is not there yet, a port that is taken: one line for the log, and the supervisor tries again.
+        log.error("gateway.failed", reason=repr(error)[:300], exc_info=error)
+        return 1
     return 0
 
 

@@ -114,6 +114,27 @@ async def test_who_gets_through(
                 assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE")
+PATHS = sorted({route.path for route in TABLE})
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_method_that_no_route_has_is_405_for_everybody(
+    hub: System, cast_of: dict[str, Person], path: str
+) -> None:
+    """Before any other question, with the methods that are there."""
+    offered = {route.method for route in TABLE if route.path == path}
+    offered |= {"HEAD"} if "GET" in offered else set()
+    where = path.replace("{", "").replace("}", "")
+    for method in METHODS:
+        if method in offered:
+            continue
+        for who in (None, cast_of["ADMIN"]):
+            answer = await hub.api(who).call(method, where, wait=None)
+            assert answer.status == 405, method
+            assert set(answer.headers["Allow"].split(", ")) == offered | {"OPTIONS"}
+
+
 async def test_the_role_is_checked_before_the_thing(
     hub: System, cast_of: dict[str, Person]
 ) -> None:
