@@ -57,9 +57,9 @@ class Meter:
         self.idle = {name: seconds / IDLE_SECONDS for name, seconds in used.items()}
 
     async def measure(
-        self, rounds: int, orders: int, work: Callable[[], Awaitable[object]]
+        self, rounds: int, orders: int, work: Callable[[], Awaitable[object]], server: str = ""
     ) -> Part:
-        """Run `work` so many times; each round serves `orders` orders."""
+        """Run `work` so many times; each round serves `orders` orders and asks `server` ("": none)."""
         times: list[float] = []
         servers, python = read_cpu(self.pids), time.process_time()
         began = time.perf_counter()
@@ -71,10 +71,9 @@ class Meter:
         used = read_cpu(self.pids).since(servers)
         per = 1e6 / (rounds * orders)
         cpu = {"python": round(python * per, 2)}
-        for name, seconds in used.items():
-            net = (seconds - self.idle.get(name, 0.0) * wall) * per
-            if net >= 0.05:
-                cpu[name] = round(net, 2)
+        if server in used:
+            net = (used[server] - self.idle.get(server, 0.0) * wall) * per
+            cpu[server] = round(max(net, 0.0), 2)
         return Part(cpu, round(sorted(times)[len(times) // 2] * 1000, 3))
 
 
@@ -149,7 +148,7 @@ async def broker_parts(
             )
             await exchange.publish(message, queue.name, mandatory=True)
 
-        published = await gauge.measure(rounds, batch, publish)
+        published = await gauge.measure(rounds, batch, publish, "rabbitmq")
         left, done = rounds, asyncio.Event()
 
         async def arrived(message: aio_pika.abc.AbstractIncomingMessage) -> None:
@@ -164,7 +163,7 @@ async def broker_parts(
             await done.wait()
             await queue.cancel(tag)
 
-        consumed = await gauge.measure(1, batch * rounds, consume)
+        consumed = await gauge.measure(1, batch * rounds, consume, "rabbitmq")
     return {"publishConfirm": published, "consumeAck": consumed}
 
 
@@ -174,7 +173,7 @@ async def broker_parts(
 async def redis_parts(
     system: System, gauge: Meter, data: Samples, batch: int, rounds: int
 ) -> dict[str, Part]:
-    """The seat lock of a batch (set, delete), and the push of its outcomes (one entry written, one read)."""
+    """The seat lock of a batch (set, delete), and the push of its outcomes: an entry written, an entry read."""
     redis = quick_client(system.redis_url)
     key, stream = (f"bench:{secrets.token_hex(6)}:{what}" for what in ("seat", "stream"))
     fields: dict[Any, Any] = {secrets.token_bytes(16): data.outcome.to_push() for _ in range(batch)}
@@ -185,15 +184,18 @@ async def redis_parts(
         await redis.delete(key)
 
     async def push() -> None:
+        await redis.xadd(stream, fields)
+
+    async def read() -> None:
         nonlocal last
-        await redis.xadd(stream, fields, maxlen=100)
-        replies: Any = await redis.xread({stream: last}, count=10)
+        replies: Any = await redis.xread({stream: last}, count=1)
         last = replies[0][1][-1][0]
 
     try:
         return {
-            "seatLock": await gauge.measure(rounds, batch, lock),
-            "push": await gauge.measure(rounds, batch, push),
+            "seatLock": await gauge.measure(rounds, batch, lock, "redis"),
+            "push": await gauge.measure(rounds, batch, push, "redis"),
+            "pushRead": await gauge.measure(rounds, batch, read, "redis"),
         }
     finally:
         await redis.delete(key, stream)
@@ -203,25 +205,25 @@ async def redis_parts(
 # -- the database --------------------------------------------------------------------------------
 
 
-async def database_part(
-    url: str, gauge: Meter, data: Samples, batch: int, rounds: int, *, relayed: bool = True
-) -> Part:
-    """One transaction: stock taken by version, its ledger row, orders, details, outcomes, outbox; commit.
+async def database_parts(
+    url: str, gauge: Meter, data: Samples, batch: int, rounds: int
+) -> dict[str, Part]:
+    """One transaction (stock taken by version, its ledger row, orders, details, outcomes, outbox; commit), and the
+    outbox read and emptied as the relay does it.
 
-    relayed: the outbox is also read and emptied, as the relay does. `url` names a scratch database with our tables (see
-    `baseline_tables`), ticket type 1 in it.
+    `url` names a scratch database with our tables (see `baseline_tables`), ticket type 1 in it.
     """
     database = await Database.connect(url, size=2)
     version = 1
 
-    async def work() -> None:
+    async def sell() -> None:
         nonlocal version
         async with database.transaction() as transaction:
             await _sell(transaction, version, batch, data)
         version += 1
-        if not relayed:
-            return
-        rows = await database.read("SELECT id, body FROM outbox ORDER BY id LIMIT 500")
+
+    async def relay() -> None:
+        rows = await database.read("SELECT id, body FROM outbox ORDER BY id LIMIT %s", batch)
         marks = ",".join(["%s"] * len(rows))
         await database.write(
             f"DELETE FROM outbox WHERE id IN ({marks})",  # noqa: S608 - marks only
@@ -229,7 +231,10 @@ async def database_part(
         )
 
     try:
-        return await gauge.measure(rounds, batch, work)
+        return {
+            "transaction": await gauge.measure(rounds, batch, sell, "mysql"),
+            "outboxEmptied": await gauge.measure(rounds, batch, relay, "mysql"),
+        }
     finally:
         await database.close()
 

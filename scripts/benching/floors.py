@@ -21,7 +21,7 @@ from scripts.benching.cpu import read_cpu
 from scripts.benching.floor_parts import (
     Part,
     broker_parts,
-    database_part,
+    database_parts,
     meter,
     redis_parts,
     token_checks,
@@ -37,6 +37,22 @@ TOKENS = 2000
 ROUNDS = 300
 LONE_ROUNDS = 200
 HTTP_SECONDS = 3.0
+PROCESS_OF = {
+    "http": "gateway",
+    "tokenFirst": "gateway",
+    "tokenAgain": "gateway",
+    "validation": "gateway",
+    "commandPublishConfirm": "gateway",
+    "pushRead": "gateway",
+    "commandConsumeAck": "inventory",
+    "seatLock": "inventory",
+    "transaction": "inventory",
+    "push": "inventory",
+    "outboxEmptied": "relay",
+    "eventPublishConfirm": "relay",
+    "eventConsumeAck": "notify",
+}
+"""Whose Python each part is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +89,7 @@ async def floor_figures(system: System, options: FloorOptions) -> dict[str, Any]
     parts |= {f"event{name[0].upper()}{name[1:]}": part for name, part in named.items()}
     parts |= await redis_parts(system, gauge, data, commands, ROUNDS)
     async with baseline_tables(system.mysql_url, events=1, quota=10_000_000) as tables:
-        parts["transaction"] = await database_part(tables.url, gauge, data, commands, ROUNDS)
+        parts |= await database_parts(tables.url, gauge, data, commands, ROUNDS)
     shares = {"tokenFirst": options.fresh_tokens, "tokenAgain": 1 - options.fresh_tokens}
     return {
         "batches": {"commands": commands, "events": events},
@@ -84,9 +100,11 @@ async def floor_figures(system: System, options: FloorOptions) -> dict[str, Any]
 
 
 def _sum(parts: dict[str, Part], shares: dict[str, float]) -> dict[str, float]:
+    """Microseconds per order of each kind of process and server, and of all."""
     total: dict[str, float] = {}
     for name, part in parts.items():
-        for process, micros in part.cpu.items():
+        for where, micros in part.cpu.items():
+            process = PROCESS_OF[name] if where == "python" else where
             total[process] = total.get(process, 0.0) + micros * shares.get(name, 1.0)
     rounded = {process: round(micros, 1) for process, micros in total.items()}
     return rounded | {"total": round(sum(total.values()), 1)}
@@ -116,10 +134,10 @@ async def lone_floors(system: System, data: Samples) -> dict[str, float]:
     broker = await broker_parts(system, gauge, data.command, 1, LONE_ROUNDS)
     redis = await redis_parts(system, gauge, data, 1, LONE_ROUNDS)
     async with baseline_tables(system.mysql_url, events=1, quota=10_000_000) as tables:
-        commit = await database_part(tables.url, gauge, data, 1, LONE_ROUNDS, relayed=False)
+        commits = await database_parts(tables.url, gauge, data, 1, LONE_ROUNDS)
     told = {
         "publishConfirmMs": broker["publishConfirm"].p50_ms,
-        "commitMs": commit.p50_ms,
-        "pushMs": redis["push"].p50_ms,
+        "commitMs": commits["transaction"].p50_ms,
+        "pushMs": round(redis["push"].p50_ms + redis["pushRead"].p50_ms, 3),
     }
     return told | {"sumMs": round(sum(told.values()), 3)}

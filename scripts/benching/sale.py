@@ -83,11 +83,27 @@ async def _floors(system: System, options: SaleOptions, measured: Measured) -> d
             clients=options.clients,
         ),
     )
-    total = measured.cpu_micros_per(measured.answers.accepted).get("total", 0.0)
-    above = {"timesFloor": round(total / found["sum"]["total"], 2)}
+    spent = measured.cpu_micros_per(measured.answers.accepted)
+    above: dict[str, Any] = {
+        "timesFloor": round(spent.get("total", 0.0) / found["sum"]["total"], 2),
+        "beside": beside_floors(spent, found["sum"]),
+    }
     if options.clients == 1:
         above["timesLoneFloor"] = round(measured.answers.p50 / found["lone"]["sumMs"], 2)
     return found | above
+
+
+def beside_floors(spent: dict[str, float], floors: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Kind of process -> its microseconds per order, and its floor (0 where an order needs none of it)."""
+    kinds: dict[str, float] = {}
+    for process, micros in spent.items():
+        name, _, number = process.rpartition("-")
+        kind = name if number.isdigit() else process
+        kinds[kind] = kinds.get(kind, 0.0) + micros
+    return {
+        kind: {"spent": round(micros, 1), "floor": floors.get(kind, 0.0)}
+        for kind, micros in kinds.items()
+    }
 
 
 def _mean(sizes: dict[str, float], metric: str) -> float:

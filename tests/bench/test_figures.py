@@ -10,6 +10,7 @@ from scripts.benching.compare import compare, judge
 from scripts.benching.cpu import CpuReading, read_cpu
 from scripts.benching.measuring import Measured
 from scripts.benching.metrics import _sums, means
+from scripts.benching.sale import beside_floors
 from scripts.benching.wrk import Answers
 
 BURN = "sum(range(30_000_000))"
@@ -69,6 +70,23 @@ def test_a_restarted_process_counts_from_its_start() -> None:
     before = CpuReading({("worker", 1, "100"): 9.0})
     after = CpuReading({("worker", 2, "200"): 1.5})
     assert after.since(before) == {"worker": 1.5}
+
+
+def test_cpu_stands_beside_its_floor_by_kind_of_process() -> None:
+    """Two gateways are one kind; what has no floor (supervisord) is shown with none."""
+    spent = {
+        "gateway-1": 100.0,
+        "gateway-2": 50.0,
+        "mysql": 90.0,
+        "supervisord": 5.0,
+        "total": 245.0,
+    }
+    assert beside_floors(spent, {"gateway": 60.0, "mysql": 70.0, "total": 130.0}) == {
+        "gateway": {"spent": 150.0, "floor": 60.0},
+        "mysql": {"spent": 90.0, "floor": 70.0},
+        "supervisord": {"spent": 5.0, "floor": 0.0},
+        "total": {"spent": 245.0, "floor": 130.0},
+    }
 
 
 METRICS = """\
