@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from db.redis import quick_client
 from gateway.event_list import LIST_SECONDS, EventList
 from tests.harness.scratch import Scratch
+from tests.harness.waiting import eventually
 from tests.integration.commands.proxy import proxied
 
 
@@ -35,14 +36,32 @@ async def redis(place: Scratch) -> AsyncIterator[Redis]:
     await client.aclose()
 
 
+class Counted(EventList):
+    """A gateway's list that tells when it asked whether it may build."""
+
+    asked = 0
+
+    async def _may_build(self, key: str) -> bool:
+        may = await super()._may_build(key)
+        self.asked += 1
+        return may
+
+
 async def test_one_reader_in_one_gateway_builds_a_page(redis: Redis) -> None:
-    """Three gateways, a hundred clients each, one build."""
+    """Three gateways, a hundred clients each, one build, though it takes until all have asked."""
     source = Source()
-    gateways = [EventList(redis) for _ in range(3)]
-    pages = await asyncio.gather(
+    source.gate.clear()
+    gateways = [Counted(redis) for _ in range(3)]
+    asking = asyncio.gather(
         *(gateway.page("q", source.build) for gateway in gateways for _ in range(100))
     )
-    assert set(pages) == {b"page 1"}
+
+    async def all_asked() -> bool:
+        return [gateway.asked for gateway in gateways] == [1, 1, 1]
+
+    await eventually(all_asked)
+    source.gate.set()
+    assert set(await asking) == {b"page 1"}
     assert source.builds == 1
 
 
