@@ -40,7 +40,7 @@ from workers.handlers import (
     Retry,
     rejected,
 )
-from workers.measures import BATCH_COMMANDS, DECIDED, SEAT_WAIT
+from workers.measures import BATCH_COMMANDS, DECIDED, SEAT_WAIT, STEP_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -92,6 +92,7 @@ class Deciding:
         """Decide a group in order: what was seen before first and alone, the rest in batches."""
         for item in items:
             self._in_hand[item] = item.received.envelope.time
+        STEP_SECONDS.labels("accepted to received").observe(self.oldest_age())
         for item in items:
             if item.received.seen_before:
                 await self._alone(handler, item)
@@ -114,7 +115,8 @@ class Deciding:
 
     async def _round(self, handler: Decides[Any], items: Sequence[Item]) -> list[Item]:
         """Decide whoever gets all seats at once; return the others, in order."""
-        tokens = await self._lock(handler, items)
+        with STEP_SECONDS.labels("locking").time():
+            tokens = await self._lock(handler, items)
         ready: list[Item] = []
         busy: list[Item] = []
         for item in items:
@@ -147,7 +149,8 @@ class Deciding:
         if not items:
             return True
         try:
-            decided = await self._transact(decide, items)
+            with STEP_SECONDS.labels("transaction").time():
+                decided = await self._transact(decide, items)
         except Exception as error:
             log.warning("batch failed, going one by one", size=len(items), error=repr(error))
             return False
@@ -213,7 +216,8 @@ class Deciding:
     async def _answer(self, items: Sequence[Item], decided: Sequence[Outcome]) -> None:
         BATCH_COMMANDS.observe(len(items))
         pairs = list(zip(items, decided, strict=True))
-        await self._replies.push((item.received.envelope.replyto, o) for item, o in pairs)
+        with STEP_SECONDS.labels("push").time():
+            await self._replies.push((item.received.envelope.replyto, o) for item, o in pairs)
         for item, outcome in pairs:
             DECIDED.labels(outcome.type, outcome.code or "OK").inc()
             self._decided.write(

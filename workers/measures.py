@@ -20,6 +20,12 @@ SEAT_WAIT = Histogram(
     "How long commands waited for a seat that somebody else had locked",
     buckets=(0.02, 0.05, 0.1, 0.2, 0.5),
 )
+STEP_SECONDS = Histogram(
+    "eventhub_step_seconds",
+    "Where a batch's time goes: accepted to received, then locking, transaction, push",
+    ["step"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
+)
 WAITING_MESSAGES = Gauge("eventhub_intake_waiting", "Messages that arrived and were not taken yet")
 OUTBOX_WAITING = Gauge("eventhub_outbox_waiting", "Events that wait for the broker")
 OUTBOX_LAG = Gauge(

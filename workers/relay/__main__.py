@@ -1,10 +1,17 @@
 """`python -m workers.relay`: the outbox to the broker, dead letters to their table; several share the streams."""
 
 from contracts.topology import DEAD_QUEUE
+from db.retention import keep_forgetting
 from workers.process import Services, Worker, main
 from workers.relay.deadletters import consume_dead_letters
 from workers.relay.depths import measure_depths
 from workers.relay.publishing import relay_outbox
+
+
+async def forget_old_outcomes(services: Services) -> None:
+    """Retention: several relays may do it at once, each step is one short statement."""
+    retention = services.settings.outcome_retention
+    await keep_forgetting(services.database, retention, services.stop)
 
 
 def make(services: Services) -> Worker:
@@ -13,7 +20,7 @@ def make(services: Services) -> Worker:
         "relay",
         {},
         queues=(DEAD_QUEUE,),
-        jobs=[relay_outbox, measure_depths],
+        jobs=[relay_outbox, measure_depths, forget_old_outcomes],
         raw=lambda _: {DEAD_QUEUE: consume_dead_letters(services)},
     )
 

@@ -1,0 +1,147 @@
+"""The plans of the hot paths: no statement of a sale reads a table from end to end.
+
+Every statement that an order, its addition, its payment, its end and the sweeps run is recorded on a database with
+thousands of orders, and explained there.
+"""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from contracts.commands import AddItems, CancelOrder, OrderItem
+from db import orders, outbox, outcomes
+from db import stock as stocks
+from db.mysql import Database, Transaction
+from tests.harness.desk import FINGERPRINT, Desk, desk, place, result
+from tests.harness.people import Person, person
+from tests.harness.scratch import scratch
+from tests.harness.staff import staff
+from tests.harness.waiting import eventually
+
+ORDERS = 3000
+LARGE = ("orders", "order_details", "order_history", "command_outcomes", "stock_ledger")
+Statement = tuple[str, tuple[Any, ...]]
+
+
+@pytest.fixture(scope="module")
+async def grown() -> AsyncIterator[tuple[Desk, Person, int, list[int]]]:
+    """A desk with workers behind it, on a database in which 3,000 orders were placed."""
+    async with scratch() as places:
+        database = await Database.connect(places.mysql_url)
+        async with (
+            desk(places, database, shards=1) as counter,
+            staff(counter.settings, "inventory", "order", "relay"),
+        ):
+            organizer, buyer = await person(database, "ORGANIZER"), await person(database)
+            event_id, types = await counter.sale(organizer, 100_000, 100_000)
+            sent = [
+                await counter.send(place(buyer, event_id, (types[n % 2], 1))) for n in range(ORDERS)
+            ]
+            await counter.outcome(sent[-1], within=60)
+            for table in LARGE:
+                await database.read(f"ANALYZE TABLE {table}")
+            yield counter, buyer, event_id, types
+        await database.close()
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Statement]:
+    """Every statement that runs through a transaction or a read from now on."""
+    seen: list[Statement] = []
+    fetch, execute = Transaction.fetch, Transaction.execute
+
+    async def fetching(self: Transaction, sql: str, *parameters: Any) -> Any:
+        seen.append((sql, parameters))
+        return await fetch(self, sql, *parameters)
+
+    async def executing(self: Transaction, sql: str, *parameters: Any) -> Any:
+        seen.append((sql, parameters))
+        return await execute(self, sql, *parameters)
+
+    monkeypatch.setattr(Transaction, "fetch", fetching)
+    monkeypatch.setattr(Transaction, "execute", executing)
+    return seen
+
+
+async def full_scans(database: Database, statements: list[Statement]) -> list[str]:
+    """The statements whose plan reads a large table whole (type ALL or index)."""
+    bad = []
+    for sql, parameters in statements:
+        if not re.match(r"\s*(SELECT|UPDATE|DELETE)\b", sql) or "information_schema" in sql:
+            continue
+        plan = await database.read(f"EXPLAIN {sql}", *parameters)
+        for row in plan:
+            text = [str(column) for column in row]
+            if any(table in text for table in ("ALL", "index")) and _is_large(sql, text):
+                bad.append(f"{sql} -> {text}")
+    return bad
+
+
+def _is_large(sql: str, plan: list[str]) -> bool:
+    names = {alias: table for table, alias in re.findall(r"\b(\w+) (?:AS )?([a-z])\b(?!\.)", sql)}
+    return any(names.get(column, column) in LARGE for column in plan)
+
+
+async def test_an_orders_life_reads_nothing_whole(
+    grown: tuple[Desk, Person, int, list[int]], recorded: list[Statement]
+) -> None:
+    """Placed, redelivered, added to, refused, cancelled, expired, given back: keys all the way."""
+    counter, buyer, event_id, (one, two) = grown
+    database = counter.database
+    uuid = await counter.send(place(buyer, event_id, (one, 1), (two, 2)))
+    order = result(await counter.outcome(uuid))
+    wanted = (OrderItem(ticket_type_id=one, quantity=1),)
+    add = AddItems(
+        principal=buyer.principal,
+        fingerprint=FINGERPRINT,
+        event_id=event_id,
+        order_id=order["id"],
+        items=wanted,
+    )
+    result(await counter.ask(add))
+    cancel = CancelOrder(principal=buyer.principal, fingerprint=FINGERPRINT, order_id=order["id"])
+    result(await counter.ask(cancel))
+    other = result(await counter.ask(place(buyer, event_id, (one, 1))))
+    await database.write(
+        "UPDATE orders SET created_at = created_at - INTERVAL 1 HOUR, "
+        "expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND WHERE id = %s",
+        other["id"],
+    )
+
+    async def given_back() -> bool:
+        rows = await database.read(
+            "SELECT COUNT(*) FROM order_details WHERE order_id IN (%s, %s) "
+            "AND returned_version IS NULL",
+            order["id"],
+            other["id"],
+        )
+        return bool(rows[0][0] == 0)
+
+    await eventually(given_back)
+    assert len(recorded) > 20
+    assert await full_scans(database, recorded) == []
+
+
+async def test_sweeps_and_reads_beside_the_sale_read_nothing_whole(
+    grown: tuple[Desk, Person, int, list[int]], recorded: list[Statement]
+) -> None:
+    """The expiry sweep's candidates, an event's unpaid orders, shortages, retention, outcomes by id."""
+    counter, _, event_id, types = grown
+    database = counter.database
+    await orders.past_deadline(database, 200)
+    await orders.unpaid_of_event(database, event_id, 200)
+    await stocks.shortages(database, types)
+    await outcomes.find(database, [b"0" * 16, b"1" * 16])
+    await outbox.pending(database, [0, 1, 2], 500)
+    assert await full_scans(database, recorded) == []
+
+
+async def test_control_a_scan_is_seen(
+    grown: tuple[Desk, Person, int, list[int]],
+) -> None:
+    """The control: a statement without a key is named."""
+    database = grown[0].database
+    scan: Statement = ("SELECT id FROM orders o WHERE o.total_cost > %s", (1,))
+    assert len(await full_scans(database, [scan])) == 1
