@@ -69,9 +69,13 @@ async def storm(system: System, seed: int, count: int) -> Counter[int]:
             assert not wrong, f"{wrong}: {mutant}"
             seen[status] += 1
 
-    await asyncio.gather(*(sender() for _ in range(AT_ONCE)))
-    (await audit(records)).require_ok()
-    await records.close()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(sender())
+        (await audit(records)).require_ok()
+    finally:
+        await records.close()
     assert sum(seen.values()) == count
     return seen
 
