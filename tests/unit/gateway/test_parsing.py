@@ -163,7 +163,7 @@ def test_bad_values_of_a_query_are_400(pairs: list[tuple[str, str]]) -> None:
 
 def test_unknown_names_of_a_query_are_ignored() -> None:
     """A client's cache buster is no error."""
-    found = parse_query(_Request(("_", "1"), ("limit", "7")), PageQuery)  # type: ignore[arg-type]
+    found = parse_query(_Request(("_", "1"), ("limit", "7")), PageQuery)  # type: ignore[arg-type]  # only `query` is read
     assert found == PageQuery(limit=7)
 
 
