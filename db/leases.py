@@ -138,7 +138,9 @@ class Share:
             "INSERT INTO leases (kind, name, holder, incarnation, expires_at) "
             "VALUES (%s, %s, %s, %s, UTC_TIMESTAMP(6) + INTERVAL %s SECOND) "
             "ON DUPLICATE KEY UPDATE "
-            "incarnation = GREATEST(incarnation, VALUES(incarnation)), "
+            # One that has lapsed is dead, also when its clock was ahead of ours and its name sorts later.
+            "incarnation = IF(expires_at <= UTC_TIMESTAMP(6), VALUES(incarnation), "
+            "GREATEST(incarnation, VALUES(incarnation))), "
             "expires_at = IF(incarnation = VALUES(incarnation), VALUES(expires_at), expires_at)",
             self._presence,
             self._me,

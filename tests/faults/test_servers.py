@@ -66,7 +66,7 @@ async def shop(
 ) -> AsyncIterator["Shop"]:
     """Everybody at work on these servers, through all that happens to them."""
     folder = tmp_path_factory.mktemp("shop")
-    async with processes(room.scratch, folder) as city:
+    async with processes(room.scratch, folder, command_deadline=20) as city:
         yield Shop(city, await open_shop(city, EVERYBODY + GATEWAYS), folder)
         assert [one.name for one in city.started if one.child.returncode is not None] == []
 

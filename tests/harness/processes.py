@@ -121,12 +121,14 @@ class Processes:
         ready: bool = True,
         port: int = 0,
         mutant: str = "",
+        clock: float = 0.0,
         environment: Mapping[str, str] | None = None,
         wrapper: tuple[str, ...] = (),
     ) -> Process:
         """Start one; `failpoints` as in contracts.failpoints, `environment` on top of everything else.
 
-        `mutant` names the guard that this build goes without (tests/faults/mutants.py).
+        `mutant` names the guard that this build goes without (tests/faults/mutants.py), `clock` the seconds by
+        which its wall clock is ahead.
         """
         number, port = len(self.started), port or free_port()
         fired = self.folder / f"{number}-{name}.fired"
@@ -135,7 +137,7 @@ class Processes:
         with log.open("wb") as output:
             child = await asyncio.create_subprocess_exec(
                 *wrapper,
-                *_command(name, failpoints, mutant),
+                *_command(name, failpoints, mutant, clock),
                 cwd=ROOT,
                 env=wanted,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -178,11 +180,15 @@ async def processes(scratch: Scratch, folder: Path, **settings: object) -> Async
         await made.end_all()
 
 
-def _command(name: str, armed: str, mutant: str) -> list[str]:
+def _command(name: str, armed: str, mutant: str, clock: float) -> list[str]:
     kind = name.partition("-")[0]
     module = "gateway" if kind == "gateway" else f"workers.{kind}"
     switch = ["-X", failpoints.SWITCH] if armed else []
-    run = ["-m", "tests.faults.mutants", mutant, module] if mutant else ["-m", module]
+    run = ["-m", module]
+    if mutant:
+        run = ["-m", "tests.faults.mutants", mutant, module]
+    elif clock:
+        run = ["-m", "tests.faults.shifted", str(clock), module]
     return [sys.executable, *switch, *run]
 
 

@@ -1,0 +1,176 @@
+"""Messages come fifty times, in any order, by the thousand, or to a database older than they are."""
+
+import asyncio
+import random
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from contracts.envelope import SINGLE, join_batch
+from contracts.publisher import Properties
+from contracts.topology import AGAIN_EXCHANGE, EVENTS_EXCHANGE
+from db.mysql import Database
+from tests.faults.crowd import SEED
+from tests.faults.proof import ends, proven
+from tests.harness.desk import Desk, desk, place, result
+from tests.harness.people import Person, person
+from tests.harness.scratch import Scratch, scratch
+from tests.harness.staff import staff
+from tests.integration.payments.till import cancel
+
+TIMES = 50
+CREW = ("inventory", "order", "payment", "notify")
+
+
+async def put(counter: Desk, exchange: str, messages: Iterable[tuple[str, bytes]]) -> None:
+    """Publish (routing key, envelope) pairs, confirmed."""
+    async with asyncio.TaskGroup() as group:
+        for key, body in messages:
+            sending = counter.publisher.publish(exchange, key, body, Properties(SINGLE))
+            group.create_task(sending)
+
+
+async def play_relay(counter: Desk, books: Database, pick: random.Random, times: int) -> int:
+    """Publish everything in the outbox so often, in any order at all, and forget it; how many events."""
+    rows = await books.read("SELECT id, routing_key, body FROM outbox ORDER BY id")
+    messages = [(key, body.encode()) for _, key, body in rows] * times
+    pick.shuffle(messages)
+    for start in range(0, len(messages), 500):
+        await put(counter, EVENTS_EXCHANGE, messages[start : start + 500])
+    for event_id, *_ in rows:
+        await books.write("DELETE FROM outbox WHERE id = %s", event_id)
+    return len(rows)
+
+
+async def test_everything_comes_fifty_times_in_any_order(counter: Desk, books: Database) -> None:
+    """Commands ×50 shuffled over each other, their events ×50 shuffled: each counts once."""
+    pick = random.Random(SEED)
+    organizer, buyer = await person(books, "ORGANIZER"), await person(books)
+    async with staff(counter.settings, *CREW):
+        event_id, (type_id,) = await counter.sale(organizer, 30)
+        commands = [place(buyer, event_id, (type_id, 1)) for _ in range(12)]
+        made = [counter.envelope(command) for command in commands]
+        queue = counter.queue(commands[0])
+        storm = [(queue, counter.codec.encode(envelope)) for _, envelope in made] * TIMES
+        pick.shuffle(storm)
+        await put(counter, AGAIN_EXCHANGE, storm)
+        orders = [int(str(result(one)["id"])) for one in await ends(books, [u for u, _ in made])]
+        assert len(set(orders)) == 12
+        ended = [await counter.send(cancel(buyer, order)) for order in orders[:8] * 3]
+        codes = [one.code for one in await ends(books, ended)]
+        assert sorted(codes, key=str) == sorted([None] * 8 + ["ORDER_NOT_PENDING"] * 16, key=str)
+        assert await play_relay(counter, books, pick, TIMES) > 8
+        async with staff(counter.settings, "relay"):
+            await proven(books)
+    rows = await books.read("SELECT available FROM ticket_types WHERE id = %s", type_id)
+    assert rows[0][0] == 30 - 4
+
+
+async def backlog(counter: Desk, books: Database, count: int) -> None:
+    """Commands by the thousand before any worker lives; then two come."""
+    organizer, buyer = await person(books, "ORGANIZER"), await person(books)
+    async with staff(counter.settings, "inventory-9"):
+        event_id, (type_id,) = await counter.sale(organizer, count // 2)
+    command = place(buyer, event_id, (type_id, 1))
+    queue, sent = counter.queue(command), []
+    while len(sent) < count:
+        batch = [counter.envelope(command) for _ in range(64)]
+        sent += [uuid for uuid, _ in batch]
+        body, content_type = join_batch([counter.codec.encode(envelope) for _, envelope in batch])
+        await counter.publisher.publish(AGAIN_EXCHANGE, queue, body, Properties(content_type))
+    async with staff(counter.settings, "inventory-1", "inventory-2", "relay", "notify", "payment"):
+        waiting = list(sent)
+        while waiting:
+            await ends(books, waiting[:1000])
+            waiting = waiting[1000:]
+        await proven(books)
+    rows = await books.read(
+        "SELECT SUM(status_code = 201), SUM(code = 'SOLD_OUT') FROM command_outcomes "
+        "WHERE type = 'eventhub.order.place.v1'"
+    )
+    assert [int(one) for one in rows[0]] == [count // 2, len(sent) - count // 2]
+
+
+async def _on_own_places(count: int) -> None:
+    async with AsyncExitStack() as stack:
+        places = await stack.enter_async_context(scratch())
+        books = await Database.connect(places.mysql_url)
+        stack.push_async_callback(books.close)
+        counter = await stack.enter_async_context(desk(places, books, command_deadline=1800))
+        await backlog(counter, books, count)
+
+
+async def test_three_thousand_commands_wait() -> None:
+    """Half of them get a ticket, the others SOLD_OUT, none is lost."""
+    await _on_own_places(3_000)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+async def test_a_hundred_thousand_commands_wait() -> None:
+    """The same with 100,000."""
+    await _on_own_places(100_000)
+
+
+async def _columns(books: Database, table: str) -> str:
+    rows = await books.read(
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() "
+        "AND table_name = %s AND extra NOT LIKE '%%GENERATED%%' ORDER BY ordinal_position",
+        table,
+    )
+    return ", ".join(f"`{row[0]}`" for row in rows)
+
+
+async def _copy(books: Database, tables: Sequence[str], *, back: bool) -> None:
+    """A backup inside the database, or its restoration; in one session that looks at no foreign key."""
+    async with books.session() as cursor:
+        await cursor.execute("SET FOREIGN_KEY_CHECKS = 0")
+        for table in tables:
+            columns = await _columns(books, table)
+            if back:
+                await cursor.execute(f"DELETE FROM {table}")
+                await cursor.execute(
+                    f"INSERT INTO {table} ({columns}) SELECT {columns} FROM old_{table}"
+                )
+            else:
+                await cursor.execute(f"CREATE TABLE old_{table} AS SELECT {columns} FROM {table}")
+        await cursor.execute("SET FOREIGN_KEY_CHECKS = 1")
+
+
+async def test_an_older_database_comes_back_under_a_newer_broker(tmp_path: Path) -> None:
+    """What the queues still hold is decided on the restored one; events of what never was harm nobody."""
+    async with AsyncExitStack() as stack:
+        places: Scratch = await stack.enter_async_context(scratch())
+        books = await Database.connect(places.mysql_url)
+        stack.push_async_callback(books.close)
+        counter = await stack.enter_async_context(desk(places, books))
+        organizer, buyer = await person(books, "ORGANIZER"), await person(books)
+        async with staff(counter.settings, *CREW, "relay"):
+            event_id, (type_id,) = await counter.sale(organizer, 40)
+            kept = [await _ordered(counter, buyer, event_id, type_id) for _ in range(5)]
+            await proven(books)
+        rows = await books.read(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() "
+            "AND table_name <> 'flyway_schema_history'"
+        )
+        tables = [row[0] for row in rows]
+        await _copy(books, tables, back=False)
+        async with staff(counter.settings, "inventory", "order"):
+            lost = [await _ordered(counter, buyer, event_id, type_id) for _ in range(5)]
+            for order in (*lost[:3], kept[0]):
+                await counter.ask(cancel(buyer, order))
+        # Their events reach the queues, nobody hears them yet; new commands wait as well.
+        assert await play_relay(counter, books, random.Random(SEED), 1) > 8
+        waiting = [await counter.send(place(buyer, event_id, (type_id, 1))) for _ in range(7)]
+        await _copy(books, tables, back=True)
+        async with staff(counter.settings, *CREW, "relay"):
+            assert [one.status_code for one in await ends(books, waiting)] == [201] * 7
+            await proven(books)
+        rows = await books.read("SELECT available FROM ticket_types WHERE id = %s", type_id)
+        assert rows[0][0] == 40 - 5 - 7
+
+
+async def _ordered(counter: Desk, buyer: Person, event_id: int, type_id: int) -> int:
+    return int(str(result(await counter.ask(place(buyer, event_id, (type_id, 1))))["id"]))
