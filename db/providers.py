@@ -34,14 +34,17 @@ async def names_of(transaction: Transaction, user_ids: Iterable[int]) -> dict[in
     return {row[0]: row[1] for row in rows}
 
 
-async def is_active(transaction: Transaction, name: str) -> bool:
-    """Whether a provider of that name was added and not removed, and its account is active."""
+async def active_of(transaction: Transaction, names: Iterable[str]) -> set[str]:
+    """Those of these names that were added and not removed, and whose accounts are active."""
+    wanted = sorted(set(names))
+    if not wanted:
+        return set()
     rows = await transaction.fetch(
-        "SELECT 1 FROM providers p JOIN users u ON u.id = p.user_id "
-        "WHERE p.name = %s AND p.removed_at IS NULL AND u.status = 'ACTIVE'",
-        name,
+        "SELECT p.name FROM providers p JOIN users u ON u.id = p.user_id "
+        f"WHERE p.name IN ({placeholders(wanted)}) AND p.removed_at IS NULL AND u.status = 'ACTIVE'",
+        *wanted,
     )
-    return bool(rows)
+    return {row[0] for row in rows}
 
 
 async def find(reader: Database | Transaction, name: str) -> Provider | None:

@@ -9,6 +9,8 @@ reason and harms no neighbour.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import structlog
@@ -38,7 +40,16 @@ QUEUE_HEADER = "x-eventhub-queue"
 REASON_LENGTH_MAX = 500
 REPUBLISH_SECONDS = 0.5
 
-Raw = Callable[[Delivery], Awaitable[End]]
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """A handler of raw deliveries that takes in order whatever has queued up, and ends each."""
+
+    consume: Callable[[Sequence[Delivery]], Awaitable[Sequence[End]]]
+
+
+Raw = Callable[[Delivery], Awaitable[End]] | Together
+"""A handler of a queue that carries no CloudEvents: one delivery at a time, or all there are."""
 
 
 class Road:
@@ -89,11 +100,12 @@ class Road:
         """One cycle: everything in `deliveries` gets its end, or is on its way to it."""
         items: list[Item] = []
         failpoints.reach("worker.received")
-        for delivery in deliveries:
-            if delivery.queue in self._raw:
-                await self._process_raw(delivery)
+        for queue, run in groupby(deliveries, key=lambda delivery: delivery.queue):
+            if queue in self._raw:
+                await self._process_raw(self._raw[queue], list(run))
             else:
-                items += self._open(delivery)
+                for delivery in run:
+                    items += self._open(delivery)
         for group in coalesce(items, key=_type_of, aggregate=_aggregate_of):
             await self._handle(group)
 
@@ -106,13 +118,18 @@ class Road:
         else:
             await self._reacting.consume(handler, group)
 
-    async def _process_raw(self, delivery: Delivery) -> None:
+    async def _process_raw(self, raw: Raw, run: Sequence[Delivery]) -> None:
+        if not isinstance(raw, Together):
+            for delivery in run:
+                await self._end_whole(delivery, await _one_end(raw, delivery))
+            return
         try:
-            end = await self._raw[delivery.queue](delivery)
+            ends = await raw.consume(run)
         except Exception as error:
-            log.exception("consumer failed", queue=delivery.queue)
-            end = Retry(f"handler failed: {error!r}")
-        await self._end_whole(delivery, end)
+            log.exception("consumer failed", queue=run[0].queue, size=len(run))
+            ends = [Retry(f"handler failed: {error!r}")] * len(run)
+        for delivery, end in zip(run, ends, strict=True):
+            await self._end_whole(delivery, end)
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -236,6 +253,14 @@ class Road:
         task = asyncio.create_task(ending)
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
+
+
+async def _one_end(raw: Callable[[Delivery], Awaitable[End]], delivery: Delivery) -> End:
+    try:
+        return await raw(delivery)
+    except Exception as error:
+        log.exception("consumer failed", queue=delivery.queue)
+        return Retry(f"handler failed: {error!r}")
 
 
 _NOTHING = Wire()

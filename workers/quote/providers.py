@@ -1,6 +1,7 @@
 """The queue that providers write to: plain JSON or CloudEvents, vouched for by the broker's `user_id`.
 
-In: deliveries of `quote.rates`, one after the other. Out: rates or quarantined reports, committed, then the ack.
+In: deliveries of `quote.rates`, whatever has queued up, in order. Out: rates or quarantined reports, committed,
+then the ack.
 Must stay true: a message is taken once (its id is remembered with its effect); the order of a provider's
 messages is kept, so nothing here goes to the retry ladder: with the database away the queue waits; no bytes
 whatever end the worker.
@@ -8,7 +9,8 @@ whatever end the worker.
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -25,6 +27,7 @@ from workers.process import Services
 from workers.quote.judging import Faulty, Report
 from workers.quote.opening import Sent, Unreadable, open_report, provider_of
 from workers.quote.reports import Taken, take
+from workers.road import Together
 
 log = structlog.get_logger(__name__)
 
@@ -33,26 +36,56 @@ MESSAGES_KEPT = timedelta(days=7)
 REPORTS = Counter("eventhub_rate_reports_total", "Reports of rates by how they ended", ["end"])
 
 
-def provider_messages(services: Services) -> Callable[[Delivery], Awaitable[End]]:
+def provider_messages(services: Services) -> Together:
     """The consumer of `quote.rates`."""
     registry = QuoteRegistry(services.redis, services.database)
 
-    async def consume(delivery: Delivery) -> End:
-        sent = _sent(delivery)
-        try:
-            report = open_report(sent)
-        except Unreadable as error:
-            REPORTS.labels("unreadable").inc()
-            return Dead(f"unreadable report: {error}")
-        taken = await _until_done(services, sent, report)
-        if taken is None:
-            REPORTS.labels("repeated_message").inc()
-            return ACK
-        await registry.put(taken.good)
-        count(taken)
-        return ACK
+    async def consume(deliveries: Sequence[Delivery]) -> list[End]:
+        opened = [_open(delivery) for delivery in deliveries]
+        messages = [one for one in opened if isinstance(one, _Message)]
+        refused = await _take_all(services, registry, messages)
+        return [one if isinstance(one, Dead) else refused.get(one, ACK) for one in opened]
 
-    return consume
+    return Together(consume)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Message:
+    """A message that can be read, and what is in it."""
+
+    sent: Sent
+    report: Report | Faulty
+
+
+def _open(delivery: Delivery) -> _Message | Dead:
+    sent = _sent(delivery)
+    try:
+        return _Message(sent, open_report(sent))
+    except Unreadable as error:
+        REPORTS.labels("unreadable").inc()
+        return Dead(f"unreadable report: {error}")
+
+
+async def _take_all(
+    services: Services, registry: QuoteRegistry, messages: Sequence[_Message]
+) -> dict[_Message, Dead]:
+    """Take messages in one transaction; when that fails one by one. Those that cannot be taken at all."""
+    if not messages:
+        return {}
+    try:
+        taken = await _until_done(services, messages)
+    except Exception as error:
+        if len(messages) > 1:
+            log.warning("reports go one by one", size=len(messages), error=repr(error))
+            alone = [await _take_all(services, registry, [one]) for one in messages]
+            return {one: dead for found in alone for one, dead in found.items()}
+        # Not onto the ladder: it would come back behind later ones, and without its sender's name.
+        log.exception("report not taken")
+        return {messages[0]: Dead(f"handler failed: {error!r}")}
+    await registry.put(taken.good)
+    REPORTS.labels("repeated_message").inc(len(messages) - len(taken.results))
+    count(taken)
+    return {}
 
 
 def _sent(delivery: Delivery) -> Sent:
@@ -66,17 +99,20 @@ def _sent(delivery: Delivery) -> Sent:
     )
 
 
-async def _until_done(services: Services, sent: Sent, report: Report | Faulty) -> Taken | None:
-    """Take one report, however long the database is away; None when the message was taken before."""
+async def _until_done(services: Services, messages: Sequence[_Message]) -> Taken:
+    """Take messages, however long the database is away; those that were taken before are left out."""
 
-    async def work(transaction: Transaction) -> Taken | None:
+    async def work(transaction: Transaction) -> Taken:
         now = await transaction.now()
-        if not await rates.note_message(transaction, _digest(sent), now):
-            return None
-        known = report if isinstance(report, Faulty) else await _vouched(transaction, report)
-        taken = await take(transaction, [known], now, services.settings)
-        cause = Cause(sent.message_id, None)
-        await services.outbox.add(transaction, now, [(event, cause) for event in taken.events])
+        new = [
+            one for one in messages if await rates.note_message(transaction, _digest(one.sent), now)
+        ]
+        active = await providers.active_of(transaction, {_name(one.report) for one in new})
+        reports = [_vouched(one.report, active) for one in new]
+        taken = await take(transaction, reports, now, services.settings)
+        causes = [Cause(one.sent.message_id, None) for one in new]
+        events = list(zip(taken.events, causes, strict=True))
+        await services.outbox.add(transaction, now, events)
         return taken
 
     while True:
@@ -89,11 +125,15 @@ async def _until_done(services: Services, sent: Sent, report: Report | Faulty) -
                 raise
 
 
-async def _vouched(transaction: Transaction, report: Report) -> Report | Faulty:
-    name = report.source.removeprefix(PROVIDER_PREFIX)
-    if await providers.is_active(transaction, name):
+def _name(report: Report | Faulty) -> str:
+    source = report.report.source if isinstance(report, Faulty) else report.source
+    return source.removeprefix(PROVIDER_PREFIX)
+
+
+def _vouched(report: Report | Faulty, active: Collection[str]) -> Report | Faulty:
+    if isinstance(report, Faulty) or _name(report) in active:
         return report
-    return Faulty(report, Reason.FORGED, f"{name} is no provider, or no more")
+    return Faulty(report, Reason.FORGED, f"{_name(report)} is no provider, or no more")
 
 
 async def _database_back(services: Services) -> None:

@@ -70,7 +70,7 @@ async def take(
     faulty = [one for one in judged if isinstance(one, Faulty)]
     ids = iter(await rates.put_aside(transaction, [_row(one) for one in faulty], now))
     results = [one if isinstance(one, Rate) else Quarantined(next(ids), one) for one in judged]
-    return Taken(results, [_event(one, now, settings) for one in results])
+    return Taken(results, [_event(one, now, settings, n) for n, one in enumerate(results)])
 
 
 def _note(
@@ -102,15 +102,17 @@ def _row(faulty: Faulty) -> rates.PutAside:
     )
 
 
-def updated(rate: Rate, now: datetime, settings: Settings) -> NewEvent:
-    """RateUpdated. Its sequence is the time of the transaction in microseconds: rising, as rates have no version."""
+def updated(rate: Rate, now: datetime, settings: Settings, position: int = 0) -> NewEvent:
+    """RateUpdated. Rates have no version: the sequence is the transaction's time in microseconds plus the position."""
     event = RateUpdated(rate=rate_resource(rate, now, settings.rate_fresh))
-    return NewEvent(event, f"rate:{rate.asset}:{rate.currency}", _micros(now), 0)
+    return NewEvent(event, f"rate:{rate.asset}:{rate.currency}", _micros(now) + position, 0)
 
 
-def _event(result: Rate | Quarantined, now: datetime, settings: Settings) -> NewEvent:
+def _event(
+    result: Rate | Quarantined, now: datetime, settings: Settings, position: int
+) -> NewEvent:
     if isinstance(result, Rate):
-        return updated(result, now, settings)
+        return updated(result, now, settings, position)
     report = result.faulty.report
     shown = {
         "id": result.id,
