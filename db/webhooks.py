@@ -214,8 +214,10 @@ class Health:
     failures: int
     pause: float
     succeeded: bool
-    """Something got through in this round: a disabled endpoint is active again."""
-    disable: str | None = None
+    """Something got through in this round."""
+    revived: bool
+    """It was something that somebody had asked for: a disabled endpoint is active again."""
+    disable: str | None
     """GONE or FAILING: send nothing more by itself."""
 
 
@@ -238,7 +240,7 @@ async def note_health(transaction: Transaction, health: Health) -> None:
             health.disable,
             health.endpoint_id,
         )
-    elif health.succeeded:
+    elif health.revived:
         await transaction.execute(
             "UPDATE webhook_endpoints SET status = 'ACTIVE', disabled_reason = NULL, "
             "updated_at = UTC_TIMESTAMP(6) WHERE id = %s AND status = 'DISABLED'",

@@ -123,7 +123,9 @@ def _health(lane: Lane, batch: list[Result], now: float) -> Health | None:
     """What to write of an endpoint, None when nothing worth it has changed."""
     own = [result for result in batch if result.lane is lane]
     succeeded = any(result.verdict.delivered for result in own)
-    disable = _disable(lane, own) if not succeeded else None
+    # What was under way when the receiver said 410 may still succeed: that revives nothing.
+    revived = any(r.verdict.delivered and not r.delivery.ordered for r in own)
+    disable = _disable(lane, own)
     if succeeded:
         lane.succeeded_at = datetime.now(UTC)
     state = (lane.failures, lane.paused_until > now, lane.target.status == "ACTIVE")
@@ -132,7 +134,7 @@ def _health(lane: Lane, batch: list[Result], now: float) -> Health | None:
         return None
     lane.noted_state, lane.noted_at = state, now
     pause = max(0.0, lane.paused_until - now)
-    return Health(lane.target.id, lane.failures, pause, succeeded, disable)
+    return Health(lane.target.id, lane.failures, pause, succeeded, revived, disable)
 
 
 def _disable(lane: Lane, own: list[Result]) -> str | None:

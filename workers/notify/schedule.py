@@ -43,7 +43,7 @@ class Policy:
     connect_seconds: float = 5.0
     total_seconds: float = 15.0
     answer_bytes_max: int = 16 * 1024
-    concurrency: int = 32
+    concurrency: int = 64
     """Attempts at once to one endpoint; it begins with two and grows with each success."""
     attempts_max: int = 1024
     """Attempts at once in one process, whoever they go to."""

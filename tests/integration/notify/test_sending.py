@@ -178,6 +178,39 @@ async def test_gone_is_gone_until_a_ping_is_answered(
 
 
 @pytest.mark.usefixtures("notify")
+async def test_what_was_under_way_does_not_undo_gone(
+    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+) -> None:
+    """410 counts although another message, begun before, gets through after it."""
+    buyer = await person(database)
+    made = await hook(house, buyer, receiver, "/leaving")
+    slow, last = placed(buyer), placed(buyer)
+    begun, gone = asyncio.Event(), asyncio.Event()
+
+    async def leave(call: Call) -> web.Response:
+        if call.body["data"]["id"] == last.order["id"]:
+            return web.Response(status=410)
+        begun.set()
+        await gone.wait()
+        return web.Response(status=204)
+
+    receiver.answers["/leaving"] = leave
+    await newsroom.tell_order(slow)
+    await begun.wait()
+    await newsroom.tell_order(last)
+
+    async def disabled() -> bool:
+        shown = await house.api(buyer).get(f"/api/webhooks/{made.id}")
+        return bool(shown.body["disabledReason"] == "GONE")
+
+    await eventually(disabled)
+    gone.set()
+    rows = await closed(database, made, 2)
+    assert {row[1] for row in rows} == {"DELIVERED", "FAILED"}
+    assert await disabled()
+
+
+@pytest.mark.usefixtures("notify")
 async def test_retry_after_leaves_the_whole_receiver_alone(
     house: System, database: Database, receiver: Receiver, newsroom: Newsroom
 ) -> None:
