@@ -50,6 +50,7 @@ NEEDS = {
     "servers": Need("scripts.stack.servers", servers=True),
     "test": Need("scripts.stack.testing", lock="requirements-dev.lock", servers=True),
     "check": Need("scripts.stack.check", lock="requirements-dev.lock"),
+    "prove": Need("scripts.proving.prove", lock="requirements-dev.lock", servers=True),
     "lock": Need("scripts.stack.lock", lock=None),
 }
 

@@ -4,6 +4,8 @@ import random
 import signal
 from pathlib import Path
 
+import pytest
+
 from db.leases import holders
 from db.mysql import Database
 from scripts.proving.buyers import Plan
@@ -45,6 +47,7 @@ async def test_any_process_dies_at_any_moment(
     await verdict(books, load, f"{KILLS} x kill -9 of any process")
 
 
+@pytest.mark.full
 async def test_stopped_gracefully_under_load_nothing_is_left_behind(
     city: Processes, counter: Desk, books: Database, tmp_path: Path
 ) -> None:
@@ -62,6 +65,7 @@ async def test_stopped_gracefully_under_load_nothing_is_left_behind(
     await verdict(books, load, f"{len(names)} graceful stops under load")
 
 
+@pytest.mark.full
 async def test_a_worker_that_slept_past_its_lease_does_no_harm(
     city: Processes, counter: Desk, books: Database, tmp_path: Path
 ) -> None:

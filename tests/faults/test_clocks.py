@@ -40,6 +40,7 @@ async def test_clocks_ninety_seconds_apart(
     assert refused <= {(409, "SOLD_OUT")}
 
 
+@pytest.mark.full
 async def test_a_token_of_a_gateway_that_is_ahead_is_good_at_one_that_is_behind(
     city: Processes, books: Database
 ) -> None:

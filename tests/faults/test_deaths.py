@@ -93,6 +93,7 @@ async def test_inventory_dies_while_tickets_come_back(
     assert await show.available() == TICKETS
 
 
+@pytest.mark.full
 async def test_order_dies_while_it_cancels(
     city: Processes, counter: Desk, books: Database, show: Show
 ) -> None:
@@ -109,6 +110,7 @@ async def test_order_dies_while_it_cancels(
     assert await show.available() == TICKETS
 
 
+@pytest.mark.full
 async def test_the_sweep_dies(city: Processes, counter: Desk, books: Database, show: Show) -> None:
     """Three deaths of the sweep: orders past their time end once, their tickets come back once."""
     async with staff(counter.settings, "inventory", "relay", "notify", "payment"):
@@ -130,6 +132,7 @@ async def test_the_sweep_dies(city: Processes, counter: Desk, books: Database, s
     assert await show.available() == TICKETS
 
 
+@pytest.mark.full
 async def test_payment_dies_while_it_quotes_and_confirms(
     city: Processes, counter: Desk, books: Database, show: Show
 ) -> None:
@@ -156,6 +159,7 @@ async def test_payment_dies_while_it_quotes_and_confirms(
         await proven(books)
 
 
+@pytest.mark.full
 async def test_quote_dies_while_rates_arrive(
     city: Processes, counter: Desk, books: Database
 ) -> None:
@@ -203,6 +207,7 @@ async def test_relay_dies_between_outbox_and_broker(
     assert await eventually(all_heard, within=END_SECONDS)
 
 
+@pytest.mark.full
 async def test_notify_dies_while_it_listens(
     city: Processes, counter: Desk, books: Database, show: Show
 ) -> None:

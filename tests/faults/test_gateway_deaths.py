@@ -65,6 +65,7 @@ async def test_with_a_key_the_order_comes_once(
     await proven(books)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("point", "count"), list(zip(POINTS, (0, 1), strict=True)))
 async def test_without_a_key_it_happened_once_or_not_at_all(
     city: Processes, books: Database, stall: int, point: str, count: int

@@ -102,6 +102,7 @@ async def _on_own_places(count: int) -> None:
         await backlog(counter, books, count)
 
 
+@pytest.mark.full
 async def test_three_thousand_commands_wait() -> None:
     """Half of them get a ticket, the others SOLD_OUT, none is lost."""
     await _on_own_places(3_000)

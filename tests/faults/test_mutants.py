@@ -167,6 +167,7 @@ async def test_without_the_version_check_it_oversells(
         assert (1 in await made.broken()) is mutant
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("mutant", ["", "outcome row"], ids=["control", "mutant"])
 async def test_without_the_outcome_row_an_effect_has_no_answer(tmp_path: Path, mutant: str) -> None:
     """The audit's rule 3 does not hold."""

@@ -92,6 +92,7 @@ class Shop:
         return sum(float(line.split()[-1]) for line in lines if line.startswith(metric))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("server", ["mysql", "rabbitmq", "redis"])
 async def test_a_server_is_killed_under_load(
     room: Machines, clerk: Desk, ledger: Database, shop: Shop, server: Server
@@ -107,6 +108,7 @@ async def test_a_server_is_killed_under_load(
     await verdict(ledger, load, f"kill -9 of {server}")
 
 
+@pytest.mark.full
 async def test_redis_is_flushed_full_and_silent(
     room: Machines, clerk: Desk, ledger: Database, shop: Shop
 ) -> None:
@@ -134,6 +136,7 @@ async def test_redis_is_flushed_full_and_silent(
     assert sum(without) > 0
 
 
+@pytest.mark.full
 async def test_the_broker_raises_an_alarm(
     room: Machines, clerk: Desk, ledger: Database, shop: Shop
 ) -> None:
@@ -159,6 +162,7 @@ async def test_the_broker_raises_an_alarm(
     assert load.history.counts().get("ok", 0) > 5
 
 
+@pytest.mark.full
 async def test_a_queue_is_deleted_under_its_consumer(
     room: Machines, clerk: Desk, ledger: Database, shop: Shop
 ) -> None:
@@ -189,6 +193,7 @@ async def _sold(ledger: Database, type_id: int) -> int:
     return int(rows[0][0])
 
 
+@pytest.mark.full
 async def test_somebody_else_holds_rows(clerk: Desk, ledger: Database, shop: Shop) -> None:
     """A session that locks rows against the order, and for longer than the sale waits: slower, nothing else."""
     types = await shelves(clerk, ledger, *QUOTAS)

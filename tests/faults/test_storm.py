@@ -90,6 +90,7 @@ async def weather(
         await verdict(books, load, f"{len(faults)} faults between processes and servers")
 
 
+@pytest.mark.full
 async def test_a_dozen_faults_between_processes_and_servers(
     city: Processes, places: Scratch, counter: Desk, books: Database, tmp_path: Path
 ) -> None:

@@ -1,0 +1,113 @@
+"""`scripts/prove [--quick] [--seed N] [--history FILE]`: break everything on purpose, then prove that nothing was lost.
+
+In: nothing (servers of its own), or the four URLs; `--history`: a load client's file, held against MYSQL_URL.
+Out: one report; exit code 0 when everything held, 1 when something did not, 2 when it could not look.
+Must stay true: seeds are printed, and `--seed` runs one of them again; what it started is gone when it ends.
+"""
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from db.mysql import Database
+from scripts.proving.checking import check
+from scripts.proving.history import Operation, load_file
+from scripts.proving.report import Part, notes_of, parts_of, render
+from scripts.stack.home import CHECKOUT, SetupError
+from scripts.stack.programs import PYTHON
+from scripts.stack.testing import own_home, running_servers
+
+FIXED_SEED = 20260101
+FRESH_SEEDS = 2
+EVERYTHING = ("tests/faults",)
+SEEDED = (
+    "tests/faults/test_chaos.py",
+    "tests/faults/test_storm.py",
+    "tests/faults/test_simulation.py",
+)
+"""What draws its faults from the seed: run again with each fresh one."""
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Under three minutes: the part that is in the suite.")
+@click.option("--seed", type=int, help="Only this seed, as a report printed it.")
+@click.option(
+    "--history",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Hold a load client's history against MYSQL_URL, and do nothing else.",
+)
+def main(quick: bool, seed: int | None, history: Path | None) -> None:
+    """Break everything on purpose, then prove that nothing was lost, sold twice or paid twice."""
+    if history is not None:
+        sys.exit(_check(history))
+    os.umask(0o077)
+    seeds = [seed] if seed is not None else _seeds(quick)
+    try:
+        with own_home() as home, running_servers(home) as urls:
+            sys.exit(_prove(quick, seeds, urls))
+    except (SetupError, OSError) as error:
+        click.echo(error, err=True)
+        sys.exit(2)
+
+
+def _seeds(quick: bool) -> list[int]:
+    if quick:
+        return [FIXED_SEED]
+    fresh = random.SystemRandom()
+    return [FIXED_SEED, *(fresh.randrange(10**9) for _ in range(FRESH_SEEDS))]
+
+
+def _prove(quick: bool, seeds: Sequence[int], urls: dict[str, str]) -> int:
+    began = time.monotonic()
+    parts: list[Part] = []
+    with tempfile.TemporaryDirectory(prefix="eventhub-prove-") as folder:
+        notes = Path(folder) / "notes"
+        for number, seed in enumerate(seeds):
+            paths = SEEDED if number else EVERYTHING
+            click.echo(f"seed {seed}: {' '.join(paths)}")
+            junit = Path(folder) / f"{seed}.xml"
+            given = {"EVENTHUB_PROVE_SEED": str(seed), "EVENTHUB_PROVE_NOTES": str(notes)}
+            marks = [] if quick else ["-m", "full or not full"]
+            subprocess.run(
+                [str(PYTHON), "-m", "pytest", "-q", *marks, f"--junitxml={junit}", *paths],
+                cwd=CHECKOUT,
+                env={**os.environ, **urls, **given},
+                check=False,
+            )
+            parts += parts_of(junit, seed)
+        told = notes_of(notes.read_text().splitlines()) if notes.exists() else []
+    click.echo(render(parts, told, time.monotonic() - began))
+    return 0 if parts and all(part.held for part in parts) else 1
+
+
+def _check(history: Path) -> int:
+    url = os.environ.get("MYSQL_URL")
+    if not url:
+        click.echo("MYSQL_URL says which database to hold the history against", err=True)
+        return 2
+    operations = load_file(history)
+    lies = asyncio.run(_lies(url, operations))
+    for lie in lies:
+        click.echo(lie)
+    click.echo(f"{len(operations)} operations, {len(lies)} lies")
+    return 1 if lies else 0
+
+
+async def _lies(url: str, operations: Sequence[Operation]) -> list[str]:
+    database = await Database.connect(url, size=1)
+    try:
+        return await check(database, operations)
+    finally:
+        await database.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The report of `scripts/prove`: what was broken on purpose, what came of it, in lines that a person reads.
+
+In: pytest's JUnit files, the notes of crowds (JSON lines). Out: text; whether everything held.
+Must stay true: a part that ran no test counts as failed; every failure is named with its first line.
+"""
+
+import json
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ENDS = ("ok", "refused", "accepted", "unknown")
+
+
+@dataclass(slots=True)
+class Part:
+    """The tests of one module under one seed."""
+
+    name: str
+    seed: int
+    passed: int = 0
+    seconds: float = 0.0
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def held(self) -> bool:
+        """Whether it ran, and everything in it held."""
+        return self.passed > 0 and not self.failures
+
+
+def parts_of(junit: Path, seed: int) -> list[Part]:
+    """The parts of one run of pytest. Raises OSError when it left no file."""
+    parts: dict[str, Part] = {}
+    # Our own pytest wrote the file a moment ago: nothing hostile can be in it.
+    for case in ElementTree.parse(junit).iter("testcase"):  # noqa: S314
+        module = case.get("classname", "").rpartition("test_")[2].replace("_", " ")
+        part = parts.setdefault(module, Part(module, seed))
+        part.seconds += float(case.get("time", "0"))
+        bad = [found for found in case if found.tag in ("failure", "error")]
+        if bad:
+            reason = (bad[0].get("message") or "").splitlines() or [""]
+            part.failures.append(f"{case.get('name')}: {reason[0]}")
+        else:
+            part.passed += 1
+    return list(parts.values())
+
+
+def notes_of(lines: Iterable[str]) -> list[str]:
+    """What each crowd was told, in a line each."""
+    told = []
+    for line in lines:
+        note = json.loads(line)
+        ends = ", ".join(f"{note[end]:,} {end}" for end in ENDS if note.get(end))
+        told.append(f"seed {note['seed']:<10} {note['what']}: {ends}")
+    return told
+
+
+def render(parts: Sequence[Part], notes: Sequence[str], seconds: float) -> str:
+    """The whole report."""
+    lines = ["", f"{'':7}{'part':<22}{'seed':>11}{'faults':>8}{'seconds':>9}"]
+    for part in parts:
+        verdict = "holds" if part.held else "BROKEN"
+        lines.append(
+            f"{verdict:<7}{part.name:<22}{part.seed:>11}{part.passed + len(part.failures):>8}{part.seconds:>9.0f}"
+        )
+        lines += [f"         {failure}" for failure in part.failures]
+    if notes:
+        lines += ["", "what clients were told (each answer held against the database):"]
+        lines += [f"  {note}" for note in notes]
+    held = bool(parts) and all(part.held for part in parts)
+    seeds = ", ".join(str(seed) for seed in sorted({part.seed for part in parts}))
+    ending = "0 lost, 0 oversold, 0 paid twice" if held else "the promise is BROKEN"
+    return "\n".join([*lines, "", f"{ending}; seeds {seeds}; {seconds:.0f} s"])

@@ -1,0 +1,37 @@
+"""The report says what broke, and never that all is well when nothing ran."""
+
+from pathlib import Path
+
+from scripts.proving.report import notes_of, parts_of, render
+
+JUNIT = """<testsuites><testsuite>
+<testcase classname="tests.faults.test_deaths" name="test_a" time="1.5"/>
+<testcase classname="tests.faults.test_deaths" name="test_b" time="2"><failure message="oversold by 3&#10;more"/></testcase>
+<testcase classname="tests.faults.test_wires" name="test_c" time="1"/>
+</testsuite></testsuites>"""
+NOTE = '{"what": "kill -9", "seed": 7, "ok": 1200, "refused": 3}'
+
+
+def test_a_failure_is_named(tmp_path: Path) -> None:
+    """Its part is BROKEN, the others hold, and the last line does not claim the promise."""
+    junit = tmp_path / "junit.xml"
+    junit.write_text(JUNIT)
+    parts = parts_of(junit, 7)
+    assert [(part.name, part.held) for part in parts] == [("deaths", False), ("wires", True)]
+    text = render(parts, notes_of([NOTE]), 12)
+    assert "test_b: oversold by 3" in text
+    assert "kill -9: 1,200 ok, 3 refused" in text
+    assert text.splitlines()[-1] == "the promise is BROKEN; seeds 7; 12 s"
+
+
+def test_everything_held(tmp_path: Path) -> None:
+    """Only then the last line says so, with its seeds."""
+    junit = tmp_path / "junit.xml"
+    junit.write_text(JUNIT.replace('<failure message="oversold by 3&#10;more"/>', ""))
+    last = render(parts_of(junit, 7), [], 12).splitlines()[-1]
+    assert last == "0 lost, 0 oversold, 0 paid twice; seeds 7; 12 s"
+
+
+def test_nothing_ran() -> None:
+    """No part at all is no proof."""
+    assert "BROKEN" in render([], [], 0)
