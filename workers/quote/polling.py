@@ -41,7 +41,8 @@ log = structlog.get_logger(__name__)
 ATTEMPTS = 3
 FAILURES_TO_OPEN = 3
 """Polls that fail in a row before the feed is left alone."""
-OPEN_SECONDS = 60.0
+OPEN_INTERVALS = 3
+"""Intervals for which it is left alone then: a minute, with the interval that is the default."""
 IDLE_SECONDS = 0.25
 QUARANTINE_KEPT = timedelta(days=30)
 TIDY_SECONDS, TIDY_ROWS = 30.0, 10_000
@@ -90,11 +91,12 @@ class ExternalQuoteJob:
     """Polls one feed while this process holds the lease."""
 
     def __init__(
-        self, services: Services, feed: Feed, *, open_seconds: float = OPEN_SECONDS
+        self, services: Services, feed: Feed, *, open_seconds: float | None = None
     ) -> None:
         self._services, self._feed = services, feed
         self._registry = QuoteRegistry(services.redis, services.database)
-        self._breakers = AsyncCircuitBreakerFactory(FAILURES_TO_OPEN, open_seconds)
+        pause = open_seconds or OPEN_INTERVALS * services.settings.feed_interval
+        self._breakers = AsyncCircuitBreakerFactory(FAILURES_TO_OPEN, pause)
         self._refused: dict[tuple[str, str], Report] = {}
 
     async def run(self, share: Share) -> None:
