@@ -1,0 +1,75 @@
+"""The notify handler around a database that fails: events keep their order, one bad event harms only itself."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from structlog.testing import capture_logs
+
+from contracts.envelope import Envelope
+from contracts.events import EVENTS, OrderPlaced
+from db.mysql import DatabaseAway
+from workers.handlers import ACK, Consumes, Received, Retry
+from workers.notify.handlers import Notifier, handlers
+
+POISON = 666
+
+
+class Failing:
+    """A database without listeners that is away for the first questions and chokes on one account."""
+
+    def __init__(self, away: int = 0) -> None:
+        self.away = away
+        self.asked = 0
+
+    async def read(self, sql: str, *parameters: Any) -> list[Any]:
+        """No listeners, once it answers."""
+        self.asked += 1
+        if self.asked <= self.away:
+            raise DatabaseAway("away")
+        if POISON in parameters:
+            raise ValueError("a value that does not fit")
+        return []
+
+
+def placed(number: int, user_id: int = 5) -> Received[OrderPlaced]:
+    """A new order as it comes off the queue."""
+    event = OrderPlaced(order={"id": number, "userId": user_id}, organizer_id=7)
+    at = datetime(2026, 5, 1, tzinfo=UTC)
+    envelope = Envelope(f"e-{number}", event.TYPE, "/test", at, event.to_json())
+    return Received(envelope, event, "notify")
+
+
+def notifier(database: Failing, waits: list[int]) -> Notifier:
+    """A notifier that counts how often it waited for the database."""
+
+    async def back() -> None:
+        waits.append(database.asked)
+
+    return Notifier(database, database_back=back, wake=lambda: None)  # type: ignore[arg-type]  # a fake
+
+
+async def test_while_the_database_is_away_events_wait_in_order() -> None:
+    """No retry ladder, which later events would overtake: the same events are written when it is back, then logged."""
+    waits: list[int] = []
+    with capture_logs() as lines:
+        ends = await notifier(Failing(away=2), waits).notify([placed(1), placed(2)])
+    assert ends == [ACK, ACK]
+    assert len(waits) == 2
+    assert [line["order_id"] for line in lines if line["event"] == "order.placed"] == [1, 2]
+
+
+async def test_one_event_that_cannot_be_written_harms_only_itself() -> None:
+    """Its neighbours are acknowledged; it climbs the ladder, and is not logged as if it had been told."""
+    with capture_logs() as lines:
+        ends = await notifier(Failing(), []).notify([placed(1), placed(2, POISON), placed(3)])
+    assert [type(end) for end in ends] == [type(ACK), Retry, type(ACK)]
+    assert [line["order_id"] for line in lines if line["event"] == "order.placed"] == [1, 3]
+
+
+def test_every_event_has_its_handler() -> None:
+    """What the topology lets into the queue is dealt with."""
+    table = handlers(notifier(Failing(), []))
+    assert set(table) == set(EVENTS)
+    for type_, handler in table.items():
+        assert isinstance(handler, Consumes)
+        assert handler.model is EVENTS[type_]
