@@ -6,6 +6,7 @@ Must stay true: no secret reaches a line; members named like one are masked even
 """
 
 import asyncio
+import atexit
 import logging
 import sys
 from datetime import UTC, datetime
@@ -94,13 +95,15 @@ def _route_standard_library(processors: list[Any], level: str) -> None:
     root.setLevel(max(_LEVELS[level], logging.WARNING))
 
 
+FLUSH_SECONDS = 0.02
 _LINE = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
 class LineLog:
     """Lines of one kind, many a second: the same JSON as structlog's at a tenth of its cost.
 
-    Lines of one turn of the event loop are written together at its end; at most that turn is lost to SIGKILL.
+    Lines are written together `FLUSH_SECONDS` after the first of them, and at the process's end; only SIGKILL can
+    take that much.
     """
 
     def __init__(self, event: str, process: str, stream: BinaryIO | None = None) -> None:
@@ -108,6 +111,7 @@ class LineLog:
         self._process = process
         self._stream = stream
         self._lines: list[bytes] = []
+        atexit.register(self.flush)
 
     def write(self, members: dict[str, Any]) -> None:
         """One line; `members` are plain values and named by our own code, never like a secret."""
@@ -116,10 +120,13 @@ class LineLog:
         members["timestamp"] = datetime.now(UTC)
         members["process"] = self._process
         if not self._lines:
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
         self._lines.append(orjson.dumps(members, option=_LINE))
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what waits."""
+        if not self._lines:
+            return
         lines, self._lines = self._lines, []
         stream = self._stream or sys.stdout.buffer
         stream.write(b"".join(lines))

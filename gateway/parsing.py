@@ -11,7 +11,8 @@ import asyncio
 import json
 import re
 import zlib
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, TypeVar, cast
 
 import orjson
 from aiohttp import web
@@ -44,6 +45,8 @@ def parse_id(text: str, name: str) -> int:
 
 def parse_query(request: web.Request, model: type[Q]) -> Q:
     """The validated query. Raises Refusal (400) for bad values and for a known name given twice."""
+    if not request.rel_url.raw_query_string:
+        return cast("Q", _nothing_asked(model))
     given = request.query
     values: dict[str, str] = {}
     for name in _query_names(model):
@@ -58,6 +61,13 @@ def parse_query(request: web.Request, model: type[Q]) -> Q:
         raise from_validation(error, "query") from None
 
 
+@cache
+def _nothing_asked(model: type[Query]) -> Query:
+    # Models are frozen: one instance serves every request without a query.
+    return model()
+
+
+@cache
 def _query_names(model: type[Query]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 

@@ -1,12 +1,12 @@
 """Log lines: JSON, with the ids, without secrets."""
 
-import asyncio
 import io
 import json
 import subprocess
 import sys
 
 from contracts.logs import MASKED, LineLog, mask_secrets
+from tests.harness.waiting import eventually
 
 SCRIPT = """
 import logging, structlog
@@ -55,15 +55,30 @@ def test_members_named_like_a_secret_are_masked() -> None:
     assert masked["user_id"] == 1
 
 
-async def test_lines_of_one_turn_are_written_together_and_in_order() -> None:
-    """Nothing is written while the turn runs, everything right after it."""
+async def test_lines_are_written_together_and_in_order() -> None:
+    """Nothing is written line by line, everything soon after."""
     stream = io.BytesIO()
     log = LineLog("request", "gateway-1", stream)
     for number in range(3):
         log.write({"status": 200, "number": number})
     assert stream.getvalue() == b""
-    await asyncio.sleep(0)
-    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+
+    async def written() -> list[dict[str, object]]:
+        return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+    lines = await eventually(written)
     assert [line["number"] for line in lines] == [0, 1, 2]
     assert {line["process"] for line in lines} == {"gateway-1"}
-    assert all(line["timestamp"].endswith("Z") for line in lines)
+    assert all(str(line["timestamp"]).endswith("Z") for line in lines)
+
+
+def test_the_last_lines_of_a_process_are_written() -> None:
+    """A process that ends in order loses no line, whatever still waited."""
+    script = (
+        "import asyncio\nfrom contracts.logs import LineLog\nlog = LineLog('request', 'gateway-1')\n"
+        "async def main(): log.write({'number': 1})\nasyncio.run(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True
+    )
+    assert json.loads(done.stdout)["number"] == 1

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, MultiDict
 from pydantic import Field
+from yarl import URL
 
 from contracts.models import Id, Quantity
 from gateway.models import Body, Line, MomentText, PageQuery
@@ -137,6 +138,7 @@ def test_the_largest_id_is_an_id() -> None:
 class _Request:
     def __init__(self, *pairs: tuple[str, str]) -> None:
         self.query = MultiDict(pairs)
+        self.rel_url = URL("/x").with_query(self.query)
         self.headers: CIMultiDict[str] = CIMultiDict()
 
 
