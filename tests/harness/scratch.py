@@ -8,7 +8,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import aiohttp
@@ -27,10 +27,10 @@ JWT_KEYS = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 class Scratch:
     """URLs of places that belong to one test session."""
 
-    mysql_url: str
-    amqp_url: str
-    amqp_management_url: str
-    redis_url: str
+    mysql_url: str = field(repr=False)
+    amqp_url: str = field(repr=False)
+    amqp_management_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
 
     def environment(self, **more: str) -> dict[str, str]:
         """The variables a process of EventHub reads."""
