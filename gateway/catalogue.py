@@ -7,6 +7,7 @@ change is shown at once; what does not exist is never kept.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import orjson
 from aiohttp import web
@@ -33,6 +34,7 @@ from gateway.requests_catalogue import EventsQuery
 COPY_SECONDS = 0.8
 """Less than the second that is promised: an answer takes its time, too."""
 COPIES_MAX = 5_000
+SEARCHES_MAX = 1_000
 NO_EVENT = "There is no such event, or it is not yours."
 NO_TICKET_TYPE = "There is no such ticket type, or it is not yours."
 
@@ -120,6 +122,7 @@ def _shown(event: EventRead) -> dict[str, object]:
     return event_resource(event.row, event.ticket_types)
 
 
+@lru_cache(maxsize=SEARCHES_MAX)  # a page that many look at is asked for in the same words
 def _search(wanted: EventsQuery) -> tuple[Search, str]:
     """The search and its canonical text: queries that ask the same share their pages."""
     words = (wanted.q or "").strip() or None

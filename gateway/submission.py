@@ -41,8 +41,6 @@ from gateway.preferences import idempotency_key, wait_seconds
 from gateway.pressure import Pressure
 from gateway.problems import Refusal, unavailable
 
-log = structlog.get_logger(__name__)
-
 Prepare = Callable[[Principal, str], Awaitable[Command]]
 """(caller, fingerprint) -> the command. Raises Refusal for what is refused without one."""
 Door = Callable[[Command], None]
@@ -165,11 +163,10 @@ class Submissions:
         if not attempt.confirmed:
             try:
                 command = await asked.call.prepare(asked.caller, asked.fingerprint)
-            except Refusal:
-                # Not to be published any more, but somebody may have: it stays what it is.
-                log.info("keyed command not published again", command_id=opened.text)
-            else:
-                return await self._take(asked, key, attempt, command, replayed=True)
+            except Refusal as refusal:
+                # Not to be published any more; whether the broker has it, nobody here can say.
+                raise _unknown(opened) from refusal
+            return await self._take(asked, key, attempt, command, replayed=True)
         with self._decisions.expecting(opened.id.uuid, asked.wait) as expectation:
             outcome = await self._decisions.wait(opened, expectation, asked.until)
         return self._answer(asked, opened, outcome, None, replayed=True)
@@ -237,20 +234,24 @@ class Submissions:
         if isinstance(error, Refused):
             return self._pressure.refusal(self._dispatcher.queue_of(command, opened.id.uuid))
         if isinstance(error, PublishUnknown):
-            problem = Problem(
-                Code.UNAVAILABLE,
-                "The broker did not say whether it took the command; ask for it before trying again.",
-                {"commandId": opened.text},
-                retry_after=1,
-            )
-            where = {"Location": location_of(opened.text), COMMAND_ID: opened.text}
-            return Refusal(problem, where)
+            return _unknown(opened)
         return unavailable("The message broker is away for a moment; nothing was done.")
 
     def _note(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._notes.add(task)
         task.add_done_callback(self._notes.discard)
+
+
+def _unknown(opened: Opened) -> Refusal:
+    problem = Problem(
+        Code.UNAVAILABLE,
+        "The broker did not say whether it took the command; ask for it before trying again.",
+        {"commandId": opened.text},
+        retry_after=1,
+    )
+    where = {"Location": location_of(opened.text), COMMAND_ID: opened.text}
+    return Refusal(problem, where)
 
 
 SUBMISSIONS = web.AppKey("submissions", Submissions)
