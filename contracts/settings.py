@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     limit_address: str = "20/s"
     limit_login: str = "10/min"
     limits_off_for: Annotated[tuple[str, ...], NoDecode] = ()
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    """Networks of the proxies in front of the gateway: their X-Forwarded-For tells the client's address."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
     feed: Literal["fake", "coingecko"] = "fake"
@@ -70,7 +72,7 @@ class Settings(BaseSettings):
     """Messages a command queue holds before it refuses more (`x-max-length`)."""
     outcome_retention: int = Field(7 * 86400, ge=86400)
 
-    @field_validator("limits_off_for", "cors_origins", mode="before")
+    @field_validator("limits_off_for", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):

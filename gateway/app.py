@@ -151,6 +151,7 @@ def build_app(
         address=settings.limit_address,
         login=settings.limit_login,
         off_for=settings.limits_off_for,
+        proxies=settings.trusted_proxies,
     )
     register(app, tuple(table), Gate(app[TOKENS], app[ACCESS], limiter))
     check(app, tuple(table))

@@ -47,7 +47,7 @@ class Gate:
         async def guarded(request: web.Request) -> web.StreamResponse:
             request[OPERATION] = route.operation_id
             caller = self.authenticate(request)
-            if limited and not self.limiter.is_off(request.remote):
+            if limited and not self.limiter.is_off(request):
                 await self.limiter.count(request, route.limit, caller)
             if caller is None and route.access is not ANYONE:
                 raise unauthenticated()

@@ -2,7 +2,7 @@
 
 In: a request and its caller. Out: LIMIT_STATE for the headers, or `Refusal` 429 with a true Retry-After.
 Must stay true: after Retry-After seconds one call is let through; without Redis each gateway counts for itself;
-addresses of `limits_off_for` are not counted. An address is the connection's: X-Forwarded-For is a claim, not a fact.
+addresses of `limits_off_for` are not counted.
 
 Algorithm: moving window log (every call of the last window is remembered), library `limits`. Headers: `RateLimit` and
 `RateLimit-Policy` after draft-ietf-httpapi-ratelimit-headers-09.
@@ -13,7 +13,6 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TypeVar
 
 import structlog
@@ -31,12 +30,14 @@ from redis.exceptions import RedisError
 
 from contracts.models import Principal
 from contracts.problems import Code, Problem
+from gateway.addresses import Networks, client_address, counted_as
 from gateway.problems import Refusal
 from gateway.routing import LimitClass
 
 LOCAL_SECONDS = 2.0
 """After Redis failed, count locally so long before it is asked again: a call must not wait for a dead server."""
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
@@ -71,9 +72,9 @@ def parse_limit(text: str) -> RateLimitItem:
     return _UNITS[match[2]](int(match[1]))
 
 
-def _named(setting: str, parse: Callable[[str], T], text: str) -> T:
+def _named(setting: str, parse: Callable[[S], T], given: S) -> T:
     try:
-        return parse(text)
+        return parse(given)
     except ValueError as error:
         raise ValueError(f"{setting}: {error}") from None
 
@@ -89,14 +90,15 @@ class Limiter:
         address: str,
         login: str,
         off_for: tuple[str, ...] = (),
+        proxies: tuple[str, ...] = (),
     ) -> None:
         self._items = {
             "user": _named("EVENTHUB_LIMIT_USER", parse_limit, user),
             "address": _named("EVENTHUB_LIMIT_ADDRESS", parse_limit, address),
             "login": _named("EVENTHUB_LIMIT_LOGIN", parse_limit, login),
         }
-        self._off = tuple(_named("EVENTHUB_LIMITS_OFF_FOR", ip_network, one) for one in off_for)
-        self._off_known: dict[str, bool] = {}
+        self._off = _named("EVENTHUB_LIMITS_OFF_FOR", Networks, off_for)
+        self._proxies = _named("EVENTHUB_TRUSTED_PROXIES", Networks, proxies)
         self._local = MovingWindowRateLimiter(MemoryStorage())
         self._shared: MovingWindowRateLimiter | None = None
         if pool is not None:
@@ -113,7 +115,7 @@ class Limiter:
         self, request: web.Request, limit: LimitClass, caller: Principal | None
     ) -> None:
         """Count one call. Raises Refusal (429) when it is one too many."""
-        address = request.remote or "unknown"
+        address = counted_as(client_address(request, self._proxies))
         if limit is LimitClass.LOGIN:
             policy, who = "login", address
         elif caller is not None:
@@ -128,16 +130,9 @@ class Limiter:
             wait = max(1, state.reset)
             raise Refusal(Problem(Code.RATE_LIMITED, detail, retry_after=wait))
 
-    def is_off(self, address: str | None) -> bool:
-        """Whether calls from this address are not counted."""
-        if address is None or not self._off:
-            return False
-        known = self._off_known.get(address)
-        if known is None:
-            if len(self._off_known) > 10_000:
-                self._off_known.clear()
-            known = self._off_known[address] = _is_inside(address, self._off)
-        return known
+    def is_off(self, request: web.BaseRequest) -> bool:
+        """Whether calls from this client's address are not counted."""
+        return self._off.holds(client_address(request, self._proxies))
 
     async def _hit(self, policy: str, item: RateLimitItem, who: str) -> tuple[bool, LimitState]:
         if self._shared is not None and time.monotonic() >= self._local_until:
@@ -157,15 +152,6 @@ async def _count(
     reset = max(0, math.ceil(reset_at - time.time()))
     window = item.get_expiry()
     return taken, LimitState(policy, item.amount, window, max(0, remaining), reset)
-
-
-def _is_inside(address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return any((mapped or parsed) in network for network in networks)
 
 
 def limit_headers(state: LimitState) -> dict[str, str]:

@@ -4,22 +4,25 @@ from typing import cast
 
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 
 from contracts.models import Principal
+from gateway.addresses import Networks, client_address, counted_as
 from gateway.limiting import LIMIT_STATE, Limiter, limit_headers, parse_limit
 from gateway.problems import Refusal
 from gateway.routing import LimitClass
 
 
 class _Request(dict[object, object]):
-    def __init__(self, remote: str) -> None:
+    def __init__(self, remote: str | None, forwarded: tuple[str, ...]) -> None:
         super().__init__()
         self.remote = remote
+        self.headers = CIMultiDict([("X-Forwarded-For", line) for line in forwarded])
 
 
-def request(remote: str = "203.0.113.9") -> web.Request:
+def request(remote: str | None = "203.0.113.9", *forwarded: str) -> web.Request:
     """Only what the limiter reads."""
-    return cast("web.Request", _Request(remote))
+    return cast("web.Request", _Request(remote, forwarded))
 
 
 def limiter(**changes: str | tuple[str, ...]) -> Limiter:
@@ -81,9 +84,36 @@ def test_networks_that_are_off_are_not_counted() -> None:
     """Also an IPv4 address inside IPv6; others are, and so is a connection without an address."""
     counted = limiter(off_for=("127.0.0.0/8", "10.1.0.0/16", "::1/128"))
     for address in ("127.0.0.1", "::ffff:10.1.2.3", "::1"):
-        assert counted.is_off(address)
+        assert counted.is_off(request(address))
     for other in ("10.2.0.1", "::2", "unknown", None):
-        assert not counted.is_off(other)
+        assert not counted.is_off(request(other))
+
+
+def test_a_client_behind_trusted_proxies_is_told_apart() -> None:
+    """The last address that no trusted proxy has; what the client wrote itself further left never counts."""
+    proxies = Networks(("10.0.0.0/8",))
+    for remote, forwarded, client in (
+        ("10.0.0.1", ("203.0.113.7",), "203.0.113.7"),
+        ("10.0.0.1", ("127.0.0.1, 203.0.113.7, 10.0.0.2",), "203.0.113.7"),
+        ("10.0.0.1", ("127.0.0.1", "203.0.113.7"), "203.0.113.7"),
+        ("10.0.0.1", (), "10.0.0.1"),
+        ("10.0.0.1", ("nonsense",), "10.0.0.1"),
+        ("10.0.0.1", ("203.0.113.7, nonsense",), "10.0.0.1"),
+        ("203.0.113.9", ("127.0.0.1",), "203.0.113.9"),
+        (None, ("127.0.0.1",), "unknown"),
+    ):
+        assert client_address(request(remote, *forwarded), proxies) == client
+
+
+def test_an_ipv6_customer_is_one_client() -> None:
+    """A /64 has more addresses than anybody can count; IPv4 in IPv6 is IPv4."""
+    assert (
+        counted_as("2001:db8:1:2::1") == counted_as("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
+    )
+    assert counted_as("2001:db8:1:3::1") != counted_as("2001:db8:1:2::1")
+    assert counted_as("::ffff:203.0.113.9") == counted_as("203.0.113.9") == "203.0.113.9"
+    assert counted_as("fe80::1%eth0") == "fe80::/64"
+    assert counted_as("nonsense") == "unknown"
 
 
 def test_a_network_that_cannot_be_read_stops_the_start() -> None:
