@@ -17,6 +17,7 @@ import uvloop
 from scripts.benching.against_bare import door, http
 from scripts.benching.compare import compare
 from scripts.benching.floors import FloorOptions, floors
+from scripts.benching.history import keep
 from scripts.benching.purchase import purchase
 from scripts.benching.returns import returns
 from scripts.benching.sale import QUOTA, SaleOptions, sale
@@ -29,9 +30,12 @@ SECONDS = click.FloatRange(0.1, 300)
 def report(work: Coroutine[Any, Any, dict[str, Any]], out: Path | None) -> None:
     """Run a bench to its end and print its JSON line; keep it in a file as well when asked."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        line = json.dumps(runner.run(work))
+        result = runner.run(work)
+    line = json.dumps(result)
     if out is not None:
         out.write_text(line + "\n")
+    if click.get_current_context().find_root().params["keep"]:
+        click.echo(f"kept in {keep(result)}", err=True)
     click.echo(line)
 
 
@@ -41,7 +45,8 @@ OUT = click.option(
 
 
 @click.group(help="Bounded load on the local EventHub (scripts/up starts it).")
-def main() -> None:
+@click.option("--keep", is_flag=True, help="Add the result to the history in docs/results.")
+def main(**_: bool) -> None:
     """The commands."""
     os.umask(0o077)
 
@@ -143,11 +148,20 @@ def scale_command(
 @click.argument("before", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("after", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def compare_command(before: Path, after: Path) -> None:
-    """Show it."""
-    lines, worse = compare(json.loads(before.read_text()), json.loads(after.read_text()))
+    """Show it. A file of several results (the history) stands for its last one."""
+    lines, worse = compare(_last(before), _last(after))
     click.echo("\n".join(lines))
     if worse:
         raise SystemExit(1)
+
+
+def _last(path: Path) -> dict[str, Any]:
+    lines = [line for line in path.read_text().splitlines() if line.strip()]
+    try:
+        result: dict[str, Any] = json.loads(lines[-1])
+    except (IndexError, ValueError):
+        raise click.ClickException(f"{path} holds no result of a bench") from None
+    return result
 
 
 if __name__ == "__main__":
