@@ -109,8 +109,9 @@ async def read_body(request: web.Request) -> bytes:
         raise invalid("The body did not arrive in time.") from None
     except HTTPException as error:
         raise (_too_large() if error.status == 413 else invalid("The body is malformed.")) from None
-    except web.RequestPayloadError:
-        raise invalid("The body is malformed.") from None
+    except (web.RequestPayloadError, ConnectionError):
+        # Malformed chunks, or the client is gone: not a server of ours that is away.
+        raise invalid("The body is malformed or broke off.") from None
     return _decompress(raw, request.headers.get("Content-Encoding", "identity"))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -10,6 +11,7 @@ from db.mysql import Database
 from tests.harness.people import Person, person
 from tests.harness.sales import items, sale
 from tests.harness.system import System
+from tests.harness.waiting import eventually
 from tests.integration.gateway.raw import Raw, post, send
 
 LOGIN = "/api/auth/login"
@@ -303,3 +305,25 @@ async def test_an_expectation_is_met_or_ignored(hub: System) -> None:
     body = b'{"email": "a@example.com", "password": "x"}'
     answer: Raw = await send(hub.url, post(LOGIN, body, "Expect: 100-continue"))
     assert answer.status == 401
+
+
+async def test_a_client_that_hangs_up_is_no_fault_of_ours(hub: System) -> None:
+    """Half a body and gone: counted as a bad request, not as a server's failure."""
+
+    async def counted(status: str) -> float:
+        text: str = (await hub.api().get("/metrics")).body
+        start = f'eventhub_http_requests_total{{operation="refresh",status="{status}'
+        return sum(float(one.split()[-1]) for one in text.splitlines() if one.startswith(start))
+
+    refused, failed = await counted("400"), await counted("5")
+    parts = urlsplit(hub.url)
+    _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(post("/api/auth/refresh", b'{"refreshToken": "x"}')[:-5])
+    await writer.drain()
+    writer.close()
+
+    async def seen() -> bool:
+        return await counted("400") > refused
+
+    assert await eventually(seen)
+    assert await counted("5") == failed
