@@ -206,6 +206,9 @@ async def change(
     return changed
 
 
+# FORCE INDEX (PRIMARY) below: with few unpaid orders the optimizer would rather lock a range of the index on status.
+
+
 async def extend(
     transaction: Transaction,
     orders: Sequence[tuple[OrderRow, datetime]],
@@ -216,7 +219,7 @@ async def extend(
     for version, end in {(order.version, end) for order, end in orders}:
         ids = [order.id for order, until in orders if (order.version, until) == (version, end)]
         count = await transaction.execute(
-            "UPDATE orders SET expires_at = %s, version = version + 1, updated_at = %s "
+            "UPDATE orders FORCE INDEX (PRIMARY) SET expires_at = %s, version = version + 1, updated_at = %s "
             f"WHERE id IN ({placeholders(ids)}) AND status = %s AND version = %s",
             to_sql(end),
             to_sql(now),
@@ -247,7 +250,7 @@ async def move(
     for version in {order.version for order in orders}:
         ids = [order.id for order in orders if order.version == version]
         count = await transaction.execute(
-            "UPDATE orders SET status = %s, version = version + 1, updated_at = %s "
+            "UPDATE orders FORCE INDEX (PRIMARY) SET status = %s, version = version + 1, updated_at = %s "
             f"WHERE id IN ({placeholders(ids)}) AND status = %s AND version = %s",
             str(to),
             to_sql(now),
@@ -270,7 +273,7 @@ async def confirm(
         costs = [(order.id, cost) for order, cost in paid if order.version == version]
         whens = " ".join(["WHEN %s THEN %s"] * len(costs))
         count = await transaction.execute(
-            "UPDATE orders SET status = %s, version = version + 1, updated_at = %s "
+            "UPDATE orders FORCE INDEX (PRIMARY) SET status = %s, version = version + 1, updated_at = %s "
             f"WHERE id IN ({placeholders(costs)}) AND status = %s AND version = %s "
             f"AND total_cost = CASE id {whens} END",
             str(OrderStatus.CONFIRMED),
