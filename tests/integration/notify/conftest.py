@@ -22,6 +22,7 @@ from tests.harness.people import Person
 from tests.harness.scratch import SECRET, Scratch
 from tests.harness.staff import staff
 from tests.harness.system import System, running
+from tests.harness.waiting import eventually
 from tests.integration.notify.receiver import Receiver, receiving
 from workers.notify.__main__ import make
 from workers.notify.schedule import Policy
@@ -165,3 +166,18 @@ async def delivery_rows(database: Database, hook_: Hook) -> list[tuple[str, str,
         hook_.id,
     )
     return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+async def closed(
+    database: Database, made: Hook, count: int = 1
+) -> list[tuple[str, str, int, str | None]]:
+    """The rows of a webhook's deliveries, once so many exist and none is pending."""
+
+    async def look() -> list[tuple[str, str, int, str | None]] | None:
+        rows = await delivery_rows(database, made)
+        done = len(rows) >= count and all(row[1] != "PENDING" for row in rows)
+        return rows if done else None
+
+    found = await eventually(look)
+    assert found is not None
+    return found

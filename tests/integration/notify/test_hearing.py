@@ -144,7 +144,9 @@ async def test_a_state_change_is_one_log_line_with_its_ids(
         envelope = await newsroom.tell_order(event)
 
         async def look() -> list[dict[str, object]]:
-            return [dict(one) for one in lines if one.get("event_id") == envelope.id]
+            about = [dict(one) for one in lines if one.get("event_id") == envelope.id]
+            # Webhooks of admins whom other tests left behind may fail with it; that is another line.
+            return [one for one in about if not str(one["event"]).startswith("webhook")]
 
         (line,) = await eventually(look)
     assert line["event"] == "order.cancelled"
