@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from db.mysql import Database
+from gateway import commands
 from tests.harness.people import Person, person
 from tests.harness.sales import Sale, items, sale
 from tests.harness.scratch import Scratch
@@ -185,6 +186,31 @@ async def test_a_stream_of_a_decided_command_gives_its_event_at_once(
     placed = await api.post("/api/orders", items((show.ticket_type, 1)))
     where = f"/api/commands/{placed.headers['X-Command-Id']}"
     _assert_one_event(await api.get(where + "/events"), await api.get(where))
+
+
+async def test_a_stream_shows_that_it_lives_until_its_event_comes(
+    alone: Scratch, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A comment each time the interval passes, then the one event, then the end."""
+    monkeypatch.setattr(commands, "PING_SECONDS", 0.02)
+    async with running(alone, workers=WORKERS) as system:
+        show = await sale(system, people.organizer, 5)
+        await system.stop("inventory")
+        api = system.api(people.buyer)
+        accepted = await api.post("/api/orders", items((show.ticket_type, 1)), wait=None)
+        where = system.url + accepted.headers["Location"] + "/events"
+        headers = {"Authorization": f"Bearer {people.buyer.token}"}
+        lines: list[bytes] = []
+        decides = False
+        async with system.session.get(where, headers=headers) as stream:
+            async for line in stream.content:
+                lines.append(line)
+                if not decides and lines.count(b": undecided\n") == 3:
+                    decides = True
+                    system.start("inventory")
+    assert lines[-3:] == [b"event: outcome\n", lines[-2], b"\n"]
+    assert orjson.loads(lines[-2].removeprefix(b"data: "))["status"] == "SUCCEEDED"
+    assert sum(line.startswith(b"event:") for line in lines) == 1
 
 
 async def test_past_its_deadline_a_command_has_failed_and_stays_so(
