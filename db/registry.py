@@ -6,6 +6,7 @@ replaces a newer one; a rate that a command has just changed is never answered f
 MySQL while it commits).
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
@@ -41,6 +42,8 @@ if not is_there then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
 return 1
 """
 _AWAY = (RedisError, OSError, TimeoutError)
+AWAY_SECONDS = 1.0
+"""After a failure Redis is not asked again for this long: each question may cost its time-out."""
 
 
 class QuoteRegistry:
@@ -49,9 +52,12 @@ class QuoteRegistry:
     def __init__(self, redis: "Redis", database: Database) -> None:
         self._redis, self._database = redis, database
         self._put = redis.register_script(_PUT)
+        self._away_until = 0.0
 
     async def rates(self) -> list[Rate]:
         """The last good rate of every source, by asset, currency and source."""
+        if time.monotonic() < self._away_until:
+            return await rates.everything(self._database)
         try:
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.exists(CHANGING_KEY)
@@ -60,6 +66,7 @@ class QuoteRegistry:
             if held and not changing:
                 return sorted(map(_from_entry, held.items()), key=_order)
         except _AWAY as error:
+            self._away_until = time.monotonic() + AWAY_SECONDS
             log.info("registry away, reading the database", error=repr(error))
             return await rates.everything(self._database)
         return await self.reload()

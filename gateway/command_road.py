@@ -19,6 +19,7 @@ from contracts.envelope import Codec
 from contracts.publisher import Coalescer, Publisher
 from contracts.topology import COMMANDS_EXCHANGE, topology
 from db.clock import DatabaseClock
+from db.registry import QuoteRegistry
 from gateway.catalogue import CATALOGUE, Catalogue
 from gateway.command_metrics import CommandMetrics
 from gateway.commands import COMMAND_IDS
@@ -33,6 +34,7 @@ from gateway.operations import CHECKS
 from gateway.outcomes import Deadlines, OutcomeMemory, OutcomeReader
 from gateway.pressure import Pressure, sampling
 from gateway.pushes import PushReader, new_instance, reading
+from gateway.rates import REGISTRY
 from gateway.submission import SUBMISSIONS, Submissions
 from gateway.waiting import Waiting, polling
 
@@ -88,6 +90,7 @@ async def command_road(app: web.Application) -> AsyncIterator[None]:
         app[DIRECTORY], app[CATALOGUE] = Directory(database), Catalogue(database, redis)
         stack.push_async_callback(app[DIRECTORY].close)
         app[DOOR], app[CLOCK] = door, clock
+        app[REGISTRY] = QuoteRegistry(redis, database)
         await stack.enter_async_context(_released_at_the_end(app[STOPPING], waiting))
         yield
         await submissions.drain()

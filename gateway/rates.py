@@ -19,7 +19,7 @@ from db import rates
 from db.rates import QuarantineRow
 from db.registry import QuoteRegistry
 from gateway import responses_rates as responses
-from gateway.keys import CLOCK, DATABASE, REDIS, SETTINGS, body, path_id, query
+from gateway.keys import CLOCK, DATABASE, SETTINGS, body, path_id, query
 from gateway.paging import from_cursor, page
 from gateway.problems import not_found
 from gateway.replies import json_reply
@@ -27,6 +27,7 @@ from gateway.requests_rates import PublishRate, QuarantineQuery, RateQuery, Rate
 from gateway.routing import ADMIN, ANYONE, PROVIDER, Answer, Route
 from gateway.submission import Call, submit
 
+REGISTRY = web.AppKey("registry", QuoteRegistry)
 ACCEPT_SECONDS = 10
 """Accepting is answered at once: so long the call waits for the worker, unless its client says otherwise."""
 
@@ -56,7 +57,7 @@ async def _chosen(request: web.Request) -> list[Rate]:
     """The believed rate of every pair."""
     app = request.app
     by_pair: dict[tuple[str, str], list[Rate]] = {}
-    for rate in await QuoteRegistry(app[REDIS], app[DATABASE]).rates():
+    for rate in await app[REGISTRY].rates():
         by_pair.setdefault(rate.pair, []).append(rate)
     now, fresh = app[CLOCK].now(), app[SETTINGS].rate_fresh
     found = (choose(known, now, fresh) for known in by_pair.values())
