@@ -29,8 +29,8 @@ FIXED_SEED = 20260101
 FRESH_SEEDS = 2
 EVERYTHING = ("tests/faults",)
 SEEDED = (
-    "tests/faults/test_chaos.py",
-    "tests/faults/test_storm.py",
+    "tests/faults/test_chaos.py::test_any_process_dies_at_any_moment",
+    "tests/faults/test_storm.py::test_a_dozen_faults_between_processes_and_servers",
     "tests/faults/test_simulation.py",
 )
 """What draws its faults from the seed: run again with each fresh one."""

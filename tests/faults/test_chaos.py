@@ -24,6 +24,8 @@ from tests.harness.desk import Desk
 from tests.harness.processes import Processes
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.timeout(300)
+
 BUYERS, KILLS = 240, 12
 QUOTAS = ((60, 20), (25,), (400, 300))
 

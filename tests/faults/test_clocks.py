@@ -14,6 +14,8 @@ from tests.harness.desk import Desk
 from tests.harness.processes import Processes
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.timeout(300)
+
 AHEAD = 90.0
 BUYERS = 120
 

@@ -22,6 +22,8 @@ from tests.harness.staff import staff
 from tests.harness.waiting import eventually
 from tests.integration.payments.till import cancel, confirm, fresh_hash, quote, set_rate
 
+pytestmark = pytest.mark.timeout(300)
+
 TICKETS = 40
 
 

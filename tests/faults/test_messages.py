@@ -20,6 +20,8 @@ from tests.harness.scratch import Scratch, scratch
 from tests.harness.staff import staff
 from tests.integration.payments.till import cancel
 
+pytestmark = pytest.mark.timeout(300)
+
 TIMES = 50
 CREW = ("inventory", "order", "payment", "notify")
 

@@ -33,6 +33,8 @@ from tests.harness.processes import Process, Processes, processes
 from tests.harness.servers import Machines, Server, machines
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.timeout(300)
+
 QUOTAS = ((60, 20), (3000, 3000))
 MANY = 6000
 

@@ -26,6 +26,8 @@ from tests.harness.desk import Desk
 from tests.harness.processes import Process, Processes
 from tests.harness.scratch import Scratch
 
+pytestmark = pytest.mark.timeout(300)
+
 MODES: tuple[Mode, ...] = ("cut", "hole", "delay", "slices")
 SERVERS = ("mysql", "amqp", "redis")
 QUOTAS = ((60, 20), (2000, 2000), (3000, 500))

@@ -1,0 +1,204 @@
+"""The statements of the simulated workers, each as what it does to rows.
+
+In: a session, the statement's parameters in their order. Out: rows as the driver gives them, or a count.
+Must stay true: which rows are locked, and which are read from the snapshot, is as in the SQL that the pattern names.
+"""
+
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+from db.mysql import Row
+from tests.faults.simulation.store import Session, naive
+
+Query = Callable[[Session, str, list[Any]], Awaitable[list[Row]]]
+Change = Callable[[Session, list[Any]], Awaitable[int]]
+
+
+async def _clock(session: Session, _: str, __: list[Any]) -> list[Row]:
+    return [(session.store.now().replace(tzinfo=None),)]
+
+
+async def _events(session: Session, sql: str, ids: list[Any]) -> list[Row]:
+    if "SHARE MODE" not in sql:
+        return [
+            (one["id"], one["organizer_id"]) for one in session.plain("events") if one["id"] in ids
+        ]
+    for event_id in ids:
+        await session.lock("events", event_id, shared=True)
+    rows = [one for one in session.current("events") if one["id"] in ids]
+    return [(one["id"], one["organizer_id"], one["end_time"], one["cancelled"]) for one in rows]
+
+
+_TYPE = (
+    "id", "event_id", "price", "currency", "quota",
+    "available", "max_per_order", "sales_start", "sales_end", "version",
+)  # fmt: skip
+
+
+async def _types(session: Session, sql: str, ids: list[Any]) -> list[Row]:
+    if "FOR UPDATE" in sql:
+        for type_id in ids:
+            await session.lock("ticket_types", type_id)
+    rows = session.current("ticket_types") if "FOR UPDATE" in sql else session.plain("ticket_types")
+    return [(*(one[name] for name in _TYPE), False) for one in rows if one["id"] in ids]
+
+
+async def _shortage(session: Session, _: str, ids: list[Any]) -> list[Row]:
+    found: list[Row] = []
+    unpaid = {
+        one["id"]: one for one in session.plain("orders") if one["status"] == "PENDING_PAYMENT"
+    }
+    for type_id in ids:
+        lines = [
+            one
+            for one in session.plain("order_details")
+            if one["ticket_type_id"] == type_id and one["order_id"] in unpaid
+        ]
+        if lines:
+            ends = min(unpaid[one["order_id"]]["expires_at"] for one in lines)
+            found.append((type_id, Decimal(sum(one["quantity"] for one in lines)), ends))
+    return found
+
+
+_ORDER = (
+    "id", "user_id", "event_id", "status", "total_cost",
+    "currency", "expires_at", "version", "created_at", "updated_at",
+)  # fmt: skip
+
+
+async def _orders(session: Session, sql: str, ids: list[Any]) -> list[Row]:
+    free = []
+    for order_id in ids:
+        if "SKIP LOCKED" in sql and not session.free(("orders", order_id), False):
+            continue
+        await session.lock("orders", order_id)
+        free.append(order_id)
+    return [
+        tuple(one[name] for name in _ORDER)
+        for one in session.current("orders")
+        if one["id"] in free
+    ]
+
+
+async def _details(session: Session, _: str, ids: list[Any]) -> list[Row]:
+    names = ("order_id", "ticket_type_id", "quantity", "unit_price")
+    return [
+        tuple(one[name] for name in names)
+        for one in session.plain("order_details")
+        if one["order_id"] in ids
+    ]
+
+
+async def _unreturned(session: Session, _: str, ids: list[Any]) -> list[Row]:
+    ended = {
+        one["id"] for one in session.plain("orders") if one["status"] in ("CANCELLED", "EXPIRED")
+    }
+    return [
+        (one["id"], one["ticket_type_id"], one["quantity"])
+        for one in session.plain("order_details")
+        if one["order_id"] in ids and one["order_id"] in ended and one["returned_version"] is None
+    ]
+
+
+async def _still(session: Session, _: str, ids: list[Any]) -> list[Row]:
+    for line in ids:
+        await session.lock("order_details", line)
+    rows = session.current("order_details")
+    return [(one["id"],) for one in rows if one["id"] in ids and one["returned_version"] is None]
+
+
+async def _overdue(session: Session, _: str, __: list[Any]) -> list[Row]:
+    now = session.store.now().replace(tzinfo=None)
+    rows = session.plain("orders")
+    return [
+        (one["id"],)
+        for one in rows
+        if one["status"] == "PENDING_PAYMENT" and one["expires_at"] <= now
+    ]
+
+
+async def _outcomes(session: Session, sql: str, ids: list[Any]) -> list[Row]:
+    names = sql[len("SELECT ") : sql.index(" FROM")].split(",")
+    return [
+        tuple(one[name] for name in names)
+        for one in session.plain("command_outcomes")
+        if one["id"] in ids
+    ]
+
+
+async def _pending(session: Session, _: str, values: list[Any]) -> list[Row]:
+    *streams, limit = values
+    names = ("id", "stream", "aggregate", "routing_key", "body")
+    rows = [one for one in session.plain("outbox") if one["stream"] in streams]
+    return [tuple(one[name] for name in names) for one in rows[:limit]]
+
+
+async def _step(session: Session, values: list[Any]) -> int:
+    delta, at, type_id, version, _ = values
+    await session.lock("ticket_types", type_id)
+    row = next(one for one in session.current("ticket_types") if one["id"] == type_id)
+    if row["version"] != version or row["available"] + delta < 0:
+        return 0
+    session.put(
+        "ticket_types",
+        row,
+        available=row["available"] + delta,
+        version=version + 1,
+        updated_at=naive(at),
+    )
+    return 1
+
+
+async def _move(session: Session, values: list[Any]) -> int:
+    to, at, *ids, pending, version = values
+    count = 0
+    for order_id in ids:
+        await session.lock("orders", order_id)
+        row = next(one for one in session.current("orders") if one["id"] == order_id)
+        if row["status"] == pending and row["version"] == version:
+            session.put("orders", row, status=to, version=version + 1, updated_at=naive(at))
+            count += 1
+    return count
+
+
+async def _return(session: Session, values: list[Any]) -> int:
+    version, at, *ids = values
+    count = 0
+    for row in session.current("order_details"):
+        if row["id"] in ids and row["returned_version"] is None:
+            session.put("order_details", row, returned_version=version, updated_at=naive(at))
+            count += 1
+    return count
+
+
+async def _published(session: Session, ids: list[Any]) -> int:
+    for row_id in ids:
+        session.drop("outbox", row_id)
+    return len(ids)
+
+
+async def _alive(_: Session, __: str, ___: list[Any]) -> list[Row]:
+    return [(1,)]
+
+
+QUERIES: tuple[tuple[str, Query], ...] = (
+    (r"SELECT 1$", _alive),
+    (r"SELECT UTC_TIMESTAMP", _clock),
+    (r"SELECT id, organizer_id.* FROM events", _events),
+    (r"SELECT id, event_id, price", _types),
+    (r"SELECT d.ticket_type_id, SUM", _shortage),
+    (r"SELECT o.id.* FROM orders o FORCE", _orders),
+    (r"SELECT d.order_id, ", _details),
+    (r"SELECT d.id, d.ticket_type_id, d.quantity FROM order_details d JOIN", _unreturned),
+    (r"SELECT id FROM order_details FORCE", _still),
+    (r"SELECT id FROM orders WHERE status = %s AND expires_at", _overdue),
+    (r"SELECT id,user_id.* FROM command_outcomes", _outcomes),
+    (r"SELECT id, stream, aggregate, routing_key, body FROM outbox", _pending),
+)
+STATEMENTS: tuple[tuple[str, Change], ...] = (
+    (r"UPDATE ticket_types (FORCE INDEX \(PRIMARY\) )?SET available", _step),
+    (r"UPDATE orders (FORCE INDEX \(PRIMARY\) )?SET status", _move),
+    (r"UPDATE order_details (FORCE INDEX \(PRIMARY\) )?SET returned_version", _return),
+    (r"DELETE FROM outbox", _published),
+)
