@@ -85,6 +85,9 @@ async def _accept(context: Context, one: Received[AcceptRate], registry: QuoteRe
     resource = rate_resource(rate, context.now, context.settings.rate_fresh)
     if row.accepted_by is not None:
         return succeeded(200, resource)
+    provider = await providers.find(context.transaction, rate.source.removeprefix(PROVIDER_PREFIX))
+    if provider is not None and not provider.active:
+        return rejected(_refusal("Its provider was removed.", row))
     known = await rates.of_pairs(context.transaction, [rate.pair])
     own = next((one for one in known[rate.pair] if one.source == rate.source), None)
     if own is not None and own.observed_at >= rate.observed_at:

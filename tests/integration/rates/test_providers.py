@@ -14,6 +14,7 @@ import pytest
 from contracts.topology import COMMANDS_EXCHANGE, DEAD_EXCHANGE, EVENTS_EXCHANGE
 from db import rates
 from db.mysql import Database
+from tests.harness.people import person
 from tests.harness.scratch import Scratch
 from tests.harness.system import System
 from tests.harness.waiting import eventually
@@ -222,19 +223,25 @@ async def test_new_passwords_end_the_old_ones(world: Scratch, system: System) ->
 async def test_a_removed_provider_is_out_and_its_rates_with_it(
     world: Scratch, system: System, database: Database
 ) -> None:
-    """Cut off, unable to sign in, its rate gone; added again it is the same source."""
+    """Cut off, unable to sign in, its rate gone, none of its reports to be accepted; added again the same source."""
     name, coin = new_name(), asset()
     added = (await provider_command(world, "add", name)).shown
     async with connected(added["amqpUrl"]) as channel:
         await publish(channel, f"rates.{name}.{coin}", message(fields(coin, "100"), name))
-    gone = await _until_cut(added["amqpUrl"])
+        await publish(channel, f"rates.{name}.{coin}", message(fields(coin, "999"), name))
     await _stored(database, coin, "100")
+    await eventually(lambda: reasons(database, coin))
+    gone = await _until_cut(added["amqpUrl"])
     assert (await provider_command(world, "remove", name)).code == 0
     async with asyncio.timeout(15):
         await gone.wait()
     login = {"email": added["email"], "password": added["password"]}
     assert (await system.api().post("/api/auth/login", login)).status == 401
     assert (await system.api().get(f"/api/market/rates/{coin}")).status == 404
+    desk = system.api(await person(database, "ADMIN"))
+    (put_aside,) = (await desk.get("/api/admin/rates/quarantine?limit=1")).body["data"]
+    refused = await desk.post(f"/api/admin/rates/quarantine/{put_aside['id']}/accept")
+    assert (put_aside["asset"], refused.status, refused.code) == (coin, 409, "RATE_QUARANTINED")
     again = await provider_command(world, "add", name)
     assert again.code == 0, again.error
     assert again.shown["email"] == added["email"]
