@@ -6,6 +6,7 @@ Must stay true: same client, same number of connections, one process each; a run
 answer came back is an error, not a figure.
 """
 
+import asyncio
 import json
 import tempfile
 from collections.abc import Mapping
@@ -86,12 +87,12 @@ async def _compared(
         },
     }
     gateways = {n: pid for n, pid in system.pids().items() if n.startswith("gateway-")}
-    ours = _loaded(load, gateways, expected)
+    ours = await _loaded(load, gateways, expected)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "answer.json"
         path.write_text(json.dumps(sample))
         async with serving("scripts.benching.bare", ["--answer", str(path)], {}) as (port, pids):
-            bare = _loaded(replace(load, url=f"http://127.0.0.1:{port}"), pids, expected)
+            bare = await _loaded(replace(load, url=f"http://127.0.0.1:{port}"), pids, expected)
     ratios = {
         "rate": round(ours["answersPerSecond"] / bare["answersPerSecond"], 3),
         "cpu": round(ours["cpuMicrosPerAnswer"] / bare["cpuMicrosPerAnswer"], 2),
@@ -99,10 +100,10 @@ async def _compared(
     return about | ours | {"bare": bare, "toBare": ratios}
 
 
-def _loaded(load: Load, pids: Mapping[str, int], expected: str) -> dict[str, Any]:
-    put_load(replace(load, seconds=WARM_UP_SECONDS))
+async def _loaded(load: Load, pids: Mapping[str, int], expected: str) -> dict[str, Any]:
+    await asyncio.to_thread(put_load, replace(load, seconds=WARM_UP_SECONDS))
     before = read_cpu(pids)
-    answers = put_load(load)
+    answers = await asyncio.to_thread(put_load, load)
     cpu = sum(read_cpu(pids).since(before).values())
     _require_only(answers, expected)
     return {

@@ -5,6 +5,7 @@ Must stay true: literal's clients try again 25 ms ± half of it after a 429, so 
 gets a warm-up of its own; a baseline that oversold or lost something is an error, not a figure.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -47,10 +48,11 @@ async def run_baseline(
         )
         warm = 0
         if options.warm_up > 0:
-            warm = put_load(replace(mine, seconds=options.warm_up, limit=10_000_000)).accepted
+            warming = replace(mine, seconds=options.warm_up, limit=10_000_000)
+            warm = (await asyncio.to_thread(put_load, warming)).accepted
         servers = {name: pid for name, pid in system.pids().items() if name in SERVERS}
         before = read_cpu(pids | servers)
-        answers = put_load(mine)
+        answers = await asyncio.to_thread(put_load, mine)
         cpu = read_cpu(pids | servers).since(before)
         counted = await count_baseline(tables.url)
     if not counted.sound or counted.orders < answers.accepted + warm:

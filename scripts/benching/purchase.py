@@ -5,6 +5,7 @@ Must stay true: each purchase is an order of its own buyer, quoted and confirmed
 what was begun is finished before the load ends.
 """
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -44,7 +45,7 @@ async def purchase(system: System, *, clients: int, seconds: float) -> dict[str,
         tokens=[(user.id, user.token) for user in users],
         ticket_types=shows[0].ticket_types,
     )
-    put_load(replace(load, seconds=WARM_UP_SECONDS))
+    await asyncio.to_thread(put_load, replace(load, seconds=WARM_UP_SECONDS))
     measured = await measure(system, load)
     answers = measured.answers
     # Orders and quotes are 201, confirmations 200.

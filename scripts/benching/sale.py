@@ -5,6 +5,7 @@ Must stay true: EventHub and the baselines are measured by the same client, with
 one after the other; what the client counted as accepted is what the database holds.
 """
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -158,7 +159,8 @@ async def _warm_up(system: System, load: Load, options: SaleOptions) -> None:
     """Sell something else first: processes, caches and connections are then as in a long sale."""
     if options.warm_up > 0:
         shows = await make_shows(system, 1, QUOTA)
-        put_load(_shorter(load, options.warm_up, shows[0].ticket_types))
+        shorter = _shorter(load, options.warm_up, shows[0].ticket_types)
+        await asyncio.to_thread(put_load, shorter)
 
 
 def _shorter(load: Load, seconds: float, ticket_types: tuple[int, ...]) -> Load:
