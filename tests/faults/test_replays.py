@@ -1,0 +1,145 @@
+"""What somebody with write access to the queues can do: say again what was said, and nothing else."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import orjson
+import pytest
+
+from contracts.commands import PlaceOrder
+from contracts.envelope import SINGLE, Envelope
+from contracts.publisher import Properties
+from contracts.topology import AGAIN_EXCHANGE
+from db.mysql import Database
+from tests.faults.proof import ends, proven
+from tests.harness.desk import Desk, place
+from tests.harness.people import Person, person
+from tests.harness.staff import staff
+from tests.harness.waiting import eventually
+
+CREW = ("inventory", "order", "payment", "relay", "notify")
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def crew(counter: Desk) -> AsyncIterator[None]:
+    """Everybody works."""
+    async with staff(counter.settings, *CREW):
+        yield
+
+
+async def put(counter: Desk, queue: str, body: bytes) -> None:
+    """Straight onto a queue."""
+    await counter.publisher.publish(AGAIN_EXCHANGE, queue, body, Properties(SINGLE))
+
+
+async def orders_of(books: Database, buyer: Person) -> int:
+    """How many orders the buyer has."""
+    rows = await books.read("SELECT COUNT(*) FROM orders WHERE user_id = %s", buyer.id)
+    return int(rows[0][0])
+
+
+async def show(counter: Desk, books: Database) -> tuple[Person, PlaceOrder]:
+    """A buyer and their order command for a ticket that is there."""
+    organizer, buyer = await person(books, "ORGANIZER"), await person(books)
+    event_id, (type_id,) = await counter.sale(organizer, 10)
+    return buyer, place(buyer, event_id, (type_id, 1))
+
+
+async def dead(books: Database, mark: str) -> str:
+    """The reason why a message was put aside; it is then expected."""
+
+    async def look() -> str:
+        rows = await books.read(
+            "SELECT reason FROM dead_letters WHERE status = 'DEAD' AND body LIKE %s", f"%{mark}%"
+        )
+        return rows[0][0] if rows else ""
+
+    reason = await eventually(look)
+    await books.write("UPDATE dead_letters SET status = 'DROPPED' WHERE body LIKE %s", f"%{mark}%")
+    return reason
+
+
+async def test_a_captured_command_said_again_anywhere_is_the_same_command(
+    counter: Desk, books: Database
+) -> None:
+    """On its own queue and on every other shard's: one order, one outcome."""
+    async with staff(counter.settings, *CREW):
+        buyer, command = await show(counter, books)
+        uuid, envelope = counter.envelope(command)
+        captured = counter.codec.encode(envelope)
+        for shard in range(counter.settings.shards):
+            await put(counter, f"inventory.{shard}", captured)
+        [first] = await ends(books, [uuid])
+        for shard in range(counter.settings.shards):
+            await put(counter, f"inventory.{shard}", captured)
+        await counter.ask(command)
+        assert await ends(books, [uuid]) == [first]
+        await proven(books)
+    assert await orders_of(books, buyer) == 2
+
+
+async def test_a_captured_command_on_another_owner_s_queue_is_put_aside(
+    counter: Desk, books: Database
+) -> None:
+    """Nobody there knows what to do with it: a dead letter with its reason, and FAILED for the client."""
+    async with staff(counter.settings, *CREW):
+        buyer, command = await show(counter, books)
+        uuid, envelope = counter.envelope(command)
+        await put(counter, "payment", counter.codec.encode(envelope))
+        [outcome] = await ends(books, [uuid])
+        assert (outcome.status_code, outcome.code) == (500, "INTERNAL")
+        assert "no handler" in await dead(books, envelope.id)
+        # And it stays so, should the copy on the right queue come late.
+        await put(counter, counter.queue(command), counter.codec.encode(envelope))
+        await counter.ask(command)
+        assert await ends(books, [uuid]) == [outcome]
+    assert await orders_of(books, buyer) == 1
+
+
+async def test_an_old_command_said_again_after_its_outcome_was_forgotten_does_nothing(
+    counter: Desk, books: Database
+) -> None:
+    """Kept by an eavesdropper for longer than outcomes are: it is past its deadline, which is signed."""
+    async with staff(counter.settings, *CREW):
+        buyer, command = await show(counter, books)
+        uuid, envelope = counter.envelope(command, age=120)
+        await put(counter, counter.queue(command), counter.codec.encode(envelope))
+        [outcome] = await ends(books, [uuid])
+        assert (outcome.status_code, outcome.code) == (503, "UNAVAILABLE")
+        await proven(books)
+    assert await orders_of(books, buyer) == 0
+
+
+def _quantity(envelope: Envelope) -> Envelope:
+    items = [{**item, "quantity": 9} for item in envelope.data["items"]]
+    return replace(envelope, data={**envelope.data, "items": items})
+
+
+def _admin(envelope: Envelope) -> Envelope:
+    caller = {**envelope.data["principal"], "roles": ["ADMIN", "USER"]}
+    return replace(envelope, data={**envelope.data, "principal": caller})
+
+
+TAMPERED = {
+    "more tickets": _quantity,
+    "more rights": _admin,
+    "another deadline": lambda one: replace(one, expirytime=one.expirytime + timedelta(days=1)),
+    "another type": lambda one: replace(one, type="eventhub.order.add_items.v1"),
+    "another id": lambda one: replace(one, id=one.id[:-1] + ("A" if one.id[-1] != "A" else "B")),
+    "another time": lambda one: replace(one, time=one.time + timedelta(seconds=1)),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+async def test_a_captured_command_that_was_changed_is_put_aside(
+    counter: Desk, books: Database, what: str
+) -> None:
+    """Whatever was changed, the signature does not fit any more."""
+    buyer, command = await show(counter, books)
+    _, envelope = counter.envelope(command)
+    signature = orjson.loads(counter.codec.encode(envelope))["signature"]
+    forged = orjson.loads(counter.codec.encode(TAMPERED[what](envelope)))
+    await put(counter, counter.queue(command), orjson.dumps({**forged, "signature": signature}))
+    assert "signature" in await dead(books, signature)
+    assert await orders_of(books, buyer) == 0
