@@ -51,7 +51,8 @@ async def test_sigterm_finishes_what_is_in_flight_and_exits_0(
         stream = await session.get(where + "/events")
         assert stream.status == 200
         poll = asyncio.create_task(session.get(where + "?wait=30"))
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(one.url.rpartition(":")[2]))
+        port = int(one.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         body = b'{"email": "a@example.com", "password": "x"}'
         whole = post("/api/auth/login", body)
         writer.write(whole[:-10])
@@ -65,20 +66,22 @@ async def test_sigterm_finishes_what_is_in_flight_and_exits_0(
         one.terminate()
         pending = await poll
         assert (pending.status, (await pending.json())["status"]) == (200, "PENDING")
+
+        async def nobody_listens() -> bool:
+            try:
+                _, opened = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionError:
+                return True
+            opened.close()
+            return False
+
+        assert await eventually(nobody_listens)
         writer.write(whole[-10:])
         assert (await read(reader)).status == 401
         writer.close()
         rest = await stream.content.read()
         assert b"event: outcome" not in rest
 
-        async def nobody_listens() -> bool:
-            try:
-                await session.get(one.url + "/livez")
-            except aiohttp.ClientConnectorError:
-                return True
-            return False
-
-        assert await eventually(nobody_listens)
         assert await ended(one) == 0
         assert b"Traceback" not in one.output
         assert b'"event":"gateway.stopped"' in one.output

@@ -1,6 +1,7 @@
 """Strict JSON: what a lenient reader would let through is refused before a model sees it."""
 
 import contextlib
+import tracemalloc
 import zlib
 from typing import Annotated
 
@@ -174,9 +175,15 @@ def test_a_bomb_is_refused_before_it_unfolds() -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = packer.compress(b"0" * 64 * 1024 * 1024) + packer.flush()
     assert len(bomb) <= BODY_BYTES_MAX
-    with pytest.raises(Refusal) as refused:
-        _decompress(bomb, "gzip")
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refusal) as refused:
+            _decompress(bomb, "gzip")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert refused.value.problem.status == 413
+    assert peak < 1024 * 1024
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "x-gzip"])
