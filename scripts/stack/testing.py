@@ -20,6 +20,8 @@ from scripts.stack.home import CHECKOUT, Home, SetupError
 from scripts.stack.programs import PYTHON
 
 HOMES_MAX = 8
+WITHOUT_SERVERS = ("tests/unit/", "tests/structure/")
+"""Folders whose tests are pure: they run at once, and fail when they reach for a server."""
 
 
 def main() -> int:
@@ -31,6 +33,8 @@ def main() -> int:
         )  # A background job may inherit SIGINT as ignored.
     arguments = pytest_arguments(sys.argv[1:])
     try:
+        if needs_no_servers(arguments):
+            return _pytest(arguments, {})
         with own_home() as home, running_servers(home) as urls:
             return _pytest(arguments, urls)
     except (SetupError, OSError) as error:
@@ -49,6 +53,12 @@ def pytest_arguments(words: list[str]) -> list[str]:
     while rest and (CHECKOUT / "tests" / rest[0]).is_dir() and not rest[0].startswith((".", "/")):
         paths.append(f"tests/{rest.pop(0)}")
     return [*(["-m", "full or not full"] if full else []), *paths, *rest]
+
+
+def needs_no_servers(arguments: list[str]) -> bool:
+    """True when pytest is told where to look, and all of it is pure."""
+    paths = [f"{word}/" for word in arguments if word.startswith("tests")]
+    return bool(paths) and all(path.startswith(WITHOUT_SERVERS) for path in paths)
 
 
 def _pytest(arguments: list[str], urls: dict[str, str]) -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from scripts.stack import bootstrap, servers
 from scripts.stack.home import CHECKOUT
-from scripts.stack.testing import pytest_arguments
+from scripts.stack.testing import needs_no_servers, pytest_arguments
 
 GIVEN = {"MYSQL_URL": "mysql://u:p@db", "AMQP_URL": "amqp://u:p@mq:5673/", "REDIS_URL": "redis://r"}
 
@@ -82,6 +82,23 @@ def test_given_urls_are_completed() -> None:
 def test_words_become_pytest_arguments(words: list[str], told: list[str]) -> None:
     """A name means its folder, `full` takes in what is left out otherwise, the rest is pytest's."""
     assert pytest_arguments(words) == told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pure"),
+    [
+        (["tests/unit"], True),
+        (["tests/unit/", "tests/structure", "-x"], True),
+        (["tests/unit", "tests/integration"], False),
+        (["tests/unit/gateway/test_keys.py"], True),
+        (["tests/unit/../integration", "tests"], False),
+        (["-k", "unit"], False),
+        ([], False),
+    ],
+)
+def test_only_pure_folders_need_no_server(arguments: list[str], pure: bool) -> None:
+    """In doubt servers are started: a test that needs one must not fail for the lack of it."""
+    assert needs_no_servers(arguments) is pure
 
 
 def test_a_lock_is_installed_once(monkeypatch: pytest.MonkeyPatch) -> None:

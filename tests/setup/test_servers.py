@@ -31,10 +31,10 @@ def alone(tmp_path: Path) -> Checkout:
 def test_the_test_command_starts_and_ends_its_own_servers(alone: Checkout) -> None:
     """`scripts/test` without URLs: the tests get servers of their own; pytest has the last word and the
     exit code; afterwards nothing of it is left, though a test failed."""
-    suite = alone.root / "tests" / "unit"
+    suite = alone.root / "tests" / "integration"
     suite.mkdir(parents=True)
     (suite / "test_urls.py").write_text(FAILING_SUITE)
-    done = alone.run("test", "unit", "-q")
+    done = alone.run("test", "integration", "-q")
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].startswith("1 failed, 1 passed in")
     assert not done.stderr
@@ -52,3 +52,16 @@ def test_servers_that_do_not_run_have_no_urls(alone: Checkout) -> None:
     assert done.returncode == 1
     assert "scripts/servers start" in done.stderr
     assert not done.stdout
+
+
+def test_pure_tests_start_no_server(alone: Checkout) -> None:
+    """`scripts/test unit` is for the seconds between two edits: nothing is started for it."""
+    suite = alone.root / "tests" / "unit"
+    suite.mkdir(parents=True)
+    (suite / "test_urls.py").write_text(FAILING_SUITE)
+    assert (
+        alone.run("test", "unit", "-q").stdout.splitlines()[-1].startswith("1 failed, 1 passed in")
+    )
+    assert not [
+        name for name in json.loads((alone.root / "given.json").read_text()) if "AMQP" in name
+    ]
