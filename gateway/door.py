@@ -3,8 +3,9 @@
 In: (version, available) of ticket types as they are heard of or re-read, and orders. Out: a refusal, or
 nothing: then a worker decides.
 Must stay true: the highest version wins, whatever order the news come in; a type is refused only while
-what is known of it is under a second old, so that a lost message or a flush never shuts the door; the
-refusal is the one that a worker would give now: closed sales and limits come before sold out.
+what is known of it is under a second old and was read after the last change of its event, so that
+neither a lost message nor a flush shuts the door; the refusal is the one that a worker would give now:
+closed sales and limits come before sold out.
 """
 
 import asyncio
@@ -70,6 +71,7 @@ class Door:
         self._now = now
         self._monotonic = monotonic
         self._types: OrderedDict[int, _Known] = OrderedDict()
+        self._changed: OrderedDict[int, float] = OrderedDict()
         self._wanted = asyncio.Event()
 
     def heard(self, type_id: int, version: int, available: int, at: float | None = None) -> None:
@@ -92,6 +94,14 @@ class Door:
             known.state, known.read_at = state, at
             self.heard(type_id, state.version, state.available, at)
 
+    def changed(self, event_id: int) -> None:
+        """The event or one of its types is not what it was: what was read of them before counts no more."""
+        now = self._monotonic()
+        self._changed[event_id] = now
+        self._changed.move_to_end(event_id)
+        while next(iter(self._changed.values())) < now - FRESH_SECONDS:
+            self._changed.popitem(last=False)
+
     def check(self, command: Command) -> None:
         """Raises Refusal (409) when the order can surely not succeed now."""
         if not isinstance(command, PlaceOrder):
@@ -100,7 +110,7 @@ class Door:
         if not any(self._maybe_short(type_id, quantity) for type_id, quantity in pairs):
             return
         self.suspect(type_id for type_id, _ in pairs)
-        refusal = self._refusal(pairs)
+        refusal = self._refusal(pairs, command.event_id)
         if refusal is not None:
             raise refusal
 
@@ -138,7 +148,8 @@ class Door:
             return False
         return quantity > known.available or (known.state is not None and known.state.cancelled)
 
-    def _refusal(self, pairs: Iterable[tuple[int, int]]) -> Refusal | None:
+    def _refusal(self, pairs: Iterable[tuple[int, int]], event_id: int) -> Refusal | None:
+        changed_at = self._changed.get(event_id, float("-inf"))
         fresh_since = self._monotonic() - FRESH_SECONDS
         short: tuple[int, _Known, TypeState] | None = None
         now = self._now()
@@ -148,7 +159,9 @@ class Door:
             if state is not None and state.cancelled:
                 # A cancelled event stays cancelled: the one closed sale that is known for sure.
                 return Refusal(Problem(Code.SALES_CLOSED, "The event is cancelled."))
-            if state is None or min(known.heard_at, known.read_at) < fresh_since:
+            if state is None or known.read_at <= changed_at:
+                return None
+            if min(known.heard_at, known.read_at) < fresh_since:
                 return None
             if not state.on_sale(now) or quantity > state.max_per_order:
                 return None

@@ -1,6 +1,7 @@
-"""Where the door's knowledge comes from: StockChanged events, and MySQL for what is wanted in vain.
+"""Where the door's knowledge comes from: events about stock and events, and MySQL for what is wanted in vain.
 
-In: `ticket_type.stock_changed` on a queue of this process's own; rows. Out: `Door.heard` and `Door.read`.
+In: StockChanged, EventChanged and EventCancelled on a queue of this process's own; rows.
+Out: `Door.heard`, `Door.changed` and `Door.read`.
 Must stay true: the queue goes with the connection and is never waited for; all types that are wanted in
 vain cost one pair of queries about every second, however many clients want them.
 """
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 
 from contracts.broker import Link
 from contracts.envelope import Codec, Envelope, MalformedMessage, open_body
-from contracts.events import StockChanged
+from contracts.events import EventCancelled, EventChanged, StockChanged
 from contracts.topology import EVENTS_EXCHANGE
 from db import catalogue
 from db.mysql import Database, is_away
@@ -32,7 +33,7 @@ AWAY_SECONDS = 1.0
 
 
 class StockNews:
-    """Listens to StockChanged."""
+    """Listens to StockChanged, EventChanged and EventCancelled."""
 
     def __init__(self, url: str, name: str, codec: Codec, door: Door) -> None:
         self._codec, self._door = codec, door
@@ -51,7 +52,8 @@ class StockNews:
         queue = await channel.declare_queue(
             exclusive=True, auto_delete=True, arguments={"x-max-length": QUEUE_LENGTH}
         )
-        await queue.bind(EVENTS_EXCHANGE, StockChanged.TOPIC)
+        for heard in (StockChanged, EventChanged, EventCancelled):
+            await queue.bind(EVENTS_EXCHANGE, heard.TOPIC)
         await queue.consume(self._arrived, no_ack=True)
 
     async def _arrived(self, message: AbstractIncomingMessage) -> None:
@@ -62,10 +64,15 @@ class StockNews:
             log.warning("stock news skipped", error=type(error).__name__)
 
     def _hear(self, envelope: Envelope) -> None:
-        if envelope.type != StockChanged.TYPE or not self._codec.verifies(envelope):
+        if not self._codec.verifies(envelope):
             return
-        news = StockChanged.model_validate(envelope.data)
-        self._door.heard(news.ticket_type_id, news.version, news.available)
+        if envelope.type == StockChanged.TYPE:
+            news = StockChanged.model_validate(envelope.data)
+            self._door.heard(news.ticket_type_id, news.version, news.available)
+        elif envelope.type == EventChanged.TYPE:
+            self._door.changed(EventChanged.model_validate(envelope.data).event["id"])
+        elif envelope.type == EventCancelled.TYPE:
+            self._door.changed(EventCancelled.model_validate(envelope.data).event["id"])
 
 
 async def reread(door: Door, database: Database) -> None:

@@ -22,6 +22,7 @@ from db import reads_orders
 from db.reads_orders import OrderFilter
 from gateway.answers import matches, not_modified
 from gateway.catalogue import CATALOGUE, Shown
+from gateway.door import DOOR
 from gateway.keys import DATABASE, PRINCIPAL, body, path_id, principal, query
 from gateway.orders import order_page
 from gateway.problems import forbidden, invalid, unauthenticated
@@ -127,11 +128,12 @@ async def cancel_event(request: web.Request) -> web.Response:
 
 
 def _changed(request: web.Request) -> Any:
-    catalogue, event_id = request.app[CATALOGUE], path_id(request, "eventId")
+    app, event_id = request.app, path_id(request, "eventId")
 
     def changed(_: Command, outcome: Outcome) -> None:
         # The types of a cancelled or changed event show nothing of it: only the event is dropped.
-        catalogue.changed(event_id, None)
+        app[CATALOGUE].changed(event_id, None)
+        app[DOOR].changed(event_id)
 
     return changed
 

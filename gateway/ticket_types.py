@@ -17,6 +17,7 @@ from contracts.problems import Code
 from contracts.resources import ticket_type_etag
 from gateway.catalogue import CATALOGUE, NO_TICKET_TYPE
 from gateway.directory import DIRECTORY
+from gateway.door import DOOR
 from gateway.events import canonical, if_match, shown_reply
 from gateway.keys import body, path_id
 from gateway.problems import Refusal, not_found
@@ -110,12 +111,14 @@ async def _managed_event_of(request: web.Request, type_id: int, caller: Principa
 
 
 def _changed(request: web.Request, type_id: int | None) -> Callable[[Command, Outcome], None]:
-    catalogue, directory = request.app[CATALOGUE], request.app[DIRECTORY]
+    app = request.app
 
     def changed(command: Command, outcome: Outcome) -> None:
-        catalogue.changed(getattr(command, "event_id", None), type_id)
+        event_id: int = command.event_id  # type: ignore[attr-defined]  # every command of this module names it
+        app[CATALOGUE].changed(event_id, type_id)
+        app[DOOR].changed(event_id)
         if type_id is not None:
-            directory.forget(type_id)
+            app[DIRECTORY].forget(type_id)
 
     return changed
 

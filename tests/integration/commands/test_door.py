@@ -135,6 +135,34 @@ async def test_a_cancelled_event_is_closed_at_the_door(
     await _shut(system.api(buyer), show.ticket_type, "SALES_CLOSED")
 
 
+async def test_a_shut_door_does_not_outlive_a_cancelled_event(
+    system: System, buyer: Person, organizer: Person
+) -> None:
+    """SOLD_OUT until the cancel is answered, SALES_CLOSED in the very next call."""
+    for _ in range(3):
+        show = await sale(system, organizer, 1)
+        await system.api(buyer).post("/api/orders", items((show.ticket_type, 1)))
+        await _shut(system.api(buyer), show.ticket_type)
+        assert (await system.api(organizer).delete(f"/api/events/{show.event_id}")).status == 200
+        answer = await system.api(buyer).post("/api/orders", items((show.ticket_type, 1)))
+        assert answer.code == "SALES_CLOSED"
+
+
+async def test_a_shut_door_hears_of_a_lower_limit(
+    system: System, buyer: Person, organizer: Person
+) -> None:
+    """LIMIT_EXCEEDED comes before SOLD_OUT as soon as the limit is under what is wanted."""
+    show = await sale(system, organizer, 1)
+    api = system.api(buyer)
+    await api.post("/api/orders", items((show.ticket_type, 1)))
+    await _shut(api, show.ticket_type)
+    lower = {"maxPerOrder": 1}
+    changed = await system.api(organizer).patch(f"/api/ticket-types/{show.ticket_type}", lower)
+    assert changed.status == 200
+    answer = await api.post("/api/orders", items((show.ticket_type, 2)))
+    assert answer.code == "LIMIT_EXCEEDED"
+
+
 async def test_everybody_at_once_gets_an_answer(
     system: System, books: Database, organizer: Person
 ) -> None:

@@ -168,6 +168,33 @@ def test_a_cancelled_event_is_closed_for_good(door: Door, clock: Clock) -> None:
     assert problem.code == "SALES_CLOSED"
 
 
+def test_after_a_change_of_the_event_it_waits_for_a_later_look(door: Door, clock: Clock) -> None:
+    """Sold out a moment ago, cancelled since: only rows that were read after that may shut the door again."""
+    see(door, clock)
+    assert refusal(door, (1, 1)) is not None
+    began = clock.now
+    clock.now += 0.01
+    door.changed(1)
+    door.heard(1, 6, 0)
+    assert refusal(door, (1, 1)) is None
+    door.read({1: EMPTY}, [1], began)
+    assert refusal(door, (1, 1)) is None, "a look that began before the change shows nothing of it"
+    clock.now += 0.01
+    see(door, clock, replace(EMPTY, version=6))
+    assert refusal(door, (1, 1)) is not None
+
+
+def test_changes_of_other_events_are_none_of_its_business(door: Door, clock: Clock) -> None:
+    """And a thousand of them are forgotten once they are old."""
+    for event_id in range(2, 1000):
+        door.changed(event_id)
+    clock.now += 1.5
+    see(door, clock)
+    door.changed(1000)
+    assert refusal(door, (1, 1)) is not None
+    assert len(door._changed) == 1
+
+
 def test_a_deleted_type_is_forgotten(door: Door, clock: Clock) -> None:
     """It has no row any more: a worker says 404."""
     see(door, clock)
