@@ -55,7 +55,9 @@ async def command_road(app: web.Application) -> AsyncIterator[None]:
     memory = OutcomeMemory()
     reader, waiting = OutcomeReader(database, memory), Waiting(memory)
     clock, pressure = DatabaseClock.of(database), Pressure()
-    deadlines = Deadlines(database, reader, clock, settings.command_deadline)
+    deadlines = Deadlines(
+        database, reader, clock, settings.command_deadline, settings.outcome_retention
+    )
     keys = IdempotencyKeys(AttemptStore(redis), reader, deadlines, ids, clock)
 
     async def flushed() -> None:

@@ -3,7 +3,7 @@
 In: command UUIDs. Out: outcomes of those that are decided.
 Must stay true: an outcome is remembered only as it was committed (pushed by its worker or read from
 the table) and never changes; nobody hears "past its deadline, nothing was done" before the
-tombstone that makes it true is stored.
+tombstone that makes it true is stored, nor of a command so old that its outcome may be forgotten.
 """
 
 from collections import OrderedDict
@@ -21,6 +21,7 @@ from db import outcomes as rows
 from db.clock import DatabaseClock
 from db.mysql import Database
 from gateway.batched import Batched
+from gateway.problems import not_found
 
 REMEMBERED_MAX = 8192
 BATCH_MAX = 1000
@@ -100,22 +101,33 @@ class Deadlines:
     """Ends commands that nobody took up in time."""
 
     def __init__(
-        self, database: Database, reader: OutcomeReader, clock: DatabaseClock, deadline: float
+        self,
+        database: Database,
+        reader: OutcomeReader,
+        clock: DatabaseClock,
+        deadline: float,
+        retention: float,
     ) -> None:
         self._database = database
         self._reader = reader
         self._clock = clock
         self._deadline = timedelta(seconds=deadline)
+        self._retention = timedelta(seconds=retention)
 
     def seconds_left(self, accepted_at: datetime) -> float:
         """Until a command accepted then may be declared dead; negative when it may."""
         return (accepted_at + self._deadline + GRACE - self._clock.now()).total_seconds()
 
     async def settle(self, command: Opened) -> Outcome | None:
-        """The command's outcome; past its deadline there always is one (if MySQL is there to ask)."""
+        """The command's outcome; past its deadline there always is one (if MySQL is there to ask).
+
+        Raises Refusal (404) for a command older than outcomes are kept: it may have been a success.
+        """
         outcome = await self._reader.find_one(command.id.uuid)
         if outcome is not None or self.seconds_left(command.id.accepted_at) > 0:
             return outcome
+        if self._clock.now() - command.id.accepted_at > self._retention:
+            raise not_found("What became of this command is not kept any more.")
         await rows.insert_missing(self._database, [self._tombstone(command)])
         # Whoever was first, a worker or this tombstone: what is stored is the answer.
         found = await self._reader.read([command.id.uuid])

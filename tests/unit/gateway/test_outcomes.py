@@ -8,6 +8,7 @@ from contracts.command_ids import CommandId
 from contracts.outcomes import CommandStatus, Outcome
 from gateway import outcomes
 from gateway.outcomes import Deadlines, Opened
+from gateway.problems import Refusal
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 OPENED = Opened(CommandId(b"u" * 16, AT, 1), "text", 7, "request-1", "f" * 32)
@@ -48,7 +49,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Table:
 
 
 def deadlines(table: Table, clock: Clock) -> Deadlines:
-    return Deadlines(None, table, clock, 60)  # type: ignore[arg-type]  # fakes
+    return Deadlines(None, table, clock, 60, 86_400)  # type: ignore[arg-type]  # fakes
 
 
 async def test_before_its_deadline_a_command_is_only_undecided(table: Table) -> None:
@@ -84,3 +85,18 @@ async def test_a_worker_that_was_quicker_is_right(table: Table) -> None:
         OPENED.id.uuid, 7, OPENED.type, "f" * 32, 201, None, "/api/orders/1", "r", b"{}", AT, AT
     )
     assert await deadlines(table, clock).settle(OPENED) is table.race
+
+
+async def test_a_forgotten_success_does_not_become_a_failure(table: Table) -> None:
+    """Its row may have been deleted by age: 404, and nothing is stored; a row that is there is still shown."""
+    clock = Clock()
+    clock.after = 86_400.1
+    with pytest.raises(Refusal) as refused:
+        await deadlines(table, clock).settle(OPENED)
+    assert refused.value.problem.code == "NOT_FOUND"
+    assert table.stored == {}
+    kept = Outcome(
+        OPENED.id.uuid, 7, OPENED.type, "f" * 32, 201, None, "/api/orders/1", "r", b"{}", AT, AT
+    )
+    table.stored[OPENED.id.uuid] = kept
+    assert await deadlines(table, clock).settle(OPENED) is kept
