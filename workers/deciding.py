@@ -49,7 +49,13 @@ SEAT_WAIT_SECONDS = 0.2
 SEAT_POLL_SECONDS = 0.02
 DUPLICATES_MAX = 3
 
-_LATE = rejected(Problem(Code.UNAVAILABLE, "Nobody took the command up in time; nothing was done."))
+_LATE = rejected(
+    Problem(
+        Code.UNAVAILABLE,
+        "Nobody took the command up in time; nothing was done.",
+        retry_after=1,
+    )
+)
 _LOCKED = rejected(
     Problem(Code.SEAT_LOCKED, "These tickets are being dealt with; try again.", retry_after=1)
 )

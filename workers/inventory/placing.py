@@ -85,7 +85,9 @@ async def _store(
 ) -> list[OrderRow]:
     if not granted:
         return []
-    expires_at = context.now + timedelta(seconds=context.settings.order_ttl)
+    # However long an unpaid order may wait, no order lives longer than the longest hold.
+    lifetime = min(context.settings.order_ttl, context.settings.max_hold)
+    expires_at = context.now + timedelta(seconds=lifetime)
     new = [
         orders.NewOrder(
             user_id=one.message.principal.user_id,

@@ -71,10 +71,11 @@ async def test_the_same_command_twice_is_one_order(counter: Desk, database: Data
 async def test_a_command_past_its_deadline_is_never_executed(
     counter: Desk, database: Database
 ) -> None:
-    """Accepted 61 s ago: FAILED 503, no order."""
+    """Accepted 61 s ago: FAILED 503 that says when to try again, no order."""
     organizer, buyer = await person(database, "ORGANIZER"), await person(database)
     event_id, (type_id,) = await counter.sale(organizer)
     outcome = await counter.ask(place(buyer, event_id, (type_id, 1)), age=61)
     assert (outcome.status_code, outcome.code) == (503, "UNAVAILABLE")
+    assert orjson.loads(outcome.body)["retryAfter"] == 1
     rows = await database.read("SELECT COUNT(*) FROM orders WHERE user_id = %s", buyer.id)
     assert rows[0][0] == 0
