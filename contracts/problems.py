@@ -21,7 +21,6 @@ class Code(StrEnum):
     FORBIDDEN = "FORBIDDEN"
     NOT_FOUND = "NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
-    NOT_ACCEPTABLE = "NOT_ACCEPTABLE"
     SOLD_OUT = "SOLD_OUT"
     SALES_CLOSED = "SALES_CLOSED"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
@@ -50,7 +49,6 @@ STATUS: dict[Code, int] = {
     Code.FORBIDDEN: 403,
     Code.NOT_FOUND: 404,
     Code.METHOD_NOT_ALLOWED: 405,
-    Code.NOT_ACCEPTABLE: 406,
     Code.SOLD_OUT: 409,
     Code.SALES_CLOSED: 409,
     Code.LIMIT_EXCEEDED: 409,
@@ -79,7 +77,6 @@ TITLE: dict[Code, str] = {
     Code.FORBIDDEN: "Your role does not allow this",
     Code.NOT_FOUND: "There is no such thing here",
     Code.METHOD_NOT_ALLOWED: "This method is not offered here",
-    Code.NOT_ACCEPTABLE: "No acceptable representation",
     Code.SOLD_OUT: "Not enough tickets left",
     Code.SALES_CLOSED: "Tickets are not on sale",
     Code.LIMIT_EXCEEDED: "More tickets than one order may hold",
