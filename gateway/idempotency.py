@@ -128,9 +128,9 @@ class AttemptStore:
 
     async def restore(self, not_before: datetime) -> None:
         """Redis was flushed: give it back the attempts accepted since then, where it holds none."""
+        await self._lane.back()
         recent = [(k, a) for k, a in self._own.items() if a.accepted_at >= not_before]
-        for key, attempt in recent:
-            await self._replace(key, NOTHING, attempt.to_bytes())
+        await asyncio.gather(*(self._replace(k, NOTHING, a.to_bytes()) for k, a in recent))
 
     def expire(self, key: Key) -> None:
         """Its attempt is older than a key lives."""

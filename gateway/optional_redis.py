@@ -38,6 +38,11 @@ class OptionalRedis:
         self._monotonic = monotonic
         self._away_until = float("-inf")
 
+    async def back(self) -> None:
+        """Return when Redis is asked again."""
+        while (left := self._away_until - self._monotonic()) > 0:
+            await asyncio.sleep(left)
+
     async def ask(self, question: Callable[[], Awaitable[R]], otherwise: R) -> R:
         """The answer to `question`; `otherwise` when Redis is away or failed within the last second."""
         if self._monotonic() < self._away_until:
@@ -65,6 +70,10 @@ class RedisLane:
         if self._sender is None:
             self._sender = asyncio.create_task(self._send())
         return await future
+
+    async def back(self) -> None:
+        """Return when Redis is asked again."""
+        await self._redis.back()
 
     async def _send(self) -> None:
         try:

@@ -51,6 +51,7 @@ class PushReader:
         self._redis = blocking_client(url, BLOCK_MS / 1000)
         self._last = b"0-0"
         self._upkeep_at = 0.0
+        self._opened = False
         self.arrives = False
         """Whether pushes can reach us right now."""
 
@@ -81,10 +82,16 @@ class PushReader:
     async def _open(self) -> None:
         # The stream exists before anybody pushes, so that it has an end when we die suddenly.
         async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.exists(self._key)
             pipe.xadd(self._key, {b"opened": b"1"}, maxlen=100_000)
             pipe.expire(self._key, EXPIRE_SECONDS)
-            await pipe.execute()
+            existed, *_ = await pipe.execute()
         self.arrives = True
+        if self._opened and not existed:
+            # Nobody but a flush, or a restart without memory, removes our stream.
+            log.warning("Redis has forgotten everything")
+            await self._on_flushed()
+        self._opened = True
 
     async def _read(self) -> None:
         replies: Any = await self._redis.xread(
@@ -104,10 +111,7 @@ class PushReader:
             _, lives = await pipe.execute()
         self._upkeep_at = time.monotonic() + UPKEEP_SECONDS
         if not lives:
-            # Nobody but a flush removes our stream.
-            log.warning("Redis was flushed")
             await self._open()
-            await self._on_flushed()
 
     def _deliver(self, fields: dict[bytes, bytes]) -> None:
         outcomes: list[Outcome] = []

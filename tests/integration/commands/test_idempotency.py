@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
@@ -14,6 +15,7 @@ from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, System, running
 from tests.harness.waiting import eventually
 from tests.integration.commands.conftest import WORKERS, People
+from tests.integration.commands.proxy import proxied
 
 COMMAND, REPLAYED = "X-Command-Id", "Idempotent-Replayed"
 
@@ -233,16 +235,24 @@ async def test_a_fresh_attempt_at_one_gateway_is_joined_at_the_other(
         assert joined.headers[REPLAYED] == "true"
 
 
-async def test_after_a_flush_a_gateway_gives_redis_back_what_it_knows(
-    alone: Scratch, people: People
+@pytest.mark.parametrize("how", ["flush", "restart"])
+async def test_a_gateway_gives_redis_back_what_it_forgot(
+    alone: Scratch, people: People, how: str
 ) -> None:
-    """An undecided key is known again at a gateway where it was never asked, a moment after the flush."""
-    async with running(alone, workers=WORKERS) as system, running(alone, workers=()) as second:
+    """An undecided key is known again, a moment later, at a gateway where it was never asked."""
+    async with (
+        proxied(alone.redis_url) as (redis_url, proxy),
+        running(replace(alone, redis_url=redis_url), workers=WORKERS) as system,
+        running(alone, workers=()) as second,
+    ):
         show = await sale(system, people.organizer, 5)
         await system.stop("inventory")
         body, buyer = items((show.ticket_type, 1)), people.buyer
         first = await system.api(buyer).post("/api/orders", body, key="bridge", wait=None)
+        if how == "restart":
+            await proxy.cut()
         await _flush(alone)
+        await proxy.mend()
 
         async def noted() -> bool:
             async with Redis.from_url(alone.redis_url) as redis:
@@ -281,18 +291,27 @@ async def test_after_a_restart_of_everything_the_key_still_stands(
 
 async def test_past_its_deadline_the_key_is_decided_afresh(alone: Scratch, people: People) -> None:
     """FAILED 503 does not bind: the same key, another command, one order."""
-    async with running(alone, workers=WORKERS, command_deadline=1.0) as system:
-        show = await sale(system, people.organizer, 5)
-        await system.stop("inventory")
-        api, body = system.api(people.buyer), items((show.ticket_type, 1))
+    async with (
+        running(alone, workers=WORKERS) as staffed,
+        running(alone, workers=(), command_deadline=1.0) as hasty,
+    ):
+        show = await sale(staffed, people.organizer, 5)
+        await staffed.stop("inventory")
+        api, body = hasty.api(people.buyer), items((show.ticket_type, 1))
         dead = await api.post("/api/orders", body, key="again", wait=20)
         assert dead.status == 503
-        system.start("inventory")
-        placed = await api.post("/api/orders", body, key="again", wait=20)
-        assert placed.status == 201
-        assert REPLAYED not in placed.headers
-        assert placed.headers[COMMAND] != dead.headers[COMMAND]
-        assert await _orders(system, people.buyer) == 1
+        staffed.start("inventory")
+
+        async def placed() -> Answer | None:
+            answer = await api.post("/api/orders", body, key="again", wait=20)
+            # A busy machine may need longer than a second once more: that does not bind either.
+            assert answer.status in (201, 503)
+            return answer if answer.status == 201 else None
+
+        order = await eventually(placed)
+        assert order is not None
+        assert order.headers[COMMAND] != dead.headers[COMMAND]
+        assert await _orders(staffed, people.buyer) == 1
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "a\tb"])
