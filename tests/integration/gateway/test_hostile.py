@@ -94,6 +94,20 @@ async def test_over_64_kib_is_413(hub: System) -> None:
     assert all(one.problem["code"] in ("TOO_LARGE", "INVALID") for one in answers)
 
 
+async def test_64_kib_are_read(hub: System) -> None:
+    """The last byte that fits, plain, in chunks and packed: a sign-in like any other."""
+    body = b'{"email": "a@example.com", "password": "x"}'
+    full = body + b" " * (64 * 1024 - len(body))
+    for sent in (
+        post(LOGIN, full),
+        chunked(LOGIN, [full[:100], full[100:]]),
+        post(LOGIN, gzip.compress(full), "Content-Encoding: gzip"),
+    ):
+        assert (await send(hub.url, sent)).status == 401
+    for sent in (post(LOGIN, full + b" "), chunked(LOGIN, [full, b" "])):
+        assert (await send(hub.url, sent)).status == 413
+
+
 def chunked(path: str, chunks: list[bytes]) -> bytes:
     """A POST in chunks."""
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
