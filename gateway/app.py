@@ -136,7 +136,7 @@ def build_app(
     stopping = asyncio.Event()
     app = web.Application(
         middlewares=[frame(RequestMetrics(metrics), _access_log(settings), stopping)],
-        client_max_size=BODY_BYTES_MAX + 1,  # aiohttp refuses what reaches it
+        client_max_size=BODY_BYTES_MAX,
     )
     app[SETTINGS], app[METRICS], app[CHECKS] = settings, metrics, Checks()
     app[STOPPING] = stopping
