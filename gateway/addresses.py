@@ -14,17 +14,20 @@ from aiohttp import web
 Address = IPv4Address | IPv6Address
 UNKNOWN = "unknown"
 CUSTOMER_PREFIX = 64
+LOOPBACK = IPv4Address("127.0.0.1")
 
 
 @lru_cache(maxsize=16_384)
 def parsed(text: str) -> Address | None:
-    """The address, an IPv4 one inside IPv6 as IPv4; None when it is none."""
+    """The address, ::1 and an IPv4 one inside IPv6 as IPv4; None when it is none."""
     try:
         found = ip_address(text.strip().partition("%")[0])
     except ValueError:
         return None
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return mapped or found
+    if not isinstance(found, IPv6Address):
+        return found
+    # `localhost` is one machine, whichever of its two addresses a client's resolver names first.
+    return LOOPBACK if found.is_loopback else found.ipv4_mapped or found
 
 
 @lru_cache(maxsize=16_384)
