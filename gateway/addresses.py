@@ -44,6 +44,8 @@ class Networks:
 
     def __init__(self, networks: tuple[str, ...]) -> None:
         self._networks = tuple(ip_network(one) for one in networks)
+        if any(IPv6Address("::1") in one for one in self._networks):
+            self._networks += (ip_network("127.0.0.0/8"),)
         self._known: dict[str, bool] = {}
 
     def __bool__(self) -> bool:

@@ -85,6 +85,7 @@ def test_networks_that_are_off_are_not_counted() -> None:
     counted = limiter(off_for=("127.0.0.0/8", "10.1.0.0/16"))
     for address in ("127.0.0.1", "::ffff:10.1.2.3", "::1"):
         assert counted.is_off(request(address))
+    assert Networks(("::1/128",)).holds("::1")
     for other in ("10.2.0.1", "::2", "unknown", None):
         assert not counted.is_off(request(other))
 
