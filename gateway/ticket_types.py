@@ -154,6 +154,7 @@ ROUTES = (
         body=CreateTicketType,
         is_command=True,
         problems=frozenset({Code.SALES_CLOSED}),
+        description="An event has at most 200 of them, all in one currency.",
     ),
     Route(
         method="PATCH",

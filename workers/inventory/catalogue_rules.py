@@ -31,6 +31,8 @@ QUOTA_MAX = 10_000_000
 PER_ORDER_MAX = 1_000_000
 PER_ORDER_DEFAULT = 10
 CURRENCY_DEFAULT = "USD"
+TYPES_MAX = 200
+"""Ticket types of one event: EventChanged and EventCancelled carry them all and must fit a message (512 KiB)."""
 YEAR_MIN = 1970
 
 _AMOUNT = re.compile(r"(0|[1-9]\d{0,15})(\.\d{1,2})?", re.ASCII)
@@ -182,7 +184,10 @@ def patched_event(row: EventRow, patch: Mapping[str, object], now: datetime) -> 
 def new_ticket_type(
     command: CreateTicketType, siblings: Iterable[TicketTypeRow], now: datetime
 ) -> TicketTypeRow | Problem:
-    """The ticket type to be stored (id 0 until then), all of its quota available."""
+    """The ticket type to be stored (id 0 until then), all of its quota available. `siblings`: those already there."""
+    siblings = list(siblings)
+    if len(siblings) >= TYPES_MAX:
+        return Problem(Code.INVALID, f"An event has at most {TYPES_MAX} ticket types.")
     values = _read(TICKET_TYPE_MEMBERS, _sent(command.to_json(), TICKET_TYPE_MEMBERS))
     if isinstance(values, Problem):
         return values

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.commands import CreateEvent, CreateTicketType
+from contracts.envelope import SINGLE, Codec, Envelope, open_body
+from contracts.events import EventCancelled
 from contracts.models import Principal, RoleName
 from contracts.problems import Code, Problem
-from contracts.resources import EventRow, TicketTypeRow
+from contracts.resources import EventRow, TicketTypeRow, event_resource
 from workers.inventory import catalogue_rules as rules
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -262,6 +264,24 @@ def test_the_currency_of_sold_tickets_stays() -> None:
     sibling = replace(TYPE, id=10)
     answer = rules.patched_ticket_type(untouched, {"currency": "EUR"}, [untouched, sibling], NOW)
     assert pointers(answer) == ["/currency"]
+
+
+def test_an_event_with_all_the_types_it_may_have_still_fits_a_message() -> None:
+    """The 200th type is taken, the next refused; the longest texts there are make no event too large to be read."""
+    siblings = [replace(TYPE, id=2**63 - n, name="\U0001f39f" * 200) for n in range(1, 200)]
+    last = rules.new_ticket_type(create_type(), siblings, NOW)
+    assert isinstance(last, TicketTypeRow)
+    full = [*siblings, replace(siblings[0], id=1)]
+    refused = rules.new_ticket_type(create_type(), full, NOW)
+    assert isinstance(refused, Problem)
+    assert refused.code is Code.INVALID
+    prose = replace(
+        EVENT, name="\U0001f39f" * 200, venue='"' * 200, description="\U0001f39f" * 10_000
+    )
+    event = EventCancelled(event=event_resource(prose, full), organizer_id=1)
+    envelope = Envelope("1", event.TYPE, "/eventhub/inventory", NOW, event.to_json())
+    body = Codec("s" * 32).encode(envelope)
+    assert open_body(body, SINGLE) != []
 
 
 def test_only_untouched_types_are_removable() -> None:
