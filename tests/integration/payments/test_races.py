@@ -47,9 +47,9 @@ class Entry:
     tx_hash: str
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 async def clean(database: Database) -> None:
-    """An asset whose rate no other test touches."""
+    """An asset whose rate no other test touches, new for each: a full run takes longer than a rate lives."""
     await set_rate(database, "RACE", "64000")
 
 
