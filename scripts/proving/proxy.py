@@ -7,6 +7,7 @@ that a run in which nothing was lost can be told from one that survived a loss.
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self
@@ -72,6 +73,8 @@ class Proxy:
     url: str
     wire: Wire
     mode: Mode = "pass"
+    others: Sequence[str] = ()
+    """Servers of the same cluster: who connects while the first is away is sent to the next that answers."""
     traps: list[Trap] = field(default_factory=list)
     port: int = 0
     _listener: asyncio.Server | None = None
@@ -136,11 +139,8 @@ class Proxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         await self._healed.wait()
-        parts = urlsplit(self.url)
         try:
-            if self.mode == "cut":
-                raise Cut
-            server_reader, server_writer = await asyncio.open_connection(parts.hostname, parts.port)
+            server_reader, server_writer = await self._connect()
         except (Cut, OSError):
             writer.transport.abort()
             return
@@ -158,6 +158,16 @@ class Proxy:
             await asyncio.gather(*ways, return_exceptions=True)
             pair.abort()
             self._pairs.discard(pair)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """To the first server that answers. Raises Cut, or OSError when none does."""
+        if self.mode == "cut":
+            raise Cut
+        for url in (self.url, *self.others):
+            parts = urlsplit(url)
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection(parts.hostname, parts.port)
+        raise OSError("no server answers")
 
     async def _carry(
         self,

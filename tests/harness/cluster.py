@@ -1,0 +1,166 @@
+"""Three RabbitMQ nodes on one machine, each with ports and data of its own: killed, started again, cut off.
+
+In: a folder. Out: a cluster whose nodes a test may harm. A partition is made by cookies: a node that knows another
+by a wrong cookie neither reaches it nor is reached.
+Must stay true: nodes, their port mapper and their data are gone when the block ends; loopback only.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import shutil
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scripts.stack import rabbitmq_server
+from scripts.stack.home import Home, State, write_private
+from tests.harness.processes import _die_with_parent, free_port
+from tests.harness.waiting import eventually
+
+NODES = 3
+PASSWORD = "cluster"
+START_SECONDS = 120.0
+
+
+@dataclass(slots=True)
+class Node:
+    """One broker."""
+
+    state: State
+    folder: Path
+    process: asyncio.subprocess.Process | None = None
+
+    @property
+    def name(self) -> str:
+        """Its Erlang name."""
+        return f"{self.state.node}@localhost"
+
+    @property
+    def url(self) -> str:
+        """Its AMQP address."""
+        return rabbitmq_server.url(self.state, {"amqpPassword": PASSWORD})
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What it and its tools run with."""
+        return rabbitmq_server._environment(self.folder, self.state)
+
+    async def start(self) -> None:
+        """Start it; it may take a while until it answers."""
+        binary = rabbitmq_server.binary()
+        assert binary is not None, "RabbitMQ is not installed"
+        with (self.folder / "output.log").open("ab") as output:
+            self.process = await asyncio.create_subprocess_exec(
+                str(binary),
+                env=self.environment,
+                cwd=self.folder,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                preexec_fn=_die_with_parent,
+            )
+        await eventually(self.answers, within=START_SECONDS, every=0.3)
+
+    async def answers(self) -> bool:
+        """Whether a client can connect."""
+        with contextlib.suppress(OSError):
+            port = self.state.ports[rabbitmq_server.NAME]
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return True
+        return False
+
+    async def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None, "it was never started"
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGKILL)
+        await self.process.wait()
+
+    async def ctl(self, *arguments: str) -> str:
+        """Run rabbitmqctl on it. Raises AssertionError with what it said."""
+        binary = rabbitmq_server.binary()
+        assert binary is not None, "RabbitMQ is not installed"
+        tool = await asyncio.create_subprocess_exec(
+            str(binary.with_name("rabbitmqctl")),
+            "-n",
+            self.name,
+            *arguments,
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await tool.communicate()
+        assert tool.returncode == 0, said.decode()
+        return said.decode()
+
+
+@dataclass(slots=True)
+class Cluster:
+    """Three nodes."""
+
+    nodes: list[Node] = field(default_factory=list)
+    cookie: str = field(default_factory=lambda: secrets.token_hex(16))
+
+    async def isolate(self, node: Node) -> None:
+        """Cut one node off from the others."""
+        for other in self.nodes:
+            if other is not node:
+                peer = f"'{other.name}'"
+                await node.ctl(
+                    "eval", f"erlang:set_cookie({peer}, wrong), erlang:disconnect_node({peer})."
+                )
+
+    async def heal(self, node: Node) -> None:
+        """Let it find the others again."""
+        for other in self.nodes:
+            if other is not node:
+                peer = f"'{other.name}'"
+                await node.ctl(
+                    "eval", f"erlang:set_cookie({peer}, '{self.cookie}'), net_adm:ping({peer})."
+                )
+
+
+@contextlib.asynccontextmanager
+async def cluster(folder: Path) -> AsyncIterator[Cluster]:
+    """Start three nodes and join them."""
+    made = Cluster()
+    mapper_port = free_port()
+    mapper = await asyncio.create_subprocess_exec(
+        str(shutil.which("epmd")),
+        "-port",
+        str(mapper_port),
+        "-address",
+        "127.0.0.1",
+        preexec_fn=_die_with_parent,
+    )
+    try:
+        for number in range(NODES):
+            made.nodes.append(_prepare(Home(folder / f"node-{number}"), mapper_port, made.cookie))
+        await asyncio.gather(*(node.start() for node in made.nodes))
+        first, *others = made.nodes
+        for node in others:
+            for arguments in (("stop_app",), ("join_cluster", first.name), ("start_app",)):
+                await node.ctl(*arguments)
+        yield made
+    finally:
+        for node in made.nodes:
+            if node.process is not None:
+                await node.kill()
+        mapper.terminate()
+        await mapper.wait()
+
+
+def _prepare(home: Home, mapper_port: int, cookie: str) -> Node:
+    home.prepare()
+    ports = {name: free_port() for name in rabbitmq_server.PORTS} | {
+        rabbitmq_server.EPMD: mapper_port
+    }
+    state = State(ports=ports, node=f"node-{secrets.token_hex(4)}")
+    rabbitmq_server.prepare(home, state, {"amqpPassword": PASSWORD, "erlangCookie": cookie})
+    folder = home.root / "rabbitmq"
+    settings = folder / "rabbitmq.conf"
+    write_private(settings, settings.read_text() + "cluster_partition_handling = pause_minority\n")
+    return Node(state, folder)
