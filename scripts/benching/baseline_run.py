@@ -14,7 +14,7 @@ import click
 
 from scripts.benching.baseline_tables import baseline_tables, count_baseline
 from scripts.benching.children import serving
-from scripts.benching.cpu import read_cpu
+from scripts.benching.cpu import machine_seconds, read_cpu
 from scripts.benching.system import System
 from scripts.benching.wrk import Answers, Load, put_load
 
@@ -51,13 +51,15 @@ async def run_baseline(
             warming = replace(mine, seconds=options.warm_up, limit=10_000_000)
             warm = (await asyncio.to_thread(put_load, warming)).accepted
         servers = {name: pid for name, pid in system.pids().items() if name in SERVERS}
-        before = read_cpu(pids | servers)
+        before, machine_before = read_cpu(pids | servers), machine_seconds()
         answers = await asyncio.to_thread(put_load, mine)
         cpu = read_cpu(pids | servers).since(before)
+        foreign = machine_seconds() - machine_before - sum(cpu.values()) - answers.client_seconds
         counted = await count_baseline(tables.url)
     if not counted.sound or counted.orders < answers.accepted + warm:
         raise click.ClickException(f"the {kind} baseline is unsound: {asdict(counted)}")
-    return _figures(answers, cpu)
+    others = {"othersCores": round(max(0.0, foreign / answers.seconds), 2)}
+    return _figures(answers, cpu) | others
 
 
 def _figures(answers: Answers, cpu: Mapping[str, float]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """CPU time that processes have used, children included.
 
-In: pids. Out: seconds of user and system time. Source: proc(5), /proc/[pid]/stat fields 4, 14, 15, 22.
+In: pids. Out: seconds of user and system time, and those of everybody on the machine.
+Source: proc(5), /proc/[pid]/stat fields 4, 14, 15, 22; /proc/stat, first line.
 Must stay true: a process that was replaced between two readings counts from zero, never negative; reading costs the
 measured processes nothing.
 """
@@ -51,6 +52,13 @@ def read_cpu(pids: Mapping[str, int]) -> CpuReading:
             # A descendant with a name of its own (supervisord's children) is counted there.
             waiting += [child for child in children.get(pid, []) if child not in roots]
     return CpuReading(seconds)
+
+
+def machine_seconds() -> float:
+    """CPU seconds that everything on this machine has used since it was started (steal by its host included)."""
+    fields = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    idle, waiting_for_disk = fields[3], fields[4]
+    return (sum(fields) - idle - waiting_for_disk) / TICK
 
 
 def _all_stats() -> dict[int, _Stat]:

@@ -17,7 +17,7 @@ import click
 from contracts.topology import returns_queue
 from db import outbox
 from db.mysql import Database
-from scripts.benching.cpu import read_cpu
+from scripts.benching.cpu import machine_seconds, read_cpu
 from scripts.benching.metrics import means, read_histograms
 from scripts.benching.system import System
 from scripts.benching.wrk import Answers, Load, put_load
@@ -29,12 +29,16 @@ EVENT_QUEUES = ("notify", "order.events", "payment.events")
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A load and what it cost. cpu: seconds by process; quiet_after: from the last answer until quiet."""
+    """A load and what it cost. cpu: seconds by process; quiet_after: from the last answer until quiet.
+
+    others: cores that processes outside of the measurement kept busy meanwhile.
+    """
 
     answers: Answers
     cpu: Mapping[str, float]
     quiet_after: float
     means: Mapping[str, Mapping[str, Mapping[str, float]]]
+    others: float = 0.0
 
     def cpu_micros_per(self, count: int) -> dict[str, float]:
         """CPU microseconds for each of `count` orders, by process and in total."""
@@ -71,13 +75,16 @@ async def measure_work(system: System, work: Callable[[], Answers]) -> Measured:
     """The same for any work that blocks a thread until its answers are there."""
     pids, ports = system.pids(), system.health_ports()
     histograms = await read_histograms(ports)
-    before = read_cpu(pids)
+    before, machine_before, began = read_cpu(pids), machine_seconds(), time.monotonic()
     answers = await asyncio.to_thread(work)
     ended = time.monotonic()
     await become_quiet(system)
     quiet_after = time.monotonic() - ended
     cpu = {name: used for name, used in read_cpu(pids).since(before).items() if used > 0}
-    return Measured(answers, cpu, quiet_after, means(histograms, await read_histograms(ports)))
+    foreign = machine_seconds() - machine_before - sum(cpu.values()) - answers.client_seconds
+    others = max(0.0, foreign / (time.monotonic() - began))
+    told = means(histograms, await read_histograms(ports))
+    return Measured(answers, cpu, quiet_after, told, others)
 
 
 async def become_quiet(system: System, seconds: float = QUIET_SECONDS) -> None:
@@ -129,6 +136,7 @@ def figures(measured: Measured) -> dict[str, Any]:
         "p99Ms": round(answers.p99, 1),
         "maxMs": round(answers.max, 1),
         "cpuMicrosPerOrder": measured.cpu_micros_per(answers.accepted),
+        "othersCores": round(measured.others, 2),
         "clientCpuMicrosPerOrder": round(
             answers.client_seconds * 1e6 / max(answers.accepted, 1), 1
         ),

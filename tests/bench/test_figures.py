@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from scripts.benching.compare import compare, judge
-from scripts.benching.cpu import CpuReading, read_cpu
+from scripts.benching.cpu import CpuReading, machine_seconds, read_cpu
 from scripts.benching.measuring import Measured
 from scripts.benching.metrics import _sums, means
 from scripts.benching.sale import beside_floors
@@ -183,3 +183,10 @@ def test_more_is_better_or_worse_by_the_figure() -> None:
     assert judge("ordersPerSecond", 100, 150) == "better"
     assert judge("p99Ms", 100, 150) == "worse"
     assert judge("offered", 100, 150) == ""
+
+
+def test_the_machine_has_used_more_than_this_process() -> None:
+    """What everybody used is told as well, and holds what we used."""
+    before = machine_seconds()
+    sum(range(20_000_000))
+    assert machine_seconds() > before > read_cpu({"me": os.getpid()}).since(CpuReading({}))["me"]
