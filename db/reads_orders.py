@@ -6,9 +6,10 @@ by falling id, so that what is inserted meanwhile shifts no page.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from contracts.orders import PaymentStatus
 from contracts.resources import OrderDetailRow, OrderRow, PaymentRow
 from db.mysql import Database, Row
 from db.rows import (
@@ -118,13 +119,21 @@ def _orders(rows: Sequence[Row]) -> list[OrderRead]:
 
 
 async def find_payment(database: Database, payment_id: int) -> tuple[PaymentRow, int] | None:
-    """A payment and the id of the user whose order it is for, None when there is none of that id."""
+    """A payment and the id of the user whose order it is for, None when there is none of that id.
+
+    A quote ends with its order and with its order's total: it reads EXPIRED from then on, stored or not yet.
+    """
     rows = await database.read(
-        f"SELECT {PAYMENT_COLUMNS}, o.user_id FROM payments p "
-        "JOIN orders o ON o.id = p.order_id WHERE p.id = %s",
+        f"SELECT {PAYMENT_COLUMNS}, o.user_id, p.status = 'PENDING' "
+        "AND (o.status <> 'PENDING_PAYMENT' OR o.total_cost <> p.total_cost) "
+        "FROM payments p JOIN orders o ON o.id = p.order_id WHERE p.id = %s",
         payment_id,
     )
-    return (payment_row(rows[0][:-1]), rows[0][-1]) if rows else None
+    if not rows:
+        return None
+    *columns, user_id, ended = rows[0]
+    row = payment_row(tuple(columns))
+    return (replace(row, status=str(PaymentStatus.EXPIRED)) if ended else row), user_id
 
 
 async def sales_of_event(database: Database, event_id: int) -> list[TypeSales]:

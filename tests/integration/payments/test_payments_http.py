@@ -11,7 +11,7 @@ import pytest
 from contracts.topology import topology
 from db.mysql import Database
 from tests.harness.people import Person, person
-from tests.harness.sales import Sale, order, sale
+from tests.harness.sales import Sale, items, order, sale
 from tests.harness.scratch import Scratch
 from tests.harness.system import Api, System, running
 from tests.harness.waiting import eventually
@@ -63,6 +63,25 @@ async def test_a_purchase_from_order_to_confirmed(
     assert answer.body["status"] == "CONFIRMED"
     assert (await api.get(f"/api/orders/{order_id}")).body["status"] == "CONFIRMED"
     assert Decimal(answer.body["amountCrypto"]) == Decimal("49.90") / 64000
+
+
+async def test_a_quote_ends_in_the_instant_its_total_does(
+    system: System, show: Sale, buyer: Person
+) -> None:
+    """Items are added, the order is cancelled: the quote reads EXPIRED at once, with its worker stopped, too."""
+    api = system.api(buyer)
+    order_id, payment = await quoted(api, show)
+    cancelled_id, other = await quoted(api, show)
+    await system.stop("payment")
+    try:
+        added = items((show.ticket_type, 1)) | {"orderId": order_id}
+        assert (await api.post("/api/orders", added)).status == 201
+        assert (await api.post(f"/api/orders/{cancelled_id}/cancel")).status == 200
+        for ended in (payment, other):
+            shown = (await api.get(f"/api/payments/{ended['id']}")).body
+            assert shown == ended | {"status": "EXPIRED"}
+    finally:
+        system.start("payment")
 
 
 @pytest.mark.parametrize(
