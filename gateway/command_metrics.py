@@ -6,6 +6,8 @@ Must stay true: labels are command types, codes and names of errors: few values 
 
 from collections.abc import Callable
 
+from prometheus_client import Counter
+
 from contracts.metrics import Metrics
 
 
@@ -13,12 +15,15 @@ class CommandMetrics:
     """The series, made once per process."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self.accepted = metrics.counter(
+        self._accepted = metrics.counter(
             "commands_accepted", "Commands that the broker confirmed", ["type"]
         )
-        self.refused = metrics.counter(
+        self._refused = metrics.counter(
             "commands_refused", "Calls that the gateway refused before a command was made", ["code"]
         )
+        # Looked up once per type and code: labels() costs more than the counting.
+        self._of_type: dict[str, Counter] = {}
+        self._of_code: dict[str, Counter] = {}
         self.publish_failures = metrics.counter(
             "publish_failures", "Publishes without a confirm, by how they ended", ["end"]
         )
@@ -33,6 +38,20 @@ class CommandMetrics:
         )
         self._waiting = metrics.gauge("waiting_clients", "Clients that wait for a decision")
         self._pushes = metrics.gauge("pushes_arrive", "1 while Redis delivers outcomes")
+
+    def accepted(self, type_: str) -> None:
+        """A command of this type was confirmed."""
+        counter = self._of_type.get(type_)
+        if counter is None:
+            counter = self._of_type[type_] = self._accepted.labels(type_)
+        counter.inc()
+
+    def refused(self, code: str) -> None:
+        """A call was refused with this code, without a command."""
+        counter = self._of_code.get(code)
+        if counter is None:
+            counter = self._of_code[code] = self._refused.labels(code)
+        counter.inc()
 
     def watch(self, waiting: Callable[[], int], pushes_arrive: Callable[[], bool]) -> None:
         """Read these two when they are scraped."""

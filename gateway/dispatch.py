@@ -130,7 +130,7 @@ class Dispatcher:
             raise
         failpoints.reach("gateway.after_confirm")
         self._metrics.confirm_seconds.observe(time.perf_counter() - started)
-        self._metrics.accepted.labels(command.TYPE).inc()
+        self._metrics.accepted(command.TYPE)
 
     async def publish_once(self, opened: Opened, command: Command, traceparent: str | None) -> None:
         """As `publish`, for keyed commands: whoever comes meanwhile or later shares the one confirm.

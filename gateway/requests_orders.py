@@ -24,7 +24,7 @@ class Item(Body):
 
 
 def _one_line_each(items: tuple[Item, ...]) -> tuple[Item, ...]:
-    if len({item.ticket_type_id for item in items}) != len(items):
+    if len(items) > 1 and len({item.ticket_type_id for item in items}) != len(items):
         raise ValueError("names a ticket type twice")
     return items
 

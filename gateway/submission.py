@@ -120,7 +120,7 @@ class Submissions:
                 return await self._unkeyed(asked)
             return await self._keyed(asked, Key(caller.user_id, text))
         except Refusal as refusal:
-            self._metrics.refused.labels(str(refusal.problem.code)).inc()
+            self._metrics.refused(str(refusal.problem.code))
             raise
 
     async def drain(self) -> None:
