@@ -158,7 +158,7 @@ async def count_failure(
     lapsed = "locked_until IS NOT NULL AND locked_until <= UTC_TIMESTAMP(6)"
     # Assignments run from left to right: the lock is decided on the count with this failure in it.
     await database.write(
-        f"UPDATE users SET failed_login_count = IF({lapsed}, 1, failed_login_count + 1), "  # noqa: S608 - our own text
+        f"UPDATE users SET failed_login_count = IF({lapsed}, 1, failed_login_count + 1), "
         f"locked_until = IF(failed_login_count >= %s, UTC_TIMESTAMP(6) + INTERVAL %s SECOND, NULL) "
         "WHERE id = %s AND (locked_until IS NULL OR locked_until <= UTC_TIMESTAMP(6))",
         lockout_after,
@@ -262,7 +262,7 @@ async def _changed(
     *values: object,
 ) -> Account | None:
     await transaction.execute(
-        f"UPDATE users SET {assignment}access_changed_at = GREATEST(UTC_TIMESTAMP(6), "  # noqa: S608 - our own text
+        f"UPDATE users SET {assignment}access_changed_at = GREATEST(UTC_TIMESTAMP(6), "
         "access_changed_at + INTERVAL 1 MICROSECOND), updated_at = UTC_TIMESTAMP(6) WHERE id = %s",
         *values,
         user_id,
