@@ -1,32 +1,41 @@
 """A worker's own door: `/livez`, `/readyz` and `/metrics` on a port of its own.
 
-In: the process's services. Out: 200, or 503 with what is missing.
+In: the process's services. Out: 200, or 503 with what is missing; anything else is problem+json, as at the gateway.
 Must stay true: alive means the event loop turns; ready means broker and database answer (Redis may be away: the worker
-goes on, slower, and says so).
+goes on, slower, and says so); no answer tells a server's version or a stack trace.
 """
 
 import asyncio
 import contextlib
 import functools
+import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
+import orjson
+import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from prometheus_client import generate_latest
 from redis.exceptions import RedisError
 
+from contracts.problems import CONTENT_TYPE, Code, Problem
 from db.mysql import is_away
 
 if TYPE_CHECKING:
     from workers.process import Services
 
 CHECK_SECONDS = 2.0
+_CODES = {404: Code.NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED}
+
+log = structlog.get_logger(__name__)
 
 
 @contextlib.asynccontextmanager
 async def serve_health(services: "Services", measure: Callable[[], None]) -> AsyncIterator[None]:
     """Serve on 0.0.0.0 at EVENTHUB_HEALTH_PORT (0: any free port) while the block runs."""
-    app = web.Application()
+    app = web.Application(middlewares=[_framed])
+    app.on_response_prepare.append(_nameless)
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", functools.partial(_readyz, services))
     app.router.add_get("/metrics", functools.partial(_metrics, measure))
@@ -38,6 +47,38 @@ async def serve_health(services: "Services", measure: Callable[[], None]) -> Asy
         yield
     finally:
         await runner.cleanup()
+
+
+@web.middleware
+async def _framed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        allowed = {"Allow": ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))}
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers=allowed)
+        return _problem(Code.METHOD_NOT_ALLOWED, "See Allow.", allowed)
+    except web.HTTPException as error:
+        return _problem(
+            _CODES.get(error.status, Code.INVALID), "/livez, /readyz and /metrics are here."
+        )
+    except Exception:
+        log.exception("probe failed", path=request.path)
+        return _problem(Code.INTERNAL, "Something failed on our side; it has been logged.")
+
+
+def _problem(code: Code, detail: str, headers: dict[str, str] | None = None) -> web.Response:
+    problem, id_ = Problem(code, detail), uuid.uuid4().hex
+    return web.Response(
+        body=orjson.dumps(problem.to_json(id_)),
+        status=problem.status,
+        headers={"X-Request-Id": id_} | (headers or {}),
+        content_type=CONTENT_TYPE,
+    )
+
+
+async def _nameless(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.popall("Server", None)
 
 
 async def _livez(_: web.Request) -> web.Response:
@@ -52,7 +93,7 @@ async def _readyz(services: "Services", _: web.Request) -> web.Response:
     }
     ready = state["broker"] and state["database"] and not services.stop.is_set()
     missing = [name for name in ("broker", "database") if not state[name]]
-    body = {"status": "ready" if ready else "not ready", "missing": missing, **state}
+    body = {"status": "ready" if ready else "unready", "missing": missing, **state}
     return web.json_response(body, status=200 if ready else 503)
 
 
