@@ -104,23 +104,22 @@ class Cluster:
     nodes: list[Node] = field(default_factory=list)
     cookie: str = field(default_factory=lambda: secrets.token_hex(16))
 
+    def _others(self, node: Node) -> list[str]:
+        return [f"'{other.name}'" for other in self.nodes if other is not node]
+
     async def isolate(self, node: Node) -> None:
-        """Cut one node off from the others."""
-        for other in self.nodes:
-            if other is not node:
-                peer = f"'{other.name}'"
-                await node.ctl(
-                    "eval", f"erlang:set_cookie({peer}, wrong), erlang:disconnect_node({peer})."
-                )
+        """Cut one node off from the others, from all at once: a partial partition would pause more than one."""
+        peers = self._others(node)
+        said = [f"erlang:set_cookie({peer}, wrong)" for peer in peers]
+        said += [f"erlang:disconnect_node({peer})" for peer in peers]
+        await node.ctl("eval", ", ".join(said) + ".")
 
     async def heal(self, node: Node) -> None:
         """Let it find the others again."""
-        for other in self.nodes:
-            if other is not node:
-                peer = f"'{other.name}'"
-                await node.ctl(
-                    "eval", f"erlang:set_cookie({peer}, '{self.cookie}'), net_adm:ping({peer})."
-                )
+        peers = self._others(node)
+        said = [f"erlang:set_cookie({peer}, '{self.cookie}')" for peer in peers]
+        said += [f"net_adm:ping({peer})" for peer in peers]
+        await node.ctl("eval", ", ".join(said) + ".")
 
 
 @contextlib.asynccontextmanager

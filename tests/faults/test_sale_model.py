@@ -1,0 +1,240 @@
+"""A sale against a model of a few lines: whatever Hypothesis does in whatever order, the database agrees with it.
+
+The real handlers and the real transactions, one decider, on the real database. A failing history is shrunk and shown.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from contracts.command_ids import CommandIds
+from contracts.commands import Command
+from contracts.envelope import Codec
+from contracts.events import OrderCancelled
+from contracts.outcomes import Outcome
+from db import outcomes
+from db.audit import audit
+from db.locks import AlwaysGranted
+from db.mysql import Database, Transaction
+from tests.harness.deciders import decider, items
+from tests.harness.desk import Desk, place
+from tests.harness.people import Person, person
+from tests.harness.scratch import SECRET, Scratch
+from tests.integration.payments.till import cancel
+from workers.deciding import Deciding
+from workers.handlers import Context, Decides, Received
+from workers.inventory.handlers import HANDLERS
+from workers.inventory.returns import give_back
+from workers.order.handlers import cancel_orders
+
+QUOTA = 9
+ORDERS = st.integers(0, 5)
+
+
+@dataclass(slots=True)
+class Ordered:
+    """What the model knows of an order."""
+
+    id: int
+    quantity: int
+    cancelled: bool = False
+    returned: bool = False
+
+
+class Sale(RuleBasedStateMachine):
+    """Orders, cancellations, events heard once, twice or late; commands said again."""
+
+    runner: asyncio.Runner
+    stack: AsyncExitStack
+    counter: Desk
+    deciding: Deciding
+    organizer: Person
+    buyer: Person
+
+    @initialize()
+    def open(self) -> None:
+        """A new event with nine tickets."""
+        self.orders: list[Ordered] = []
+        self.said: list[tuple[Command, bytes, int]] = []
+        self.event_id, self.type_id = self.run(_event(self.counter.database, self.organizer))
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run to its end."""
+        return self.runner.run(work)
+
+    def decide(self, command: Command, uuid: bytes | None = None) -> Outcome:
+        """Let the worker decide a command; its durable outcome."""
+        return self.run(self._decide(command, uuid))  # type: ignore[no-any-return]  # an Outcome
+
+    async def _decide(self, command: Command, uuid: bytes | None) -> Outcome:
+        [item] = items(self.counter, [command], seen_before=uuid is not None)
+        if uuid is not None:
+            _, envelope = self.counter.envelope(command, uuid=uuid)
+            item.received = Received(
+                envelope, command, "test", CommandIds(SECRET).open(envelope.id, self.buyer.id), True
+            )
+        handler = HANDLERS.get(command.TYPE) or Decides(type(command), cancel_orders)
+        await self.deciding.decide(handler, [item])  # type: ignore[arg-type]  # a Decides
+        await self.deciding.settle()
+        found = await outcomes.find(self.counter.database, [item.received.uuid])
+        outcome = found[item.received.uuid]
+        if uuid is None:
+            self.said.append((command, item.received.uuid, outcome.status_code))
+        return outcome
+
+    @property
+    def left(self) -> int:
+        """Tickets that are for sale."""
+        return QUOTA - sum(one.quantity for one in self.orders if not one.returned)
+
+    @rule(quantity=st.integers(1, 4))
+    def order(self, quantity: int) -> None:
+        """Placed when there are enough, else SOLD_OUT with what there is."""
+        left = self.left
+        outcome = self.decide(place(self.buyer, self.event_id, (self.type_id, quantity)))
+        body = orjson.loads(outcome.body)
+        if quantity <= left:
+            assert outcome.status_code == 201, body
+            self.orders.append(Ordered(body["id"], quantity))
+        else:
+            assert (outcome.code, body["available"]) == ("SOLD_OUT", left)
+
+    @precondition(lambda self: self.orders)
+    @rule(number=ORDERS)
+    def cancel(self, number: int) -> None:
+        """Once; the second time it is not pending any more."""
+        order = self.orders[number % len(self.orders)]
+        outcome = self.decide(cancel(self.buyer, order.id))
+        assert outcome.code == ("ORDER_NOT_PENDING" if order.cancelled else None)
+        order.cancelled = True
+
+    @precondition(lambda self: self.orders)
+    @rule(numbers=st.lists(ORDERS, min_size=1, max_size=4))
+    def hear(self, numbers: list[int]) -> None:
+        """Inventory hears of ended orders, several at once, again, or of one that lives after all."""
+        heard = [self.orders[number % len(self.orders)] for number in numbers]
+        self.run(self._hear([order.id for order in heard]))
+        for order in heard:
+            order.returned = order.cancelled
+
+    async def _hear(self, ids: list[int]) -> None:
+        async def work(transaction: Transaction) -> None:
+            context = Context(transaction, await transaction.now(), self.counter.settings, None)  # type: ignore[arg-type]  # no Redis here
+            envelope = self.counter.envelope(cancel(self.buyer, 1))[1]
+            events = [
+                OrderCancelled(order={"id": one}, organizer_id=self.organizer.id) for one in ids
+            ]
+            await give_back(context, [Received(envelope, event, "test") for event in events])
+
+        await self.counter.database.run(work)
+
+    @precondition(lambda self: self.said)
+    @rule(number=ORDERS)
+    def say_again(self, number: int) -> None:
+        """A command that comes again is answered as it was."""
+        command, uuid, status = self.said[number % len(self.said)]
+        assert self.decide(command, uuid).status_code == status
+
+    @invariant()
+    def agrees(self) -> None:
+        """The database counts as the model does, and the audit has nothing to say."""
+        if not hasattr(self, "type_id"):
+            return
+        rows = self.run(
+            self.counter.database.read(
+                "SELECT available FROM ticket_types WHERE id = %s", self.type_id
+            )
+        )
+        assert rows[0][0] == self.left
+
+    def teardown(self) -> None:
+        """After each history."""
+        report = self.run(audit(self.counter.database))
+        assert report.ok, report.to_text()
+
+
+LONG_AGO = "2020-01-01"
+"""Older than outcomes are kept: what the model did not order needs none."""
+
+
+async def _event(database: Database, organizer: Person) -> tuple[int, int]:
+    """(event, ticket type) as inventory would have made them, long ago."""
+
+    async def work(transaction: Transaction) -> tuple[int, int]:
+        event: dict[str, object] = {
+            "organizer_id": organizer.id,
+            "name": "Concert",
+            "start_time": "2030-01-01",
+            "end_time": "2030-01-02",
+        }
+        event_id = await _row(transaction, "events", event)
+        seat: dict[str, object] = {
+            "event_id": event_id,
+            "name": "Seat",
+            "price": "49.90",
+            "currency": "USD",
+            "quota": QUOTA,
+            "available": QUOTA,
+            "max_per_order": 4,
+        }
+        type_id = await _row(transaction, "ticket_types", seat)
+        await transaction.insert(
+            "stock_ledger",
+            ("ticket_type_id", "version", "kind", "delta", "quota_delta", "created_at"),
+            [(type_id, 1, "CREATE", QUOTA, QUOTA, LONG_AGO)],
+        )
+        return event_id, type_id
+
+    return await database.run(work)
+
+
+async def _row(transaction: Transaction, table: str, values: dict[str, object]) -> int:
+    command = {"command_id": secrets.token_bytes(16)}
+    row = values | command | {"created_at": LONG_AGO, "updated_at": LONG_AGO}
+    return await transaction.insert(table, tuple(row), [tuple(row.values())])
+
+
+def test_the_database_agrees_with_the_model(places: Scratch) -> None:
+    """Sixty histories of up to fifteen steps."""
+    with asyncio.Runner() as runner:
+        runner.run(_prepare(runner, places))
+        try:
+            run_state_machine_as_test(
+                Sale,
+                settings=settings(
+                    max_examples=60,
+                    stateful_step_count=15,
+                    deadline=None,
+                    derandomize=True,
+                    database=None,
+                    suppress_health_check=list(HealthCheck),
+                ),
+            )
+        finally:
+            runner.run(Sale.stack.aclose())
+
+
+async def _prepare(runner: asyncio.Runner, places: Scratch) -> None:
+    Sale.runner, Sale.stack = runner, AsyncExitStack()
+    database = await Database.connect(places.mysql_url)
+    Sale.stack.push_async_callback(database.close)
+    chosen = places.settings()
+    nothing: Any = None
+    Sale.counter = Desk(chosen, database, nothing, nothing, Codec(SECRET), CommandIds(SECRET))
+    Sale.deciding = await decider(Sale.stack, chosen, AlwaysGranted())
+    Sale.organizer, Sale.buyer = await person(database, "ORGANIZER"), await person(database)
