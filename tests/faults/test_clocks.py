@@ -59,6 +59,7 @@ async def test_a_token_of_a_gateway_that_is_ahead_is_good_at_one_that_is_behind(
             assert answer.status == 200, await answer.text()
 
 
+@pytest.mark.full
 async def test_a_process_restarted_with_its_clock_set_back_gets_its_share(
     city: Processes, counter: Desk, books: Database
 ) -> None:

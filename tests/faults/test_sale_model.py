@@ -210,14 +210,14 @@ async def _row(transaction: Transaction, table: str, values: dict[str, object]) 
 
 
 def test_the_database_agrees_with_the_model(places: Scratch) -> None:
-    """Sixty histories of up to fifteen steps."""
+    """Thirty histories of up to fifteen steps."""
     with asyncio.Runner() as runner:
         runner.run(_prepare(runner, places))
         try:
             run_state_machine_as_test(
                 Sale,
                 settings=settings(
-                    max_examples=60,
+                    max_examples=30,
                     stateful_step_count=15,
                     deadline=None,
                     derandomize=True,
