@@ -6,7 +6,8 @@ from scripts.proving.report import notes_of, parts_of, render
 
 JUNIT = """<testsuites><testsuite>
 <testcase classname="tests.faults.test_deaths" name="test_a" time="1.5"/>
-<testcase classname="tests.faults.test_deaths" name="test_b" time="2"><failure message="oversold by 3&#10;more"/></testcase>
+<testcase classname="tests.faults.test_deaths" name="test_b" time="2">
+<failure message="oversold by 3&#10;more"/></testcase>
 <testcase classname="tests.faults.test_wires" name="test_c" time="1"/>
 </testsuite></testsuites>"""
 NOTE = '{"what": "kill -9", "seed": 7, "ok": 1200, "refused": 3}'
