@@ -177,6 +177,20 @@ async def test_a_delivery_belongs_to_its_webhook(
     assert (await api.post(f"{path}/resend")).code == "NOT_FOUND"
 
 
+async def test_what_somebody_waits_for_is_due_now(
+    house: System, database: Database, receiver: Receiver
+) -> None:
+    """A ping goes before all others, and says that it is due now; so does one that is asked for again."""
+    owner = await person(database)
+    made = await hook(house, owner, receiver, "/now")
+    api = house.api(owner)
+    ping = (await api.post(f"/api/webhooks/{made.id}/ping")).body
+    assert ping["nextAttemptAt"] == ping["createdAt"]
+    path = f"/api/webhooks/{made.id}/deliveries/{ping['id']}/resend"
+    again = (await api.post(path)).body
+    assert again["nextAttemptAt"] > ping["createdAt"]
+
+
 async def test_lists_are_paged(house: System, database: Database, receiver: Receiver) -> None:
     """Webhooks by rising id, deliveries newest first; each row once over all pages."""
     owner = await person(database)
