@@ -16,9 +16,8 @@ import uvloop
 from rich.console import Console
 from rich.live import Live
 
-from db.audit import Report, audit
-from db.mysql import Database
 from scripts.benching.api import Api
+from scripts.benching.auditing import quiet_audit
 from scripts.benching.crowd import Tally, rush
 from scripts.benching.measuring import become_quiet
 from scripts.benching.picture import Moment, as_promised, picture, plain_line, summary
@@ -99,7 +98,7 @@ async def _demo(system: System, buyers: int, tickets: int, over: float) -> bool:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
         left = await _left_for_sure(system, api, stage)
-    report = await _audit(system)
+    report = await quiet_audit(system)
     verdicts = [(v.sentence, not v.findings) for v in report.verdicts]
     told = summary(stage.tally, tickets, left, verdicts=verdicts)
     console.print("\n" + told, highlight=False, soft_wrap=True)
@@ -143,14 +142,6 @@ async def _left_for_sure(system: System, api: Api, stage: Stage) -> int:
     await asyncio.sleep(1.1)
     stage.left = await _available(api, stage)
     return stage.left
-
-
-async def _audit(system: System) -> Report:
-    database = await Database.connect(system.mysql_url, size=1)
-    try:
-        return await audit(database, quiet=True)
-    finally:
-        await database.close()
 
 
 def _say_goodbye(console: Console, system: System) -> None:

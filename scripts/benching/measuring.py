@@ -73,6 +73,8 @@ async def measure(system: System, load: Load) -> Measured:
 
 async def measure_work(system: System, work: Callable[[], Answers]) -> Measured:
     """The same for any work that blocks a thread until its answers are there."""
+    # What an earlier load left behind is not this one's.
+    await become_quiet(system)
     pids, ports = system.pids(), system.health_ports()
     histograms = await read_histograms(ports)
     before, machine_before, began = read_cpu(pids), machine_seconds(), time.monotonic()
