@@ -1,8 +1,8 @@
 """The audit after a load, as part of its result.
 
 In: the running system. Out: plain JSON: whether every rule holds, and those that do not.
-Must stay true: what is only not quiet yet (unpaid orders of an earlier load whose time is just over) is waited for, with a
-deadline; any other broken rule is told at once.
+Must stay true: what is only not quiet yet (unpaid orders of an earlier load whose time is just over) is waited for,
+with a deadline; any other broken rule is told at once.
 """
 
 import asyncio
