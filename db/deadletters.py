@@ -141,13 +141,6 @@ async def end(database: Database, letter_ids: Sequence[int], status: Status) -> 
     )
 
 
-async def count_dead(database: Database) -> int:
-    """How many letters wait for a person."""
-    return int(
-        (await database.read("SELECT COUNT(*) FROM dead_letters WHERE status = 'DEAD'"))[0][0]
-    )
-
-
 def _storable(text: str) -> str:
     """Without lone surrogates: the driver could not encode them."""
     return text.encode("utf-8", "replace").decode()
