@@ -1,0 +1,133 @@
+"""Accounts against a model of a few lines: sign-ins, wrong passwords, rotation, theft, signing out, in any order.
+
+A real gateway and the real database; a failing history is shrunk and shown.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.harness.scratch import Scratch
+from tests.harness.system import Answer, System, running
+
+PASSWORD, WRONG = "a long enough password", "a long but wrong password"
+LOCKED_AFTER = 5
+TOKENS = st.integers(0, 7)
+
+
+@dataclass(slots=True)
+class Family:
+    """What the model knows of one sign-in: whether it lives, and which of its refresh tokens is unspent."""
+
+    newest: str
+    alive: bool = True
+
+
+class Accounts(RuleBasedStateMachine):
+    """One account, everything that can be done with its tokens."""
+
+    runner: asyncio.Runner
+    system: System
+    serial = itertools.count()
+
+    @initialize()
+    def register(self) -> None:
+        """A new account; its address is nobody else's, in whatever case it is written."""
+        self.email = f"model{next(self.serial)}@example.test"
+        self.failures = 0
+        self.tokens: list[tuple[str, Family]] = []
+        self.access = ""
+        account = {"email": self.email, "password": PASSWORD}
+        assert self.post("/api/auth/register", account).status == 201
+        taken = self.post("/api/auth/register", account | {"email": self.email.upper()})
+        assert (taken.status, taken.code) == (409, "EMAIL_TAKEN")
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run to its end."""
+        return self.runner.run(work)
+
+    def post(self, path: str, body: object, *, token: str = "") -> Answer:
+        """One call."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        answer: Answer = self.run(self.system.api().post(path, body, wait=None, headers=headers))
+        return answer
+
+    @property
+    def locked(self) -> bool:
+        """Whether too many have tried."""
+        return self.failures >= LOCKED_AFTER
+
+    @rule()
+    def sign_in(self) -> None:
+        """Unless it is locked, the right password begins a family, and failures are forgotten."""
+        answer = self.post("/api/auth/login", {"email": self.email, "password": PASSWORD})
+        assert answer.status == (401 if self.locked else 200), answer.body
+        if answer.status == 200:
+            self.failures = 0
+            self.access = answer.body["accessToken"]
+            family = Family(answer.body["refreshToken"])
+            self.tokens.append((family.newest, family))
+
+    @rule()
+    def guess(self) -> None:
+        """A wrong password is 401 like everything else, and counts."""
+        answer = self.post("/api/auth/login", {"email": self.email, "password": WRONG})
+        assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
+        if not self.locked:
+            self.failures += 1
+
+    @precondition(lambda self: self.tokens)
+    @rule(number=TOKENS)
+    def refresh(self, number: int) -> None:
+        """The newest token of a family that lives gives the next; a spent one ends the family."""
+        token, family = self.tokens[number % len(self.tokens)]
+        answer = self.post("/api/auth/refresh", {"refreshToken": token})
+        if family.alive and token == family.newest:
+            assert answer.status == 200, answer.body
+            family.newest = answer.body["refreshToken"]
+            self.tokens.append((family.newest, family))
+        else:
+            assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
+            family.alive = False
+
+    @precondition(lambda self: self.access)
+    @rule(number=TOKENS)
+    def sign_out(self, number: int) -> None:
+        """Ends the family of the token that is given, spent or not; 204 in any case."""
+        token, family = self.tokens[number % len(self.tokens)]
+        answer = self.post("/api/auth/logout", {"refreshToken": token}, token=self.access)
+        assert answer.status == 204
+        family.alive = False
+
+
+def test_accounts_agree_with_the_model(places: Scratch) -> None:
+    """Thirty histories of up to twenty steps."""
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        system = runner.run(stack.enter_async_context(running(places, workers=())))
+        Accounts.runner, Accounts.system = runner, system
+        chosen = settings(
+            max_examples=30,
+            stateful_step_count=20,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        try:
+            run_state_machine_as_test(Accounts, settings=chosen)
+        finally:
+            runner.run(stack.aclose())
