@@ -81,13 +81,14 @@ class Accounts(RuleBasedStateMachine):
             family = Family(answer.body["refreshToken"])
             self.tokens.append((family.newest, family))
 
-    @rule()
-    def guess(self) -> None:
+    @rule(times=st.integers(1, 4))
+    def guess(self, times: int) -> None:
         """A wrong password is 401 like everything else, and counts."""
-        answer = self.post("/api/auth/login", {"email": self.email, "password": WRONG})
-        assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
-        if not self.locked:
-            self.failures += 1
+        for _ in range(times):
+            answer = self.post("/api/auth/login", {"email": self.email, "password": WRONG})
+            assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
+            if not self.locked:
+                self.failures += 1
 
     @precondition(lambda self: self.tokens)
     @rule(number=TOKENS)
