@@ -5,7 +5,7 @@ On private servers of this module's own; each test ends with the verdict over wh
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from db.migrate import migrate
-from db.mysql import Database
+from db.mysql import Database, Transaction
 from scripts.proving.buyers import Plan
 from tests.faults.crowd import (
     EVERYBODY,
@@ -202,18 +202,24 @@ async def test_somebody_else_holds_rows(clerk: Desk, ledger: Database, shop: Sho
     people = await buyers(ledger, MANY, "rows")
     rows = await ledger.read("SELECT id, event_id FROM ticket_types ORDER BY id DESC LIMIT 4")
     async with crowd(shop.plan(types), people, shop.folder) as load:
-        for hold in (0.5, 3.6):
-            async with ledger.transaction() as transaction:
-                for type_id, event_id in rows:
-                    await transaction.fetch(
-                        "SELECT 1 FROM ticket_types WHERE id = %s FOR UPDATE", type_id
-                    )
-                    if hold < 1:
-                        # Types before events is the wrong order: one of us is a deadlock's victim.
-                        await transaction.fetch(
-                            "SELECT 1 FROM events WHERE id = %s FOR UPDATE", event_id
-                        )
-                await asyncio.sleep(hold)
+        for hold in (0.5, 3.2):
+            await ledger.run(_holding(rows, hold))
             await progress(load, load.done + 40)
         load.enough()
     await verdict(ledger, load, "row locks held by somebody else")
+
+
+def _holding(
+    rows: Sequence[tuple[int, int]], seconds: float
+) -> Callable[[Transaction], Awaitable[None]]:
+    """Work that holds ticket types, when briefly then their events as well: a deadlock's victim may be we."""
+
+    async def work(transaction: Transaction) -> None:
+        for type_id, event_id in rows:
+            await transaction.fetch("SELECT 1 FROM ticket_types WHERE id = %s FOR UPDATE", type_id)
+            if seconds < 1:
+                # Types before events is the wrong order.
+                await transaction.fetch("SELECT 1 FROM events WHERE id = %s FOR UPDATE", event_id)
+        await asyncio.sleep(seconds)
+
+    return work
