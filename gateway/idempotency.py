@@ -214,9 +214,9 @@ class IdempotencyKeys:
             if self._is_over(attempt.accepted_at):
                 self._store.expire(key)
                 break
-            _check(attempt.fingerprint, fingerprint)
             outcome = await self._outcome(key, attempt, request_id, kind)
             if outcome is None or outcome.binds:
+                _check(attempt.fingerprint, fingerprint)
                 return Found(attempt, outcome, attempt.number)
             # It does not bind any more; another gateway may have gone on from it.
             over, held = attempt.number, attempt.to_bytes()
@@ -278,10 +278,10 @@ class IdempotencyKeys:
     def _after(self, number: int, outcome: Outcome, fingerprint: str, held: bytes) -> Found:
         if self._is_over(outcome.accepted_at):
             return Found(None, None, number + 1, held)
-        if outcome.fingerprint != NO_FINGERPRINT:
-            _check(outcome.fingerprint, fingerprint)
         if not outcome.binds:
             return Found(None, None, number + 1, held)
+        if outcome.fingerprint != NO_FINGERPRINT:
+            _check(outcome.fingerprint, fingerprint)
         attempt = Attempt(number, outcome.accepted_at, fingerprint, confirmed=True)
         return Found(attempt, outcome, number)
 

@@ -150,6 +150,21 @@ async def test_a_refusal_that_does_not_bind_is_decided_afresh(
     assert await _orders(system, buyer) == 1
 
 
+async def test_a_key_that_stands_for_nothing_may_be_used_for_another_request(
+    system: System, buyer: Person, organizer: Person
+) -> None:
+    """A worker's SOLD_OUT frees the key as the door's does: fewer tickets under the same key are an order, not a 422."""
+    show = await sale(system, organizer, 1)
+    api = system.api(buyer)
+    refused = await api.post("/api/orders", items((show.ticket_type, 2)), key="free again")
+    assert refused.code == "SOLD_OUT"
+    assert COMMAND in refused.headers
+    order = await api.post("/api/orders", items((show.ticket_type, 1)), key="free again")
+    assert order.status == 201
+    other = await api.post("/api/orders", items((show.ticket_type, 2)), key="free again")
+    assert other.code == "IDEMPOTENCY_MISMATCH"
+
+
 async def test_without_prefer_the_replay_shows_the_same_command(
     system: System, buyer: Person, show: Sale
 ) -> None:
