@@ -153,7 +153,7 @@ async def test_a_refusal_that_does_not_bind_is_decided_afresh(
 async def test_a_key_that_stands_for_nothing_may_be_used_for_another_request(
     system: System, buyer: Person, organizer: Person
 ) -> None:
-    """A worker's SOLD_OUT frees the key as the door's does: fewer tickets under the same key are an order, not a 422."""
+    """A worker's SOLD_OUT frees the key as the door's does: fewer tickets under it are an order."""
     show = await sale(system, organizer, 1)
     api = system.api(buyer)
     refused = await api.post("/api/orders", items((show.ticket_type, 2)), key="free again")
