@@ -165,4 +165,4 @@ def _last(path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="scripts/bench")

@@ -155,4 +155,4 @@ def _say_goodbye(console: Console, system: System) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="scripts/demo")

@@ -70,4 +70,4 @@ def main(count: int, out: Path, roles: tuple[RoleName, ...], as_json: bool) -> N
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="scripts/users")
