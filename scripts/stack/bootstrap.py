@@ -35,11 +35,15 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Need:
-    """What a command needs. lock: name of the lock to install from, None: the bare Python does."""
+    """What a command needs. lock: name of the lock to install from, None: the bare Python does.
+
+    bare_help: its help can be read before anything is installed.
+    """
 
     module: str
     lock: str | None = "requirements.lock"
     servers: bool = False
+    bare_help: bool = True
 
 
 NEEDS = {
@@ -50,7 +54,9 @@ NEEDS = {
     "servers": Need("scripts.stack.servers", servers=True),
     "test": Need("scripts.stack.testing", lock="requirements-dev.lock", servers=True),
     "check": Need("scripts.stack.check", lock="requirements-dev.lock"),
-    "prove": Need("scripts.proving.prove", lock="requirements-dev.lock", servers=True),
+    "prove": Need(
+        "scripts.proving.prove", lock="requirements-dev.lock", servers=True, bare_help=False
+    ),
     "lock": Need("scripts.stack.lock", lock=None),
 }
 
@@ -63,7 +69,7 @@ def main() -> int:
     """Install, then become the command."""
     command, arguments = sys.argv[1], sys.argv[2:]
     need = NEEDS.get(command, Need(f"scripts.{command}"))
-    if {"-h", "--help"} & set(arguments) and command in NEEDS:
+    if {"-h", "--help"} & set(arguments) and command in NEEDS and need.bare_help:
         need = Need(need.module, lock=None)  # Reading the help installs nothing.
     try:
         python = install(need)
