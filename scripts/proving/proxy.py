@@ -70,10 +70,11 @@ class _Pair:
 class Proxy:
     """Stands between clients and the server behind `url`."""
 
-    url: str
+    url: str = field(repr=False)
+    """Holds a password, which no failed assertion should print."""
     wire: Wire
     mode: Mode = "pass"
-    others: Sequence[str] = ()
+    others: Sequence[str] = field(default=(), repr=False)
     """Servers of the same cluster: who connects while the first is away is sent to the next that answers."""
     traps: list[Trap] = field(default_factory=list)
     port: int = 0

@@ -22,9 +22,11 @@ from tests.faults.crowd import (
     shelves,
     verdict,
 )
+from tests.faults.proof import END_SECONDS
 from tests.harness.desk import Desk
 from tests.harness.processes import Process, Processes
 from tests.harness.scratch import Scratch
+from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -66,6 +68,15 @@ async def town(city: Processes, places: Scratch, names: Sequence[str]) -> AsyncI
         await city.end_all()
 
 
+async def connected(proxy: Proxy) -> None:
+    """Wait until there is something to break: the fault before may have been on this very connection."""
+
+    async def look() -> bool:
+        return proxy.connections > 0
+
+    await eventually(look, within=END_SECONDS)
+
+
 async def weather(
     city: Processes,
     places: Scratch,
@@ -83,7 +94,7 @@ async def weather(
         async with crowd(plan, people, folder) as load:
             for process, server, mode in faults:
                 before, proxy = load.done, made.proxies[process, server]
-                assert proxy.connections, f"{process} has no connection to {server} to break"
+                await connected(proxy)
                 proxy.turn(mode)
                 await asyncio.sleep(LASTS[mode])
                 await progress(load, before + PER_FAULT)
