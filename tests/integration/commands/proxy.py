@@ -54,6 +54,11 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
+        if self._server is None:
+            # Cut while this connection was on its way: it must not be the one that lives.
+            writer.transport.abort()
+            up_writer.transport.abort()
+            return
         self._writers |= {writer, up_writer}
         try:
             async with asyncio.TaskGroup() as pumps:

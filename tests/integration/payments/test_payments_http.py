@@ -12,7 +12,7 @@ from contracts.topology import topology
 from db.mysql import Database
 from tests.harness.people import Person, person
 from tests.harness.sales import Sale, items, order, sale
-from tests.harness.scratch import Scratch
+from tests.harness.scratch import Scratch, scratch
 from tests.harness.system import Api, System, running
 from tests.harness.waiting import eventually
 from tests.harness.wire import Tap, tapping
@@ -22,9 +22,24 @@ QUOTE, CONFIRM = "/api/public/payment/create-quote", "/api/public/payment/confir
 
 
 @pytest.fixture(scope="module")
-async def system(world: Scratch) -> AsyncIterator[System]:
+async def place() -> AsyncIterator[Scratch]:
+    """A place of their own: its one payment worker is stopped here, and no other must stand in."""
+    async with scratch() as places:
+        yield places
+
+
+@pytest.fixture(scope="module")
+async def database(place: Scratch) -> AsyncIterator[Database]:
+    """A pool on its database."""
+    opened = await Database.connect(place.mysql_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(scope="module")
+async def system(place: Scratch) -> AsyncIterator[System]:
     """A gateway and the workers of a purchase."""
-    async with running(world, workers=("inventory", "order", "payment", "relay")) as started:
+    async with running(place, workers=("inventory", "order", "payment", "relay")) as started:
         yield started
 
 
@@ -165,12 +180,12 @@ async def test_a_missing_rate_binds_no_key(
 
 
 async def test_each_step_is_told_once_in_order(
-    system: System, world: Scratch, show: Sale, buyer: Person
+    system: System, place: Scratch, show: Sale, buyer: Person
 ) -> None:
     """Quote, payment confirmed, order confirmed, then late money with its hash: one order's events in order."""
     api = system.api(buyer)
     wanted = topology(system.settings.shards, system.settings.queue_length)
-    async with tapping(world.amqp_url, wanted) as tap:
+    async with tapping(place.amqp_url, wanted) as tap:
         order_id, payment = await quoted(api, show)
         path, late = f"{CONFIRM}/{payment['id']}", fresh_hash()
         assert (await api.post(path, {"txHash": fresh_hash()})).status == 200
