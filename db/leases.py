@@ -60,11 +60,14 @@ class Share:
         *,
         on_gain: Change,
         on_loss: Change,
+        on_lapse: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_lapse`: called once when all names are given up because no beat succeeded in time."""
         self._database = database
         self._kind, self._names = kind, tuple(names)
         self._me, self._incarnation = holder
-        self._on_gain, self._on_loss = on_gain, on_loss
+        self._on_gain, self._on_loss, self._on_lapse = on_gain, on_loss, on_lapse
+        self._beaten_at = time.monotonic()
         self.held: set[str] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -79,13 +82,22 @@ class Share:
         await self.release_all()
 
     async def try_beat(self) -> None:
-        """One beat; with the database away we keep what we have: others cannot take it either."""
+        """One beat. Who has had none for a lease's time gives everything up.
+
+        The database may be away for us alone: then others have taken our names by now, and must not
+        wait for what we still hold in our hands.
+        """
         try:
             await self.beat()
+            self._beaten_at = time.monotonic()
         except Exception as error:
             if not (is_away(error) or is_transient(error)):
                 raise
             log.warning("lease beat failed", kind=self._kind, error=repr(error))
+            if self.held and time.monotonic() - self._beaten_at > LEASE_SECONDS:
+                for name in sorted(self.held):
+                    await self._lose(name)
+                self._on_lapse()
 
     async def beat(self) -> None:
         """Say that we live, renew what is ours, give up what is too much, take what is free."""

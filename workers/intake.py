@@ -67,6 +67,10 @@ class Intake:
         """Close the connection: what was not acknowledged is delivered again, to somebody."""
         await self._link.stop()
 
+    def let_go(self) -> None:
+        """Close the present connection: what we hold unacknowledged goes to whoever consumes now."""
+        self._link.reset()
+
     async def subscribe(self, queue: str, lane: int = COMMANDS_LANE) -> None:
         """Consume a queue from now on, over reconnections too."""
         self._wanted[queue] = lane

@@ -2,7 +2,8 @@
 
 In: leases gained and lost. Out: subscriptions to a shard's two queues.
 Must stay true: returns are subscribed in the lane that is taken first; a lost shard is unsubscribed
-before its lease is given back; what had arrived is still decided (versions guard the overlap).
+before its lease is given back; what had arrived is still decided (versions guard the overlap), but for a process that the
+database has been away from for a lease's time: it lets go of everything for the others.
 """
 
 from contracts.topology import inventory_queue, returns_queue
@@ -29,5 +30,13 @@ async def serve_shards(services: Services) -> None:
 
     names = [str(shard) for shard in range(services.settings.shards)]
     holder = (services.settings.process, services.incarnation)
-    share = Share(services.database, KIND, names, holder, on_gain=gain, on_loss=lose)
+    share = Share(
+        services.database,
+        KIND,
+        names,
+        holder,
+        on_gain=gain,
+        on_loss=lose,
+        on_lapse=services.intake.let_go,
+    )
     await share.run(services.stop)

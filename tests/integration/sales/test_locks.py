@@ -1,7 +1,7 @@
 """Seat locks and shard leases on real servers: they order the work, they never decide it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
 import pytest
@@ -18,6 +18,7 @@ from tests.harness.people import Person, person
 from tests.harness.scratch import Scratch
 from tests.harness.staff import staff
 from tests.harness.waiting import eventually
+from tests.integration.commands.proxy import proxied
 
 
 @pytest.fixture
@@ -119,7 +120,14 @@ async def test_locks_are_taken_all_in_one_round(redis: "Redis") -> None:
 class Holder:
     """A process that shares names, seen from outside."""
 
-    def __init__(self, database: Database, name: str, incarnation: str, count: int = 6) -> None:
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        incarnation: str,
+        count: int = 6,
+        on_lapse: Callable[[], None] = lambda: None,
+    ) -> None:
         self.names: set[str] = set()
         self.stop = asyncio.Event()
 
@@ -131,7 +139,15 @@ class Holder:
 
         kind = "test-share"
         names = [str(n) for n in range(count)]
-        self.share = Share(database, kind, names, (name, incarnation), on_gain=gain, on_loss=lose)
+        self.share = Share(
+            database,
+            kind,
+            names,
+            (name, incarnation),
+            on_gain=gain,
+            on_loss=lose,
+            on_lapse=on_lapse,
+        )
 
     async def live(self) -> None:
         await self.share.run(self.stop)
@@ -168,6 +184,27 @@ async def test_a_restarted_holder_takes_its_own_back_at_once(database: Database)
     await before.share.beat()
     assert before.names == set()
     await after.share.release_all()
+
+
+async def test_a_holder_that_the_database_is_away_from_lets_go(
+    database: Database, world: Scratch
+) -> None:
+    """Cut off alone, it gives its names up when their time is over, says so once, and another has them all."""
+    async with proxied(world.mysql_url) as (url, way):
+        theirs = await Database.connect(url)
+        lapses: list[int] = []
+        alone = Holder(theirs, "a", "1" * 32, on_lapse=lambda: lapses.append(1))
+        async with asyncio.TaskGroup() as tasks:
+            living = tasks.create_task(alone.live())
+            await eventually(lambda: _is(counts(alone), (6,)))
+            await way.cut()
+            other = Holder(database, "b", "2" * 32)
+            tasks.create_task(other.live())
+            await eventually(lambda: _is(counts(alone, other), (0, 6)))
+            assert lapses == [1]
+            living.cancel()
+            other.stop.set()
+        await theirs.close()
 
 
 async def _is(found: "asyncio.Future[tuple[int, ...]] | object", wanted: tuple[int, ...]) -> bool:
