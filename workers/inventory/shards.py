@@ -2,8 +2,9 @@
 
 In: leases gained and lost. Out: subscriptions to a shard's two queues.
 Must stay true: returns are subscribed in the lane that is taken first; a lost shard is unsubscribed
-before its lease is given back; what had arrived is still decided (versions guard the overlap), but for a process that the
-database has been away from for a lease's time: it lets go of everything for the others.
+before its lease is given back; what had arrived is still decided (versions guard the overlap), but
+for a process that the database has been away from for a lease's time: it lets go of everything for
+the others.
 """
 
 from contracts.topology import inventory_queue, returns_queue
