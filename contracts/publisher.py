@@ -57,6 +57,11 @@ class Publisher:
         self._exchanges: dict[str, AbstractExchange] = {}
         self._channel_id = 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the broker is connected."""
+        return self._link.is_open
+
     async def publish(
         self, exchange: str, routing_key: str, body: bytes, properties: Properties
     ) -> None:

@@ -61,19 +61,31 @@ class Share:
         on_gain: Change,
         on_loss: Change,
         on_lapse: Callable[[], None] = lambda: None,
+        able: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`on_lapse`: called once when all names are given up because no beat succeeded in time."""
+        """`on_lapse`: called once when all names are given up because no beat succeeded in time.
+
+        `able`: whether the work can be done at all (the broker is connected …); who was not able for a
+        lease's time gives everything back and stands aside until it is.
+        """
         self._database = database
         self._kind, self._names = kind, tuple(names)
         self._me, self._incarnation = holder
         self._on_gain, self._on_loss, self._on_lapse = on_gain, on_loss, on_lapse
-        self._beaten_at = time.monotonic()
+        self._able = able
+        self._beaten_at = self._able_at = time.monotonic()
         self.held: set[str] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Beat until stopped, then give everything back."""
         while not stop.is_set():
-            await self.try_beat()
+            if self._able():
+                self._able_at = time.monotonic()
+            if time.monotonic() - self._able_at <= LEASE_SECONDS:
+                await self.try_beat()
+            elif self.held:
+                log.warning("not able to work, leases given back", kind=self._kind)
+                await self.release_all()
             try:
                 async with asyncio.timeout(BEAT_SECONDS):
                     await stop.wait()

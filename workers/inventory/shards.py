@@ -39,5 +39,6 @@ async def serve_shards(services: Services) -> None:
         on_gain=gain,
         on_loss=lose,
         on_lapse=services.intake.let_go,
+        able=lambda: services.intake.is_open,
     )
     await share.run(services.stop)

@@ -37,7 +37,15 @@ async def relay_outbox(services: Services) -> None:
     """Relay the streams this process holds until it stops."""
     names = [str(stream) for stream in range(STREAMS)]
     holder = (services.settings.process, services.incarnation)
-    share = Share(services.database, "stream", names, holder, on_gain=_nothing, on_loss=_nothing)
+    share = Share(
+        services.database,
+        "stream",
+        names,
+        holder,
+        on_gain=_nothing,
+        on_loss=_nothing,
+        able=lambda: services.publisher.is_open,
+    )
     beating = asyncio.create_task(share.run(services.stop))
     measuring = asyncio.create_task(_measure(services))
     while not services.stop.is_set():

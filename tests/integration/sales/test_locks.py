@@ -127,6 +127,7 @@ class Holder:
         incarnation: str,
         count: int = 6,
         on_lapse: Callable[[], None] = lambda: None,
+        able: Callable[[], bool] = lambda: True,
     ) -> None:
         self.names: set[str] = set()
         self.stop = asyncio.Event()
@@ -147,6 +148,7 @@ class Holder:
             on_gain=gain,
             on_loss=lose,
             on_lapse=on_lapse,
+            able=able,
         )
 
     async def live(self) -> None:
@@ -205,6 +207,23 @@ async def test_a_holder_that_the_database_is_away_from_lets_go(
             living.cancel()
             other.stop.set()
         await theirs.close()
+
+
+async def test_a_holder_that_cannot_work_stands_aside(database: Database) -> None:
+    """Without its broker it gives its names back, another has them all; able again it gets its share."""
+    broker = {"a": True}
+    first = Holder(database, "a", "1" * 32, able=lambda: broker["a"])
+    second = Holder(database, "b", "2" * 32)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(first.live())
+        tasks.create_task(second.live())
+        await eventually(lambda: _is(counts(first, second), (3, 3)))
+        broker["a"] = False
+        await eventually(lambda: _is(counts(first, second), (0, 6)))
+        broker["a"] = True
+        await eventually(lambda: _is(counts(first, second), (3, 3)))
+        first.stop.set()
+        second.stop.set()
 
 
 async def _is(found: "asyncio.Future[tuple[int, ...]] | object", wanted: tuple[int, ...]) -> bool:
