@@ -52,7 +52,7 @@ EXAMPLES = {
         "requirements.lock",
         "aiohttp==3.14.5 \\\n    --hash=sha256:00\n    # via aiormq\n",
     ),
-    "foreign-path": ("docs/a.md", "see /work/" + "main/x\n", "docs/a.md", "see .run/logs\n"),
+    "foreign-path": ("docs/a.md", "see /ho" + "me/x/y\n", "docs/a.md", "see .run/logs\n"),
 }
 
 
