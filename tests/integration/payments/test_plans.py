@@ -33,7 +33,7 @@ class Explained(Transaction):
         return await super().execute(sql, *parameters)
 
     async def _explain(self, sql: str, *parameters: Any) -> None:
-        rows = await super().fetch(f"EXPLAIN {sql}", *parameters)
+        rows = await super().fetch(f"EXPLAIN FORMAT=TRADITIONAL {sql}", *parameters)
         # id, select_type, table, (partitions,) type, possible_keys, key …: the key is named wherever it stands.
         self.keys += ["PRIMARY" if "PRIMARY" in row[5:7] else row for row in rows]
 

@@ -71,7 +71,7 @@ async def full_scans(database: Database, statements: list[Statement]) -> list[st
     for sql, parameters in statements:
         if not re.match(r"\s*(SELECT|UPDATE|DELETE)\b", sql) or "information_schema" in sql:
             continue
-        plan = await database.read(f"EXPLAIN {sql}", *parameters)
+        plan = await database.read(f"EXPLAIN FORMAT=TRADITIONAL {sql}", *parameters)
         for row in plan:
             text = [str(column) for column in row]
             if any(table in text for table in ("ALL", "index")) and _is_large(sql, text):
