@@ -68,7 +68,10 @@ async def test_no_secret_reaches_a_line(house: Scratch, records: Database) -> No
     async with gateway_process(house, EVENTHUB_LOG_LEVEL="debug") as one:
         secrets = await whole_run(one, records)
         for url in (house.mysql_url, house.amqp_url, house.redis_url):
-            secrets.add(urlsplit(url).password or "no password")
+            parts = urlsplit(url)
+            # A server whose password is its user's name (some are, in tests) cannot be told from it.
+            if parts.password and parts.password != (parts.username or "eventhub"):
+                secrets.add(parts.password)
         one.terminate()
         await one.process.wait()
     text = one.output.decode()
