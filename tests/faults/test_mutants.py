@@ -113,6 +113,9 @@ async def relayed(made: Bench, mutant: str) -> None:
     """The relay dies holding the event of a cancelled order; its next life publishes it."""
     async with staff(made.counter.settings, "inventory", "order"):
         order = result(await made.counter.outcome(await made.order(4)))
+        # A relay gains its streams one by one: with nothing else in the outbox, what it selects is this event.
+        async with staff(made.counter.settings, "relay"):
+            await eventually(lambda: outbox_empty(made.books))
         await made.counter.ask(cancel(made.buyer, int(str(order["id"]))))
         life = await made.city.start(
             "relay-1", failpoints="relay.selected=kill", ready=False, mutant=mutant
