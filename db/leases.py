@@ -4,8 +4,9 @@ In: a kind, the names to share, this process's stable name and its incarnation. 
 `on_gain` and `on_loss`.
 Must stay true: a live name has one holder; present holders share the names fairly (counts differ by
 at most one); a name of a process has one live incarnation, the newest; a dead holder's names move
-within `LEASE_SECONDS` + one beat, a restarted one takes its own back at once. Times are the
-database's. A lease lowers contention as the lock does: versions guard the stock when one lapses.
+within `LEASE_SECONDS` + one beat, a restarted one takes its own back at once; who was cut off from
+the database, or not able to work, for a lease's time gives everything up. Times are the database's.
+A lease lowers contention as the lock does: versions guard the stock when one lapses.
 """
 
 import asyncio

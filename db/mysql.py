@@ -36,8 +36,6 @@ log = structlog.get_logger(__name__)
 DEADLOCK, LOCK_WAIT, CHANGED_SINCE_READ = 1213, 1205, 1020
 TRANSIENT = frozenset({DEADLOCK, LOCK_WAIT, CHANGED_SINCE_READ})
 DUPLICATE_KEY = 1062
-CHECK_VIOLATED = frozenset({3819, 4025})
-"""MySQL's and MariaDB's numbers."""
 LOST = frozenset({1040, 1053, 1152, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3169})
 """Server away, connection cut, too many connections: nothing can be said of a COMMIT under way."""
 

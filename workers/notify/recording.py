@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from db.deliveries import Closing, Delivery, close
+from db.deliveries import ERROR_LENGTH_MAX, Closing, Delivery, close
 from db.mysql import Database, Transaction, is_away
 from db.webhooks import Health, note_health
 from workers.notify.lanes import Lane
@@ -48,7 +48,7 @@ class Result:
             if verdict.delay is not None
             else "FAILED"
         )
-        error = verdict.error[:255] if verdict.error else None
+        error = verdict.error[:ERROR_LENGTH_MAX] if verdict.error else None
         return Closing(
             self.delivery,
             status,
