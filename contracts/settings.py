@@ -5,6 +5,7 @@ Must stay true: durations are seconds; a missing or weak secret stops the proces
 """
 
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
@@ -37,6 +38,8 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535)
     health_port: int = Field(0, ge=0, le=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_file: Path | None = None
+    """This process's own log file, see `contracts.log_file`; None: standard output."""
 
     order_ttl: int = Field(900, ge=1)
     max_hold: int = Field(1800, ge=1)

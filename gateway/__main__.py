@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from contracts import logs
 from contracts.collector import settle_collector
+from contracts.log_file import log_to
 from contracts.settings import Settings, load_settings
 from gateway import operations
 from gateway.app import announce_stop, build_app
@@ -85,6 +86,7 @@ def main() -> int:
         wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         print("settings: " + "; ".join(wrong), file=sys.stderr)
         return 2
+    log_to(settings.log_file)
     logs.configure(settings.process, settings.log_level)
     settle_collector()
     try:

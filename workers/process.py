@@ -22,6 +22,7 @@ from contracts.broker import Link, declare
 from contracts.collector import settle_collector
 from contracts.command_ids import CommandIds
 from contracts.envelope import Codec
+from contracts.log_file import log_to
 from contracts.publisher import Publisher
 from contracts.settings import Settings, load_settings
 from contracts.topology import topology
@@ -103,6 +104,7 @@ class Worker:
 def main(make: Callable[[Services], Worker]) -> None:
     """Run the worker that `make` describes until SIGTERM or SIGINT."""
     settings = load_settings()
+    log_to(settings.log_file)
     logs.configure(settings.process, settings.log_level)
     settle_collector()
     uvloop.run(run(settings, make))

@@ -33,10 +33,21 @@ def allow_open_files(most: int = 65_536) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def write_to(log: str) -> None:
+    """Let all that is printed from here on, the interpreter's last words included, go to the end of this file."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    os.close(file)
+
+
 def note_pid(home: Path, name: str) -> None:
     """Write pid and start time, so that a later command can tell this process from another."""
     started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
-    (home / "pids" / name).write_text(f"{os.getpid()} {started}")
+    # In one step: whoever looks just now sees the old one or this one, never half of it.
+    fresh = home / f"{name}.pid"
+    fresh.write_text(f"{os.getpid()} {started}")
+    fresh.rename(home / "pids" / name)
 
 
 def main() -> None:
@@ -44,9 +55,11 @@ def main() -> None:
     parent = os.getppid()
     home, name = Path(sys.argv[1]), sys.argv[2]
     die_with_supervisor(parent)
+    program = json.loads((home / "programs.json").read_text())[name]
+    if program.get("log"):
+        write_to(program["log"])
     allow_open_files()
     note_pid(home, name)
-    program = json.loads((home / "programs.json").read_text())[name]
     env = {key: os.environ[key] for key in KEPT if key in os.environ} | program["env"]
     os.chdir(program["folder"])
     os.execvpe(program["argv"][0], program["argv"], env)  # noqa: S606 - no shell is the point

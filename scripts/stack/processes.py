@@ -23,7 +23,7 @@ MOST = 32
 GATEWAY_PORT = 8080
 PACKAGES = ("contracts", "db", "gateway", "workers")
 # Ours to set for each process, or for `gateway.first_admin` alone.
-NOT_PASSED_ON = ("EVENTHUB_PROCESS", "EVENTHUB_HEALTH_PORT", "EVENTHUB_PORT")
+NOT_PASSED_ON = ("EVENTHUB_PROCESS", "EVENTHUB_HEALTH_PORT", "EVENTHUB_PORT", "EVENTHUB_LOG_FILE")
 ADMIN = {"EVENTHUB_ADMIN_EMAIL": "adminEmail", "EVENTHUB_ADMIN_PASSWORD": "adminPassword"}
 STEP_SECONDS = 120
 DESCRIPTION = "eventhub.json"
@@ -115,6 +115,7 @@ def environment(state: State, secrets: dict[str, str], urls: dict[str, str]) -> 
         **urls,
         "EVENTHUB_PORT": str(state.ports["gateway"]),
         "PYTHONUNBUFFERED": "1",
+        "PYTHONFAULTHANDLER": "1",
     }
 
 
@@ -129,7 +130,7 @@ def plan(state: State, secrets: dict[str, str], urls: dict[str, str]) -> list[Pr
         own = {"EVENTHUB_PROCESS": name, "EVENTHUB_HEALTH_PORT": str(state.ports[name])}
         env = (common if kind == "gateway" else without_keys) | own
         argv = (str(PYTHON), "-m", module)
-        programs.append(Program(name, argv, env, stamp=state.sources))
+        programs.append(Program(name, argv, env, stamp=state.sources, keeps_log=True))
     return programs
 
 

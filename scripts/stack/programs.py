@@ -24,6 +24,7 @@ class Program:
 
     rank: 1 starts first and stops last. stop_seconds: how long it may take after SIGTERM.
     stamp: what else calls for a restart when it changes, e.g. the fingerprint of the sources.
+    keeps_log: it writes and rotates its log file itself, so that supervisord need not copy its lines.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Program:
     rank: int = 9
     stop_seconds: int = 15
     stamp: str = ""
+    keeps_log: bool = False
 
     def digest(self) -> str:
         """Return a fingerprint of everything that a restart would change."""
@@ -40,9 +42,16 @@ class Program:
         return hashlib.sha256(said.encode()).hexdigest()[:24]
 
     def launch(self, home: Home) -> dict[str, Any]:
-        """Return what the launcher needs (argv, env, folder), and the section to keep with it."""
-        section = self.section(home)
-        return {"argv": self.argv, "env": self.env, "folder": str(self.folder), "section": section}
+        """Return what the launcher needs (argv, env, folder, log), and the section to keep with it."""
+        path = home.logs / f"{self.name}.log"
+        told = {"EVENTHUB_LOG_FILE": str(path)} if self.keeps_log else {}
+        return {
+            "argv": self.argv,
+            "env": self.env | told,
+            "folder": str(self.folder),
+            "log": str(path) if self.keeps_log else None,
+            "section": self.section(home),
+        }
 
     def section(self, home: Home) -> str:
         """Return supervisord's section for this program."""
@@ -59,7 +68,7 @@ class Program:
             "priority": str(self.rank),
             "redirect_stderr": "true",
             # Relative to the home, where supervisord runs: it would read a `%` in a path as a format.
-            "stdout_logfile": f"logs/{self.name}.log",
+            "stdout_logfile": "NONE" if self.keeps_log else f"logs/{self.name}.log",
             "stdout_logfile_maxbytes": "10MB",
             "stdout_logfile_backups": "2",
         }

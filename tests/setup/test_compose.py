@@ -14,7 +14,13 @@ from scripts.stack.home import CHECKOUT, Home
 from scripts.stack.programs import PYTHON
 
 FILE = CHECKOUT / "docker-compose.yml"
-PER_PROCESS = {"EVENTHUB_PROCESS", "EVENTHUB_PORT", "EVENTHUB_HEALTH_PORT", "EVENTHUB_JWT_KEYS"}
+PER_PROCESS = {
+    "EVENTHUB_PROCESS",
+    "EVENTHUB_PORT",
+    "EVENTHUB_HEALTH_PORT",
+    "EVENTHUB_JWT_KEYS",
+    "EVENTHUB_LOG_FILE",
+}
 
 
 @pytest.fixture(scope="module")

@@ -171,6 +171,23 @@ def test_a_process_that_ends_at_once_is_named_with_its_log(running: Checkout) ->
     running.up()
 
 
+def test_each_process_writes_its_log_file_itself(running: Checkout) -> None:
+    """Lines and errors go straight to the file that `up` names; after a restart to the end of the same one."""
+    running.up()
+    logs = running.root / ".run" / "logs"
+    pid = running.pids()["notify-1"]
+    assert {os.readlink(f"/proc/{pid}/fd/{stream}") for stream in (1, 2)} == {
+        str((logs / "notify-1.log").resolve())
+    }
+    before = (logs / "notify-1.log").read_text()
+    os.kill(pid or 0, signal.SIGKILL)
+    eventually(
+        lambda: (logs / "notify-1.log").read_text() == before + "stand-in notify-1 listens\n",
+        "the next one adds to the log",
+    )
+    assert not [file for file in logs.iterdir() if file.stat().st_mode & 0o077]
+
+
 def test_a_deep_folder_is_no_obstacle(make_checkout, tmp_path: Path) -> None:
     """A checkout whose path is longer than a unix socket's may be works all the same."""
     deep = make_checkout(tmp_path / ("deep" * 15) / ("folder with spaces & 100%" * 3))
