@@ -6,8 +6,9 @@ Must stay true: a success is there with that very result; a refusal had no effec
 at all; what was accepted was decided, or is past its deadline without effect. Nothing is written.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from contracts.signing import from_text
 from db.mysql import Database, Row
@@ -30,6 +31,8 @@ class Effects:
     """Payment -> status."""
     receipts: Mapping[str, tuple[int, str]]
     """Transaction hash -> (payment, APPLIED or LATE)."""
+    added: Mapping[int, Sequence[Operation]] = field(default_factory=dict)
+    """Order -> what its buyer wanted to add: part of what its lines may be."""
 
 
 async def check(database: Database, operations: Sequence[Operation]) -> list[str]:
@@ -55,10 +58,41 @@ def _place(operation: Operation, effects: Effects) -> list[str]:
     if operation.end == "ok":
         if [order for order, _ in has] != [operation.made]:
             return [f"told order {operation.made}, has {[order for order, _ in has]}"]
-        lines = list(effects.lines.get(has[0][0], ()))
-        return [] if lines == sorted(operation.items) else [f"asked {operation.items}, has {lines}"]
+        return _lines(operation, effects)
     if operation.end == "refused" and has:
         return [f"told {operation.status} {operation.code}, has order {has[0][0]}"]
+    return []
+
+
+def _lines(operation: Operation, effects: Effects) -> list[str]:
+    """An order's tickets are those asked for, those added, and perhaps those whose addition has no known end."""
+    order = operation.made or 0
+    adds = effects.added.get(order, ())
+    has = _tickets(effects.lines.get(order, ()))
+    least = _tickets(operation.items) + _asked(one for one in adds if one.end == "ok")
+    most = least + _asked(one for one in adds if one.end in ("accepted", "unknown"))
+    if least <= has <= most:
+        return []
+    wanted = f"asked {operation.items}" + (f", added {dict(most)} at most" if adds else "")
+    return [f"{wanted}, has {dict(has)}"]
+
+
+def _asked(operations: Iterable[Operation]) -> Counter[int]:
+    return sum((_tickets(one.items) for one in operations), Counter())
+
+
+def _tickets(lines: Iterable[tuple[int, int]]) -> Counter[int]:
+    """Ticket type -> quantity; the same type may have several lines."""
+    counts: Counter[int] = Counter()
+    for type_id, quantity in lines:
+        counts[type_id] += quantity
+    return counts
+
+
+def _add(operation: Operation, effects: Effects) -> list[str]:
+    """Its tickets are looked at with those of its order; here only that it was told the right order."""
+    if operation.end == "ok" and operation.made != operation.target:
+        return [f"asked to add to order {operation.target}, told order {operation.made}"]
     return []
 
 
@@ -84,7 +118,7 @@ def _confirm(operation: Operation, effects: Effects) -> list[str]:
     return []
 
 
-_OF_KIND = {"place": _place, "cancel": _cancel, "quote": _quote, "confirm": _confirm}
+_OF_KIND = {"place": _place, "add": _add, "cancel": _cancel, "quote": _quote, "confirm": _confirm}
 
 
 def _undecided(operation: Operation, effects: Effects) -> list[str]:
@@ -134,7 +168,16 @@ async def _effects(database: Database, operations: Sequence[Operation]) -> Effec
         {bytes(row[0]): row[1] for row in outcomes},
         {row[0]: row[1] for row in payments},
         {row[0]: (row[1], row[2]) for row in receipts},
+        _additions(operations),
     )
+
+
+def _additions(operations: Iterable[Operation]) -> dict[int, list[Operation]]:
+    found: dict[int, list[Operation]] = {}
+    for operation in operations:
+        if operation.kind == "add" and operation.target is not None:
+            found.setdefault(operation.target, []).append(operation)
+    return found
 
 
 async def _rows(database: Database, select: str, values: Sequence[object]) -> list[Row]:

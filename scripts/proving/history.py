@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, TextIO
 
-Kind = Literal["place", "cancel", "quote", "confirm"]
+Kind = Literal["place", "add", "cancel", "quote", "confirm"]
 End = Literal["ok", "refused", "accepted", "unknown"]
 """ok: told a success. refused: told that nothing was done. accepted: 202. unknown: no answer, or a 503 with an id."""
 
@@ -26,9 +26,9 @@ class Operation:
     kind: Kind
     user_id: int
     items: tuple[tuple[int, int], ...] = ()
-    """Of `place`: (ticket type, quantity)."""
+    """Of `place` and `add`: (ticket type, quantity)."""
     target: int | None = None
-    """The order of `cancel` and `quote`, the payment of `confirm`."""
+    """The order of `add`, `cancel` and `quote`, the payment of `confirm`."""
     tx_hash: str | None = None
     end: End = "unknown"
     status: int | None = None

@@ -1,11 +1,12 @@
 """The checker is tested too: each lie a client could be told is seen, and no truth is called a lie."""
 
 import io
+from collections.abc import Sequence
 
 import pytest
 
 from contracts.signing import to_text
-from scripts.proving.buyers import end_of
+from scripts.proving.calling import end_of
 from scripts.proving.checking import Effects, lies
 from scripts.proving.history import History, Operation, load
 
@@ -97,3 +98,47 @@ def test_a_history_survives_its_client() -> None:
     history.write(OK)
     assert load(file.getvalue().splitlines()) == [OK, CONFIRM]
     assert history.counts() == {"ok": 1, "unknown": 1}
+
+
+ADD = Operation(6, "add", 7, items=((3, 1), (4, 2)), target=9)
+ADDED = ADD.ended("ok", status=201, made=9)
+
+
+def lines_of_nine(*lines: tuple[int, int], adds: Sequence[Operation] = ()) -> Effects:
+    """Order 9 of buyer 7 has these lines."""
+    orders = {7: [(9, "PENDING_PAYMENT")]}
+    return Effects(orders, {9: list(lines)}, {UUID: 201}, {}, {}, {9: list(adds)})
+
+
+@pytest.mark.parametrize(
+    ("lines", "add"),
+    [
+        ([(3, 2), (3, 1), (4, 2)], ADDED),
+        ([(3, 2)], ADD),
+        ([(3, 2), (3, 1), (4, 2)], ADD),
+        ([(3, 2)], ADD.ended("refused", status=409)),
+    ],
+)
+def test_what_was_added_is_there_or_may_be(lines: list[tuple[int, int]], add: Operation) -> None:
+    """A success is in the order, in lines of its own; an unknown end may be; a refusal is not."""
+    assert lies(OK, lines_of_nine(*lines, adds=[add])) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "add"),
+    [
+        ([(3, 2)], ADDED),
+        ([(3, 3), (4, 1)], ADDED),
+        ([(3, 3), (4, 3)], ADDED),
+        ([(3, 3), (4, 2)], ADD.ended("refused", status=409)),
+        ([(3, 3), (4, 3)], ADD),
+    ],
+)
+def test_an_addition_that_is_a_lie(lines: list[tuple[int, int]], add: Operation) -> None:
+    """Missing, too much, or there although it was refused."""
+    assert "added" in lies(OK, lines_of_nine(*lines, adds=[add]))[0]
+
+
+def test_an_addition_to_another_order_is_a_lie() -> None:
+    """The answer names the order that was asked for."""
+    assert "told order 8" in lies(ADD.ended("ok", status=201, made=8), ONCE)[0]

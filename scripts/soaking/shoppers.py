@@ -1,0 +1,182 @@
+"""The soak's load: shoppers who come at a steady rate, each with an account of their own, and what they were told.
+
+In: the running system, a rate, how long, a seed. Out: counts; every untruth that a shopper was told.
+Must stay true: the rate is that of arrivals, not of answers (a slow system gets no easier load), but never more than
+`AT_ONCE` are inside; every finished cohort is held against the database, with all it was told, and then forgotten:
+memory does not grow with the length of the soak.
+"""
+
+import asyncio
+import random
+import secrets
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import aiohttp
+
+from db.many_accounts import add_accounts
+from db.mysql import Database, is_away, is_transient
+from scripts.benching.crowd import allow_connections
+from scripts.benching.system import System
+from scripts.proving.calling import Buyer, Caller
+from scripts.proving.checking import check
+from scripts.proving.history import History
+from scripts.soaking.visit import Habits, Shelf, Visit, Visitors
+
+AT_ONCE = 600
+COHORT = 1000
+OPERATIONS_MAX = 10
+"""Numbers that one visit may use."""
+SETTLED_SECONDS = 75.0
+"""After that every accepted command has its end: its deadline is 60 s."""
+PATIENCE_SECONDS = 30.0
+LIES_MAX = 50
+AWAY_SECONDS = 120.0
+"""How long the soak's own work waits for a database that does not answer."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Cohort:
+    """Buyers who were made together and are checked together."""
+
+    buyers: list[Buyer]
+    number: int
+    history: History = field(default_factory=History)
+    came: int = 0
+    inside: int = 0
+
+
+@dataclass(slots=True)
+class Told:
+    """What became of the shoppers so far."""
+
+    visits: int = 0
+    held_back: int = 0
+    """Arrivals that found `AT_ONCE` inside and went away."""
+    operations: int = 0
+    """Held against the database."""
+    ends: Counter[str] = field(default_factory=Counter)
+    """By kind and end: "place ok"."""
+    lies: list[str] = field(default_factory=list)
+    lie_count: int = 0
+
+
+class Shoppers:
+    """Runs the load. `run` may be cancelled by `stop`; what was begun is finished and checked."""
+
+    def __init__(
+        self,
+        system: System,
+        database: Database,
+        shelves: list[Shelf],
+        *,
+        rate: float,
+        seed: int,
+        habits: Habits | None = None,
+    ) -> None:
+        self._system, self._database, self._rate = system, database, rate
+        self._shelves, self._habits = shelves, habits or Habits()
+        # A choice to be repeated, no secret.
+        self._pick = random.Random(seed)  # noqa: S311
+        self._name = f"soak-{secrets.token_hex(4)}"
+        self._cohorts = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.told = Told()
+        self.visitors: Visitors | None = None
+
+    async def run(self, seconds: float, stop: asyncio.Event) -> None:
+        """Let shoppers come for so long, then wait until all are gone and all they were told is checked."""
+        allow_connections(AT_ONCE)
+        timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+            caller = Caller(session, [self._system.gateway_url], self._name, self._pick)
+            self.visitors = Visitors(caller, self._shelves, self._habits, self._pick)
+            async with asyncio.TaskGroup() as checks:
+                await self._let_in(self.visitors, checks, seconds, stop)
+                await asyncio.gather(*self._tasks)
+                # Their checks wait for the last deadlines; the group waits for them.
+
+    async def _let_in(
+        self,
+        visitors: Visitors,
+        checks: asyncio.TaskGroup,
+        seconds: float,
+        stop: asyncio.Event,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        began, number = loop.time(), 0
+        current, following = await self._cohort(), asyncio.create_task(self._cohort())
+        while loop.time() < began + seconds and not stop.is_set():
+            due = int((loop.time() - began) * self._rate)
+            for _ in range(due - number):
+                if current.came == len(current.buyers):
+                    checks.create_task(self._check(current))
+                    current, following = await following, asyncio.create_task(self._cohort())
+                self._enter(visitors, current)
+            number = due
+            await asyncio.sleep(min(0.02, 1 / self._rate))
+        await following
+        checks.create_task(self._check(current))
+
+    def _enter(self, visitors: Visitors, cohort: Cohort) -> None:
+        if len(self._tasks) >= AT_ONCE:
+            self.told.held_back += 1
+            return
+        first = (cohort.number * COHORT + cohort.came) * OPERATIONS_MAX
+        visit = Visit(visitors, cohort.buyers[cohort.came], cohort.history, first)
+        cohort.came += 1
+        cohort.inside += 1
+        task = asyncio.create_task(self._visit(visit, cohort))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _visit(self, visit: Visit, cohort: Cohort) -> None:
+        try:
+            await visit.run()
+        finally:
+            cohort.inside -= 1
+            self.told.visits += 1
+
+    async def _cohort(self) -> Cohort:
+        """Accounts with tokens, made while the cohort before is shopping."""
+        self._cohorts += 1
+        emails = [f"{self._name}-{self._cohorts}-{n}@eventhub.example" for n in range(COHORT)]
+        ids, since = await patiently(lambda: add_accounts(self._database, emails, "!", ("USER",)))
+        tokens = self._system.tokens()
+        buyers = [Buyer(one, tokens.issue(one, ("USER",), since)) for one in ids]
+        return Cohort(buyers, self._cohorts)
+
+    async def _check(self, cohort: Cohort) -> None:
+        """Hold everything a cohort was told against the database, once it must have its end."""
+        while cohort.inside:
+            await asyncio.sleep(1)
+        operations = cohort.history.operations
+        if any(one.end == "accepted" for one in operations):
+            await asyncio.sleep(SETTLED_SECONDS)
+        lies = await patiently(lambda: check(self._database, operations))
+        self.told.operations += len(operations)
+        for one in operations:
+            self.told.ends[f"{one.kind} {one.end}"] += 1
+        self.told.lie_count += len(lies)
+        self.told.lies += lies[: LIES_MAX - len(self.told.lies)]
+
+
+async def patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Do the soak's own work, again while the database is away: what it measures must not end it.
+
+    Raises what it raised after two minutes of that.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + AWAY_SECONDS
+    while True:
+        try:
+            return await work()
+        except Exception as error:
+            if not (is_away(error) or is_transient(error)) or loop.time() > deadline:
+                raise
+        await asyncio.sleep(1)

@@ -1,0 +1,79 @@
+"""The soak on a real EventHub: what its shoppers were told is held against the database, and the figures are there."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from scripts.benching.system import System
+from scripts.soaking.soak import Options, soak
+from scripts.soaking.visit import Habits
+from tests.harness.scratch import JWT_KEYS, scratch
+from tests.harness.system import running
+
+HABITS = Habits(scarce=0.2, streams=0.2, polls=0.2, repeats=0.5, adds=0.5)
+
+
+@pytest.fixture(scope="module")
+async def system() -> AsyncIterator[System]:
+    """EventHub on scratch places of this module's own; unpaid orders live two seconds."""
+    async with (
+        scratch() as world,
+        running(world, order_ttl=2, quote_ttl=2, max_hold=4, webhook_allow_private=True) as started,
+    ):
+        yield System(
+            gateway_url=started.url,
+            mysql_url=world.mysql_url,
+            redis_url=world.redis_url,
+            amqp_url=world.amqp_url,
+            amqp_management_url=world.amqp_management_url,
+            jwt_keys=JWT_KEYS,
+            shards=started.settings.shards,
+        )
+
+
+async def test_a_few_seconds_of_soak(system: System) -> None:
+    """Every way of buying occurs, nobody is lied to, webhooks come, the books add up."""
+    result = await soak(system, Options(minutes=0.08, rate=40, seed=7, every=1, habits=HABITS))
+    assert result["reasons"] == [], result
+    ends, answers = result["history"]["ends"], result["answers"]
+    assert {f"{kind} ok" for kind in ("place", "add", "cancel", "quote", "confirm")} <= set(ends)
+    assert result["visits"] > 100
+    assert result["history"]["operations"] == sum(ends.values())
+    assert min(answers["stream 200"], answers["poll 200"], answers["replayed"]) > 0
+    heard = result["webhooks"]
+    assert heard["forged"] == 0
+    assert heard["types"]["order.placed"] == ends["place ok"]
+    assert heard["types"]["order.confirmed"] == ends["confirm ok"]
+    assert result["beside"]["rate reported"] > 0
+    assert result["beside"]["login 200"] > 0
+    assert {"connections database", "connections redis", "connections broker"} <= {
+        one["name"] for one in result["trends"]
+    }
+
+
+class Impatient(io.StringIO):
+    """A file of readings whose reader has seen enough after the first visits."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        super().__init__()
+        self._stop = stop
+
+    def write(self, line: str) -> int:
+        """Note a reading."""
+        if json.loads(line)["visits"]:
+            self._stop.set()
+        return super().write(line)
+
+
+async def test_a_soak_that_is_told_to_end(system: System) -> None:
+    """Ctrl-C ends the load at once; what was begun is finished, checked and told all the same."""
+    stop = asyncio.Event()
+    samples = Impatient(stop)
+    result = await soak(system, Options(minutes=60, rate=20, every=0.2), samples, stop)
+    assert result["reasons"] == [], result
+    assert 0 < result["minutes"] < 60
+    assert result["history"]["operations"] > 0
+    assert not result["judged"]
