@@ -12,23 +12,35 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import aiomysql
 import pymysql.err
 import structlog
-from pymysql.converters import encoders
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from contracts.patience import patience
 from contracts.times import from_sql
+from db.statements import Insert, JsonText, Row, Statement, placeholders
+
+__all__ = [
+    "Database",
+    "DatabaseAway",
+    "Insert",
+    "JsonText",
+    "Result",
+    "Row",
+    "Statement",
+    "Transaction",
+    "VersionConflict",
+    "placeholders",
+]
 
 TRANSACTION_SECONDS = 4.0
 ACQUIRE_SECONDS = 3.0
 ATTEMPTS = 5
 
-Row = tuple[Any, ...]
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
@@ -38,26 +50,6 @@ TRANSIENT = frozenset({DEADLOCK, LOCK_WAIT, CHANGED_SINCE_READ})
 DUPLICATE_KEY = 1062
 LOST = frozenset({1040, 1053, 1152, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3169})
 """Server away, connection cut, too many connections: nothing can be said of a COMMIT under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class JsonText:
-    """JSON that orjson wrote, as a parameter.
-
-    Such a text holds no control characters, so that only backslash and quote need a backslash before
-    them (MySQL manual, "String Literals"; our sessions never set NO_BACKSLASH_ESCAPES). The driver's own
-    table takes twenty times as long over it, and an order brings two.
-    """
-
-    text: str
-
-
-def _quote_json(value: JsonText, _: object = None) -> str:
-    escaped = value.text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
-encoders[JsonText] = _quote_json
 
 
 class VersionConflict(Exception):
@@ -94,20 +86,50 @@ def is_duplicate(error: BaseException) -> bool:
     return error_code(error) == DUPLICATE_KEY
 
 
-class Transaction:
-    """One open transaction: the only way to write."""
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one statement gave: rows of a query, rows changed (not matched), the first id of an INSERT."""
 
-    def __init__(self, cursor: Any) -> None:
+    rows: list[Row]
+    changed: int
+    first_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A statement that travels with the next one. `expect`: how many rows it must change."""
+
+    statement: Statement | Insert
+    expect: int | None = None
+    conflict: str = ""
+    ahead: bool = False
+
+
+class Transaction:
+    """One open transaction: the only way to write.
+
+    A round trip costs more than a statement. What needs no answer waits (`later`, `insert_later`) and travels
+    in front of the next statement that does, or of the COMMIT, in order; queries whose text is known beforehand
+    travel with BEGIN (`read_ahead`). The server runs a list of statements up to the first error (MySQL manual,
+    "Multiple Statement Execution Support"), so that nothing runs outside of the transaction.
+    """
+
+    def __init__(self, cursor: Any, opening: str | None = None) -> None:
+        """`opening` begins the transaction; without it the session is in autocommit."""
         self._cursor = cursor
+        self._waiting = [_Waiting(Statement(opening))] if opening else []
+        self._ahead: dict[Statement, list[Row]] = {}
+        self.begun = False
 
     async def fetch(self, sql: str, *parameters: Any) -> list[Row]:
-        """All rows of a query."""
-        await self._cursor.execute(sql, parameters or None)
-        return cast("list[Row]", await self._cursor.fetchall())
+        """All rows of a query; those that were read ahead at once, the first time they are asked for."""
+        statement = Statement(sql, parameters)
+        ahead = self._ahead.pop(statement, None)
+        return (await self._send(statement)).rows if ahead is None else ahead
 
     async def execute(self, sql: str, *parameters: Any) -> int:
         """How many rows a statement changed (changed, not matched)."""
-        return cast("int", await self._cursor.execute(sql, parameters or None))
+        return (await self._send(Statement(sql, parameters))).changed
 
     async def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> int:
         """The id of the first row; the others follow by one (one statement, `rows` not empty).
@@ -115,21 +137,66 @@ class Transaction:
         Ids of one multi-row INSERT are consecutive: MySQL manual, "InnoDB and LAST_INSERT_ID() in simple
         inserts". Table and column names come from our own code, never from a message.
         """
-        one = "(" + ",".join(["%s"] * len(columns)) + ")"
-        values = ",".join([one] * len(rows))
-        sql = f"INSERT INTO {table} ({','.join(columns)}) VALUES {values}"
-        await self._cursor.execute(sql, [value for row in rows for value in row])
-        return cast("int", self._cursor.lastrowid)
+        return (await self._send(Insert(table, columns, rows))).first_id
+
+    def read_ahead(self, *queries: Statement) -> None:
+        """Let queries travel with the next statement; a `fetch` of the same text gets their rows."""
+        self._waiting += [_Waiting(query, ahead=True) for query in queries]
+
+    def later(self, sql: str, *parameters: Any) -> None:
+        """A statement whose count nobody asks for."""
+        self._waiting.append(_Waiting(Statement(sql, parameters)))
+
+    def change_later(self, sql: str, *parameters: Any, expect: int, conflict: str) -> None:
+        """A conditional UPDATE that must change `expect` rows, else VersionConflict(conflict) when it has travelled."""
+        self._waiting.append(_Waiting(Statement(sql, parameters), expect, conflict))
+
+    def insert_later(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """An INSERT whose ids nobody asks for; its errors come with the statement that it travels with."""
+        if rows:
+            self._waiting.append(_Waiting(Insert(table, columns, rows)))
+
+    async def flush(self) -> None:
+        """Send what waits, if anything does."""
+        if self._waiting:
+            await self._travel([])
 
     async def now(self) -> datetime:
         """The database's clock, aware UTC: the time at which this transaction decides."""
         rows = await self.fetch("SELECT UTC_TIMESTAMP(6)")
         return from_sql(rows[0][0])
 
+    async def _send(self, statement: Statement | Insert) -> Result:
+        return await self._travel([_Waiting(statement)])
 
-def placeholders(values: Sequence[Any]) -> str:
-    """`%s,%s,…` for an IN list."""
-    return ",".join(["%s"] * len(values))
+    async def _travel(self, last: list[_Waiting]) -> Result:
+        """One round trip for all that waits and `last`; the last result."""
+        flight, self._waiting = self._waiting + last, []
+        self.begun = True
+        conflict: str | None = None
+        result = Result([], 0, 0)
+        try:
+            async for one, result in self._results(flight):
+                if one.ahead and isinstance(one.statement, Statement):
+                    self._ahead[one.statement] = result.rows
+                if one.expect is not None and one.expect != result.changed and conflict is None:
+                    conflict = one.conflict
+        except pymysql.err.MySQLError:
+            # An error after a version that was not met is its consequence (the ledger's key says no as well).
+            if conflict is None:
+                raise
+        if conflict is not None:
+            raise VersionConflict(conflict)
+        return result
+
+    async def _results(self, flight: Sequence[_Waiting]) -> AsyncIterator[tuple[_Waiting, Result]]:
+        """Send the statements as one text; what each gave, in order. Raises the error of the first that fails."""
+        cursor = self._cursor
+        await cursor.execute(";".join(one.statement.text() for one in flight))
+        for position, one in enumerate(flight):
+            if position:
+                await cursor.nextset()
+            yield one, Result(list(await cursor.fetchall()), cursor.rowcount, cursor.lastrowid or 0)
 
 
 class Database:
@@ -193,19 +260,21 @@ class Database:
     @asynccontextmanager
     async def transaction(self, *, read_only: bool = False) -> AsyncIterator[Transaction]:
         """BEGIN … COMMIT, or ROLLBACK on any exception. `read_only` takes its snapshot at once."""
+        opening = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY" if read_only else "BEGIN"
         async with asyncio.timeout(TRANSACTION_SECONDS), self.session() as cursor:
-            await cursor.execute(
-                "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY" if read_only else "BEGIN"
-            )
+            transaction = Transaction(cursor, opening)
             try:
-                yield Transaction(cursor)
+                yield transaction
+                await transaction.flush()
             except pymysql.err.MySQLError as error:
-                if not is_away(error):
+                if transaction.begun and not is_away(error):
                     await cursor.execute("ROLLBACK")
                 raise
             except Exception:
-                await cursor.execute("ROLLBACK")
+                if transaction.begun:
+                    await cursor.execute("ROLLBACK")
                 raise
+            # A packet of its own: whoever cuts it off cuts off the commit and nothing else.
             await cursor.execute("COMMIT")
 
     async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:

@@ -2,7 +2,8 @@
 
 In: rows of a decision. Out: `contracts.resources` rows.
 Must stay true: a row is changed only after it was locked by its primary key, ids ascending, and only by an UPDATE that
-names status and version; every change leaves a row in `order_history`.
+names status and version; every change leaves a row in `order_history`. Changes travel with the transaction's next statement, which
+raises VersionConflict when a row is past the version that it names.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,7 @@ from decimal import Decimal
 from contracts.orders import OrderStatus, may_move
 from contracts.resources import OrderDetailRow, OrderRow
 from contracts.times import to_sql
-from db.mysql import Database, Row, Transaction, VersionConflict, placeholders
+from db.mysql import Database, Row, Transaction, placeholders
 from db.rows import ORDER_COLUMNS, ORDER_DETAIL_COLUMNS, order_detail_row, order_row
 
 _PENDING = str(OrderStatus.PENDING_PAYMENT)
@@ -79,17 +80,17 @@ async def insert(
         for row, order in zip(rows, orders, strict=True)
         for line in order.lines
     ]
-    await insert_lines(transaction, lines, now)
+    insert_lines(transaction, lines, now)
     return rows
 
 
-async def insert_lines(
+def insert_lines(
     transaction: Transaction, lines: Sequence[tuple[int, bytes, NewLine]], now: datetime
 ) -> None:
-    """Store lines of orders: (order id, command's UUID, line)."""
+    """Store lines of orders, (order id, command's UUID, line), with the transaction's next statement."""
     at = to_sql(now)
     columns = ("order_id", "ticket_type_id", "quantity", "unit_price", "cost", "taken_version")
-    await transaction.insert(
+    transaction.insert_later(
         "order_details",
         (*columns, "command_id", "created_at", "updated_at"),
         [
@@ -173,7 +174,7 @@ async def details(transaction: Transaction, ids: Iterable[int]) -> dict[int, lis
     return found
 
 
-async def change(
+def change(
     transaction: Transaction,
     order: OrderRow,
     now: datetime,
@@ -182,7 +183,7 @@ async def change(
     total_cost: Decimal | None = None,
     expires_at: datetime | None = None,
 ) -> OrderRow:
-    """Give an unpaid, locked order another total or another end. Raises VersionConflict."""
+    """Give an unpaid, locked order another total or another end."""
     changed = replace(
         order,
         total_cost=order.total_cost if total_cost is None else total_cost,
@@ -190,7 +191,7 @@ async def change(
         version=order.version + 1,
         updated_at=now,
     )
-    count = await transaction.execute(
+    transaction.change_later(
         "UPDATE orders SET total_cost = %s, expires_at = %s, version = version + 1, updated_at = %s "
         "WHERE id = %s AND status = %s AND version = %s",
         changed.total_cost,
@@ -199,26 +200,26 @@ async def change(
         order.id,
         _PENDING,
         order.version,
+        expect=1,
+        conflict=f"order {order.id}",
     )
-    if count != 1:
-        raise VersionConflict(f"order {order.id}")
-    await _remember(transaction, [changed], reason, now)
+    _remember(transaction, [changed], reason, now)
     return changed
 
 
 # FORCE INDEX (PRIMARY) below: with few unpaid orders the optimizer would rather lock a range of the index on status.
 
 
-async def extend(
+def extend(
     transaction: Transaction,
     orders: Sequence[tuple[OrderRow, datetime]],
     reason: str,
     now: datetime,
 ) -> list[OrderRow]:
-    """Give unpaid, locked orders a later end, with a history row each. Raises VersionConflict."""
+    """Give unpaid, locked orders a later end, with a history row each."""
     for version, end in {(order.version, end) for order, end in orders}:
         ids = [order.id for order, until in orders if (order.version, until) == (version, end)]
-        count = await transaction.execute(
+        transaction.change_later(
             "UPDATE orders FORCE INDEX (PRIMARY) SET expires_at = %s, version = version + 1, updated_at = %s "
             f"WHERE id IN ({placeholders(ids)}) AND status = %s AND version = %s",
             to_sql(end),
@@ -226,30 +227,30 @@ async def extend(
             *ids,
             _PENDING,
             version,
+            expect=len(ids),
+            conflict=f"orders {ids}",
         )
-        if count != len(ids):
-            raise VersionConflict(f"orders {ids}")
     changed = [
         replace(order, expires_at=end, version=order.version + 1, updated_at=now)
         for order, end in orders
     ]
-    await _remember(transaction, changed, reason, now)
+    _remember(transaction, changed, reason, now)
     return changed
 
 
-async def move(
+def move(
     transaction: Transaction,
     orders: Sequence[OrderRow],
     to: OrderStatus,
     reason: str,
     now: datetime,
 ) -> list[OrderRow]:
-    """Move locked orders to a status, with a history row each. Raises VersionConflict."""
+    """Move locked orders to a status, with a history row each."""
     for order in orders:
         assert may_move(OrderStatus(order.status), to), f"{order.status} never becomes {to}"
     for version in {order.version for order in orders}:
         ids = [order.id for order in orders if order.version == version]
-        count = await transaction.execute(
+        transaction.change_later(
             "UPDATE orders FORCE INDEX (PRIMARY) SET status = %s, version = version + 1, updated_at = %s "
             f"WHERE id IN ({placeholders(ids)}) AND status = %s AND version = %s",
             str(to),
@@ -257,22 +258,22 @@ async def move(
             *ids,
             _PENDING,
             version,
+            expect=len(ids),
+            conflict=f"orders {ids}",
         )
-        if count != len(ids):
-            raise VersionConflict(f"orders {ids}")
     moved = [replace(o, status=str(to), version=o.version + 1, updated_at=now) for o in orders]
-    await _remember(transaction, moved, reason, now)
+    _remember(transaction, moved, reason, now)
     return moved
 
 
-async def confirm(
+def confirm(
     transaction: Transaction, paid: Sequence[tuple[OrderRow, Decimal]], reason: str, now: datetime
 ) -> list[OrderRow]:
-    """Locked orders become CONFIRMED, each only if it still costs what was paid. Raises VersionConflict."""
+    """Locked orders become CONFIRMED, each only if it still costs what was paid."""
     for version in {order.version for order, _ in paid}:
         costs = [(order.id, cost) for order, cost in paid if order.version == version]
         whens = " ".join(["WHEN %s THEN %s"] * len(costs))
-        count = await transaction.execute(
+        transaction.change_later(
             "UPDATE orders FORCE INDEX (PRIMARY) SET status = %s, version = version + 1, updated_at = %s "
             f"WHERE id IN ({placeholders(costs)}) AND status = %s AND version = %s "
             f"AND total_cost = CASE id {whens} END",
@@ -282,25 +283,24 @@ async def confirm(
             _PENDING,
             version,
             *(value for cost in costs for value in cost),
+            expect=len(costs),
+            conflict=f"orders {costs}",
         )
-        if count != len(costs):
-            raise VersionConflict(f"orders {costs}")
     status = str(OrderStatus.CONFIRMED)
     confirmed = [
         replace(order, status=status, version=order.version + 1, updated_at=now)
         for order, _ in paid
     ]
-    await _remember(transaction, confirmed, reason, now)
+    _remember(transaction, confirmed, reason, now)
     return confirmed
 
 
-async def _remember(
+def _remember(
     transaction: Transaction, orders: Sequence[OrderRow], reason: str, now: datetime
 ) -> None:
     rows: list[Row] = [(o.id, o.version, o.status, reason, to_sql(now)) for o in orders]
-    if rows:
-        columns = ("order_id", "version", "status", "reason", "created_at")
-        await transaction.insert("order_history", columns, rows)
+    columns = ("order_id", "version", "status", "reason", "created_at")
+    transaction.insert_later("order_history", columns, rows)
 
 
 async def past_deadline(database: Database, limit: int) -> list[int]:

@@ -63,12 +63,10 @@ class Outbox:
         self._source = f"/eventhub/{source}"
         self._shards = shards
 
-    async def add(
+    def add(
         self, transaction: Transaction, now: datetime, events: Sequence[tuple[NewEvent, Cause]]
     ) -> None:
-        """Write the events of a decision; nothing to do for none."""
-        if not events:
-            return
+        """Write the events of a decision, with the transaction's next statement."""
         at = to_sql(now)
         rows = [
             (
@@ -81,7 +79,7 @@ class Outbox:
             for new, cause in events
         ]
         columns = ("stream", "aggregate", "routing_key", "body", "created_at")
-        await transaction.insert("outbox", columns, rows)
+        transaction.insert_later("outbox", columns, rows)
 
     def _envelope(self, new: NewEvent, cause: Cause, now: datetime) -> Envelope:
         return Envelope(

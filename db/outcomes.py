@@ -27,10 +27,9 @@ _COLUMNS = (
 )
 
 
-async def insert(transaction: Transaction, outcomes: Sequence[Outcome]) -> None:
-    """Write outcomes. Raises IntegrityError (1062) when one of the commands has been decided."""
-    if outcomes:
-        await transaction.insert("command_outcomes", _COLUMNS, [_to_row(o) for o in outcomes])
+def insert(transaction: Transaction, outcomes: Sequence[Outcome]) -> None:
+    """Write outcomes with the next statement: it raises IntegrityError (1062) when one of the commands was decided."""
+    transaction.insert_later("command_outcomes", _COLUMNS, [_to_row(o) for o in outcomes])
 
 
 async def insert_missing(database: Database, outcomes: Sequence[Outcome]) -> None:

@@ -173,19 +173,17 @@ async def end(transaction: Transaction, ids: Iterable[int], now: datetime) -> in
     )
 
 
-async def confirm(transaction: Transaction, payments: Sequence[PaymentRow], now: datetime) -> None:
-    """Locked pending payments become CONFIRMED with their hashes. Raises VersionConflict."""
-    await _settle(transaction, payments, PaymentStatus.CONFIRMED, ("PENDING",), now)
+def confirm(transaction: Transaction, payments: Sequence[PaymentRow], now: datetime) -> None:
+    """Locked pending payments become CONFIRMED with their hashes, with the next statement (VersionConflict)."""
+    _settle(transaction, payments, PaymentStatus.CONFIRMED, ("PENDING",), now)
 
 
-async def make_late(
-    transaction: Transaction, payments: Sequence[PaymentRow], now: datetime
-) -> None:
-    """Locked pending or expired payments become LATE with their hashes. Raises VersionConflict."""
-    await _settle(transaction, payments, PaymentStatus.LATE, ("PENDING", "EXPIRED"), now)
+def make_late(transaction: Transaction, payments: Sequence[PaymentRow], now: datetime) -> None:
+    """Locked pending or expired payments become LATE with their hashes, with the next statement (VersionConflict)."""
+    _settle(transaction, payments, PaymentStatus.LATE, ("PENDING", "EXPIRED"), now)
 
 
-async def _settle(
+def _settle(
     transaction: Transaction,
     payments: Sequence[PaymentRow],
     to: PaymentStatus,
@@ -197,7 +195,7 @@ async def _settle(
     whens = " ".join(["WHEN %s THEN %s"] * len(payments))
     hashes = [value for payment in payments for value in (payment.id, payment.tx_hash)]
     ids = [payment.id for payment in payments]
-    count = await transaction.execute(
+    transaction.change_later(
         f"UPDATE payments FORCE INDEX (PRIMARY) SET status = %s, updated_at = %s, tx_hash = CASE id {whens} END "
         f"WHERE id IN ({placeholders(ids)}) AND status IN ({placeholders(before)})",
         str(to),
@@ -205,9 +203,9 @@ async def _settle(
         *hashes,
         *ids,
         *before,
+        expect=len(payments),
+        conflict=f"payments {ids}",
     )
-    if count != len(payments):
-        raise VersionConflict(f"payments {ids}")
 
 
 async def receipts(transaction: Transaction, hashes: Iterable[str]) -> dict[str, Receipt]:

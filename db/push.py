@@ -5,7 +5,7 @@ Must stay true: nothing waits for a push and nothing fails by it: the gateway al
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 from prometheus_client import Counter
@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from contracts.outcomes import Outcome
+from db.locks import RedisCommand
 
 log = structlog.get_logger(__name__)
 
@@ -34,25 +35,40 @@ class Replies:
         self._redis = redis
         self._away_until = 0.0
 
-    async def push(self, outcomes: Iterable[tuple[str | None, Outcome]]) -> None:
-        """Push each outcome to its gateway (None: nobody waits), one round trip for all."""
+    async def push(
+        self,
+        outcomes: Iterable[tuple[str | None, Outcome]],
+        first: Sequence[RedisCommand] = (),
+    ) -> None:
+        """Push each outcome to its gateway (None: nobody waits), one round trip for all.
+
+        `first` are commands that go in front of them, the release of seat locks.
+        """
         by_gateway: dict[str, dict[bytes, bytes]] = {}
         for gateway, outcome in outcomes:
             if gateway:
                 by_gateway.setdefault(gateway, {})[outcome.command] = outcome.to_push()
-        if not by_gateway:
+        if not (by_gateway or first):
             return
-        if time.monotonic() < self._away_until:
+        # Who holds a lock has heard from Redis a moment ago.
+        if time.monotonic() < self._away_until and not first:
             PUSHES_LOST.inc(sum(map(len, by_gateway.values())))
             return
-        pipeline = self._redis.pipeline(transaction=False)
-        for gateway, fields in by_gateway.items():
-            stream = reply_stream(gateway)
-            pipeline.xadd(stream, fields, maxlen=STREAM_LENGTH, approximate=True)  # type: ignore[arg-type]  # redis-py's dict is invariant
-            pipeline.expire(stream, STREAM_SECONDS)
         try:
-            await pipeline.execute()
+            await self._send(by_gateway, first)
         except (RedisError, OSError, TimeoutError) as error:
             self._away_until = time.monotonic() + AWAY_SECONDS
             PUSHES_LOST.inc(sum(map(len, by_gateway.values())))
             log.warning("outcomes not pushed, gateways will read them", error=repr(error))
+
+    async def _send(
+        self, by_gateway: Mapping[str, dict[bytes, bytes]], first: Sequence[RedisCommand]
+    ) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        for command in first:
+            pipeline.execute_command(*command)
+        for gateway, fields in by_gateway.items():
+            stream = reply_stream(gateway)
+            pipeline.xadd(stream, fields, maxlen=STREAM_LENGTH, approximate=True)  # type: ignore[arg-type]  # redis-py's dict is invariant
+            pipeline.expire(stream, STREAM_SECONDS)
+        await pipeline.execute()

@@ -5,14 +5,14 @@ Must stay true: `available` changes only by an UPDATE that names the version tha
 version step; a take asks for `available >= quantity` as well, so that no step can go below zero.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
 from contracts.times import from_sql, to_sql
-from db.mysql import Database, Row, Transaction, VersionConflict, placeholders
+from db.mysql import Database, Row, Statement, Transaction, placeholders
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,86 +56,106 @@ _COLUMNS = (
 )
 
 
-async def share_events(transaction: Transaction, ids: Iterable[int]) -> dict[int, EventState]:
-    """Read events under a shared lock: none of them can be cancelled before this transaction ends."""
+def share_query(ids: Iterable[int]) -> Statement:
+    """The query of `share_events`, for whoever reads ahead."""
     wanted = sorted(set(ids))
-    rows = await transaction.fetch(
+    return Statement(
         "SELECT id, organizer_id, end_time, status = 'CANCELLED' FROM events FORCE INDEX (PRIMARY) "
         f"WHERE id IN ({placeholders(wanted)}) ORDER BY id LOCK IN SHARE MODE",
-        *wanted,
+        tuple(wanted),
     )
+
+
+async def share_events(transaction: Transaction, ids: Iterable[int]) -> dict[int, EventState]:
+    """Read events under a shared lock: none of them can be cancelled before this transaction ends."""
+    query = share_query(ids)
+    rows = await transaction.fetch(query.sql, *query.parameters)
     return {r[0]: EventState(r[0], r[1], from_sql(r[2]), bool(r[3])) for r in rows}
+
+
+def read_query(ids: Iterable[int], *, lock: bool) -> Statement:
+    """The query of `read`, for whoever reads ahead (`ids` not empty)."""
+    wanted = sorted(set(ids))
+    return Statement(
+        f"SELECT {_COLUMNS} FROM ticket_types FORCE INDEX (PRIMARY) "
+        f"WHERE id IN ({placeholders(wanted)}) ORDER BY id{' FOR UPDATE' if lock else ''}",
+        tuple(wanted),
+    )
 
 
 async def read(transaction: Transaction, ids: Iterable[int], *, lock: bool) -> dict[int, Stock]:
     """Ticket types by id: `lock` holds their rows (ids ascending), else the version is the guard."""
-    wanted = sorted(set(ids))
-    if not wanted:
+    query = read_query(ids, lock=lock)
+    if not query.parameters:
         return {}
-    rows = await transaction.fetch(
-        f"SELECT {_COLUMNS} FROM ticket_types FORCE INDEX (PRIMARY) "
-        f"WHERE id IN ({placeholders(wanted)}) ORDER BY id{' FOR UPDATE' if lock else ''}",
-        *wanted,
-    )
+    rows = await transaction.fetch(query.sql, *query.parameters)
     return {row[0]: _stock(row) for row in rows}
 
 
-async def take(
+def take(
     transaction: Transaction,
     stock: Mapping[int, Stock],
     quantities: Mapping[int, int],
     now: datetime,
 ) -> dict[int, Stock]:
-    """Take tickets off, one version step per type; the types after it. Raises VersionConflict."""
+    """Take tickets off, one version step per type; the types after it.
+
+    The step travels with the transaction's next statement, which then raises VersionConflict.
+    """
     deltas = {type_id: -quantity for type_id, quantity in quantities.items()}
-    return await _step(transaction, stock, deltas, "TAKE", now)
+    return _step(transaction, stock, deltas, "TAKE", now)
 
 
-async def give_back(
+def give_back(
     transaction: Transaction,
     stock: Mapping[int, Stock],
     quantities: Mapping[int, int],
     now: datetime,
 ) -> dict[int, Stock]:
-    """Put tickets back, one version step per type; the types after it. Raises VersionConflict."""
-    return await _step(transaction, stock, quantities, "RETURN", now)
+    """Put tickets back, one version step per type; the types after it. Travels as `take` does."""
+    return _step(transaction, stock, quantities, "RETURN", now)
 
 
-async def _step(
+def _step(
     transaction: Transaction,
     stock: Mapping[int, Stock],
     deltas: Mapping[int, int],
     kind: Literal["TAKE", "RETURN"],
     now: datetime,
 ) -> dict[int, Stock]:
-    after: dict[int, Stock] = {}
-    ledger: list[Row] = []
-    for type_id, delta in sorted(deltas.items()):
-        before = stock[type_id]
-        await _write(transaction, before, delta, now)
-        after[type_id] = replace(
-            before, available=before.available + delta, version=before.version + 1
-        )
-        ledger.append((type_id, before.version + 1, kind, delta, to_sql(now)))
-    if ledger:
-        columns = ("ticket_type_id", "version", "kind", "delta", "created_at")
-        await transaction.insert("stock_ledger", columns, ledger)
-    return after
+    if not deltas:
+        return {}
+    steps = [(stock[type_id], delta) for type_id, delta in sorted(deltas.items())]
+    _write(transaction, steps, now)
+    at = to_sql(now)
+    ledger: list[Row] = [(one.id, one.version + 1, kind, delta, at) for one, delta in steps]
+    columns = ("ticket_type_id", "version", "kind", "delta", "created_at")
+    transaction.insert_later("stock_ledger", columns, ledger)
+    return {
+        one.id: replace(one, available=one.available + delta, version=one.version + 1)
+        for one, delta in steps
+    }
 
 
-async def _write(transaction: Transaction, before: Stock, delta: int, now: datetime) -> None:
-    """The guard of the whole house: the row must still be as it was read, and must not go below zero."""
-    changed = await transaction.execute(
-        "UPDATE ticket_types SET available = available + %s, version = version + 1, updated_at = %s "
-        "WHERE id = %s AND version = %s AND available + %s >= 0",
-        delta,
+def _write(transaction: Transaction, steps: Sequence[tuple[Stock, int]], now: datetime) -> None:
+    """The guard of the whole house: each row must still be as it was read, and must not go below zero."""
+    whens = " ".join(["WHEN %s THEN %s"] * len(steps))
+    deltas = [value for one, delta in steps for value in (one.id, delta)]
+    versions = [value for one, _ in steps for value in (one.id, one.version)]
+    ids = [one.id for one, _ in steps]
+    transaction.change_later(
+        f"UPDATE ticket_types FORCE INDEX (PRIMARY) SET available = available + CASE id {whens} END, "
+        "version = version + 1, updated_at = %s "
+        f"WHERE id IN ({placeholders(ids)}) AND version = CASE id {whens} END "
+        f"AND available + CASE id {whens} END >= 0",
+        *deltas,
         to_sql(now),
-        before.id,
-        before.version,
-        delta,
+        *ids,
+        *versions,
+        *deltas,
+        expect=len(steps),
+        conflict=f"one of the ticket types {ids} is past the version that was read",
     )
-    if changed != 1:
-        raise VersionConflict(f"ticket type {before.id} is past version {before.version}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,23 +194,26 @@ async def unreturned(
     return [line for line in lines if line.id in held]
 
 
-async def mark_returned(
+def mark_returned(
     transaction: Transaction, lines: Iterable[Unreturned], after: Mapping[int, Stock], now: datetime
 ) -> None:
-    """Remember the version step that gave each line back. Raises VersionConflict if one was given back before."""
+    """Remember the version step that gave each line back.
+
+    Travels with the next statement, which then raises VersionConflict if one was given back before.
+    """
     by_type: dict[int, list[int]] = {}
     for line in lines:
         by_type.setdefault(line.ticket_type_id, []).append(line.id)
     for type_id, ids in sorted(by_type.items()):
-        count = await transaction.execute(
-            "UPDATE order_details SET returned_version = %s, updated_at = %s "
+        transaction.change_later(
+            "UPDATE order_details FORCE INDEX (PRIMARY) SET returned_version = %s, updated_at = %s "
             f"WHERE id IN ({placeholders(ids)}) AND returned_version IS NULL",
             after[type_id].version,
             to_sql(now),
             *ids,
+            expect=len(ids),
+            conflict=f"lines {ids} were given back",
         )
-        if count != len(ids):
-            raise VersionConflict(f"lines {ids} were given back")
 
 
 async def shortages(reader: Database | Transaction, type_ids: Iterable[int]) -> dict[int, Shortage]:

@@ -9,7 +9,7 @@ seat delays and refuses only who needs it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,6 +65,9 @@ Decide = Callable[[Context, Sequence[Received[Any]]], Awaitable[list[Decision]]]
 
 async def _refuse_locked(_: Context, commands: Sequence[Received[Any]]) -> list[Decision]:
     return [_LOCKED] * len(commands)
+
+
+_REFUSES: Decides[Any] = Decides(Command, _refuse_locked)
 
 
 class Deciding:
@@ -129,11 +132,7 @@ class Deciding:
             free = self._seats_of(handler, item).keys() <= tokens.keys()
             (ready if free else busy).append(item)
         failpoints.reach("worker.locked")
-        try:
-            failed = not await self._batch(handler.decide, ready)
-        finally:
-            await self._seats.release(tokens)
-        if failed:
+        if not await self._batch(handler, ready, tokens):
             for item in ready:
                 await self._alone(handler, item)
         return busy
@@ -146,21 +145,24 @@ class Deciding:
             await asyncio.sleep(SEAT_POLL_SECONDS)
             busy = await self._round(handler, busy)
         SEAT_WAIT.observe(clock() - deadline + SEAT_WAIT_SECONDS)
-        if not await self._batch(_refuse_locked, busy):
+        if not await self._batch(_REFUSES, busy, {}):
             for item in busy:
                 await self._alone(handler, item)
 
-    async def _batch(self, decide: Decide, items: Sequence[Item]) -> bool:
-        """Whether the batch is decided (an empty one is)."""
-        if not items:
-            return True
+    async def _batch(
+        self, handler: Decides[Any], items: Sequence[Item], tokens: Mapping[int, str]
+    ) -> bool:
+        """Whether the batch is decided (an empty one is). The seats are free afterwards, either way."""
+        decided: list[Outcome] = []
         try:
-            with STEP_SECONDS.labels("transaction").time():
-                decided = await self._transact(decide, items)
+            if items:
+                with STEP_SECONDS.labels("transaction").time():
+                    decided = await self._transact(handler, items)
         except Exception as error:
             log.warning("batch failed, going one by one", size=len(items), error=repr(error))
+            await self._seats.release(tokens)
             return False
-        await self._answer(items, decided)
+        await self._answer(items, decided, tokens)
         return True
 
     async def _alone(self, handler: Decides[Any], item: Item) -> None:
@@ -172,7 +174,7 @@ class Deciding:
                 if not found:
                     await self._alone_fresh(handler, item)
                     return
-                await self._answer([item], list(found.values()))
+                await self._answer([item], list(found.values()), {})
                 return
             except Exception as error:
                 if is_away(error):
@@ -193,25 +195,27 @@ class Deciding:
         tokens = await self._lock_patiently(handler, item)
         failpoints.reach("worker.locked")
         try:
-            decide = handler.decide if tokens is not None else _refuse_locked
-            decided = await self._transact(decide, [item])
-        finally:
+            decided = await self._transact(handler if tokens is not None else _REFUSES, [item])
+        except BaseException:
             await self._seats.release(tokens or {})
-        await self._answer([item], decided)
+            raise
+        await self._answer([item], decided, tokens or {})
 
-    async def _transact(self, decide: Decide, items: Sequence[Item]) -> list[Outcome]:
+    async def _transact(self, handler: Decides[Any], items: Sequence[Item]) -> list[Outcome]:
         """Decide, write outcomes and events, commit: all of it or nothing."""
         received = [item.received for item in items]
 
         async def work(transaction: Transaction) -> list[Outcome]:
+            transaction.read_ahead(*(handler.reads(received) if handler.reads else ()))
             now = await transaction.now()
             context = Context(transaction, now, self._settings, self._redis)
-            decisions = await _within_deadline(decide, context, received)
+            decisions = await _within_deadline(handler.decide, context, received)
             pairs = list(zip(received, decisions, strict=True))
             rows = [decision.outcome(one, now) for one, decision in pairs]
-            await outcomes.insert(transaction, rows)
+            outcomes.insert(transaction, rows)
             events = [(event, one.cause) for one, decision in pairs for event in decision.events]
-            await self._outbox.add(transaction, now, events)
+            self._outbox.add(transaction, now, events)
+            await transaction.flush()
             failpoints.reach("worker.written")
             return rows
 
@@ -219,11 +223,18 @@ class Deciding:
         failpoints.reach("worker.committed")
         return decided
 
-    async def _answer(self, items: Sequence[Item], decided: Sequence[Outcome]) -> None:
-        BATCH_COMMANDS.observe(len(items))
+    async def _answer(
+        self, items: Sequence[Item], decided: Sequence[Outcome], tokens: Mapping[int, str]
+    ) -> None:
+        """Free the seats, tell the gateways, end the items: what is committed can be told."""
         pairs = list(zip(items, decided, strict=True))
         with STEP_SECONDS.labels("push").time():
-            await self._replies.push((item.received.envelope.replyto, o) for item, o in pairs)
+            await self._replies.push(
+                ((item.received.envelope.replyto, outcome) for item, outcome in pairs),
+                self._seats.releasing(tokens),
+            )
+        if pairs:
+            BATCH_COMMANDS.observe(len(pairs))
         for item, outcome in pairs:
             DECIDED.labels(outcome.type, outcome.code or "OK").inc()
             self._decided.write(

@@ -22,7 +22,7 @@ from contracts.models import Wire
 from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
 from contracts.settings import Settings
-from db.mysql import Transaction
+from db.mysql import Statement, Transaction
 from db.outbox import Cause, NewEvent
 
 M = TypeVar("M", bound=Wire)
@@ -150,6 +150,8 @@ class Decides(Generic[C]):
     decide: Callable[[Context, Sequence[Received[C]]], Awaitable[list[Decision]]]
     seats: Callable[[C], Iterable[tuple[int, int]]] | None = None
     """(ticket type, event) pairs whose seat lock must be held."""
+    reads: Callable[[Sequence[Received[C]]], Sequence[Statement]] | None = None
+    """The queries that `decide` begins with, so that they travel with BEGIN. A saved round trip, no more."""
 
 
 @dataclass(frozen=True, slots=True)

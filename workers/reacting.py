@@ -78,7 +78,8 @@ class Reacting:
         async def work(transaction: Transaction) -> None:
             now = await transaction.now()
             context = Context(transaction, now, self._settings, self._redis)
-            await self._outbox.add(transaction, now, await handler.react(context, received))
+            self._outbox.add(transaction, now, await handler.react(context, received))
+            await transaction.flush()
             failpoints.reach("worker.written")
 
         await self._database.run(work)

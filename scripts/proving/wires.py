@@ -62,6 +62,15 @@ def statement(text: bytes) -> Matches:
     return matches
 
 
+def holding(text: bytes) -> Matches:
+    """A MySQL query that holds such a statement, alone or among others of one round trip."""
+
+    def matches(packet: bytes) -> bool:
+        return packet[4:5] == bytes([_COM_QUERY]) and text in packet
+
+    return matches
+
+
 def _basic(method: int) -> Matches:
     wanted = _BASIC.to_bytes(2, "big") + method.to_bytes(2, "big")
 

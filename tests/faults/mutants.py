@@ -20,24 +20,25 @@ from workers import road
 from workers.relay import publishing
 
 
-async def write_what_was_read(
-    transaction: Transaction, before: Stock, delta: int, now: datetime
+def write_what_was_read(
+    transaction: Transaction, steps: Sequence[tuple[Stock, int]], now: datetime
 ) -> None:
     """Stock as whoever trusts their reading writes it, whatever it is by now (for `db.stock._write`)."""
-    await transaction.execute(
-        "UPDATE ticket_types SET available = %s, version = version + 1, updated_at = %s WHERE id = %s",
-        max(0, before.available + delta),
-        to_sql(now),
-        before.id,
-    )
-    # The ledger's key would notice as well: this build has none.
-    await transaction.execute("DELETE FROM stock_ledger WHERE ticket_type_id = %s", before.id)
+    for before, delta in steps:
+        transaction.later(
+            "UPDATE ticket_types SET available = %s, version = version + 1, updated_at = %s WHERE id = %s",
+            max(0, before.available + delta),
+            to_sql(now),
+            before.id,
+        )
+        # The ledger's key would notice as well: this build has none.
+        transaction.later("DELETE FROM stock_ledger WHERE ticket_type_id = %s", before.id)
 
 
 def outcome_row() -> None:
     """Decisions leave no outcome."""
 
-    async def forget(*_: object) -> None:
+    def forget(*_: object) -> None:
         return None
 
     outcomes.insert = forget
@@ -88,9 +89,9 @@ def returned_twice() -> None:
             lines += [Unreturned(*row) for row in rows]
         return lines
 
-    async def mark(transaction: Transaction, lines: Any, after: Any, now: datetime) -> None:
+    def mark(transaction: Transaction, lines: Any, after: Any, now: datetime) -> None:
         for line in lines:
-            await transaction.execute(
+            transaction.later(
                 "UPDATE order_details SET returned_version = %s WHERE id = %s",
                 after[line.ticket_type_id].version,
                 line.id,

@@ -12,7 +12,7 @@ import pytest
 from contracts.settings import Settings
 from db.mysql import Database
 from scripts.proving.proxy import Action, Proxy, Trap
-from scripts.proving.wires import COMMIT, basic_ack, basic_publish, statement
+from scripts.proving.wires import COMMIT, basic_ack, basic_publish, holding, statement
 from tests.faults.proof import END_SECONDS, ends, proven
 from tests.harness.desk import Desk, place, result
 from tests.harness.people import Person, person
@@ -21,8 +21,8 @@ from tests.harness.staff import staff
 from tests.harness.waiting import eventually
 from tests.integration.payments.till import cancel, confirm, fresh_hash, quote, set_rate
 
-DECIDED = statement(b"INSERT INTO command_outcomes")
-RETURNED = statement(b"UPDATE order_details SET returned_version")
+DECIDED = holding(b"INSERT INTO command_outcomes")
+RETURNED = holding(b"SET returned_version")
 LOSSES: tuple[Action, ...] = ("cut", "cut answer")
 CREW = ("inventory", "order", "payment", "relay", "notify")
 

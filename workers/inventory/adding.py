@@ -90,11 +90,11 @@ async def _store(
 ) -> Decision:
     transaction = context.transaction
     quantities = {type_id: quantity for type_id, quantity, _ in grant.lines}
-    after = await stocks.take(transaction, state.stock, quantities, context.now)
+    after = stocks.take(transaction, state.stock, quantities, context.now)
     total: Decimal = order.total_cost + grant.cost
-    row = await orders.change(transaction, order, context.now, "items_added", total_cost=total)
+    row = orders.change(transaction, order, context.now, "items_added", total_cost=total)
     lines = [(order.id, one.uuid, line) for line in new_lines(grant, after)]
-    await orders.insert_lines(transaction, lines, context.now)
+    orders.insert_lines(transaction, lines, context.now)
     state.stock.update(after)
     state.orders[order.id] = replace(row)
     state.details[order.id] += [OrderDetailRow(*line) for line in grant.lines]

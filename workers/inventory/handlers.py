@@ -5,11 +5,11 @@ from contracts.events import OrderCancelled, OrderExpired
 from workers.handlers import Decides, Handler, Reacts
 from workers.inventory.adding import add_items
 from workers.inventory.catalogue import CATALOGUE_HANDLERS
-from workers.inventory.placing import place_orders, seats
+from workers.inventory.placing import place_orders, reads, seats
 from workers.inventory.returns import give_back
 
 HANDLERS: dict[str, Handler] = {
-    PlaceOrder.TYPE: Decides(PlaceOrder, place_orders, seats),
+    PlaceOrder.TYPE: Decides(PlaceOrder, place_orders, seats, reads),
     AddItems.TYPE: Decides(AddItems, add_items, seats),
     OrderCancelled.TYPE: Reacts(OrderCancelled, give_back),
     OrderExpired.TYPE: Reacts(OrderExpired, give_back),

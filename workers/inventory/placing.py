@@ -16,7 +16,7 @@ from contracts.resources import OrderDetailRow, OrderRow, order_resource
 from contracts.times import to_wire
 from db import orders
 from db import stock as stocks
-from db.mysql import Transaction
+from db.mysql import Statement, Transaction
 from db.outbox import NewEvent
 from db.stock import EventState, Stock
 from workers.handlers import Context, Decision, Received, rejected, succeeded
@@ -28,6 +28,18 @@ NOT_A_USER = rejected(Problem(Code.FORBIDDEN, "Orders are for accounts with the 
 def seats(command: PlaceOrder | AddItems) -> Iterable[tuple[int, int]]:
     """The (ticket type, event) pairs a command needs the seat lock of."""
     return [(item.ticket_type_id, command.event_id) for item in command.items]
+
+
+def reads(commands: Sequence[Received[PlaceOrder]]) -> list[Statement]:
+    """The events and ticket types of a batch, as `place_orders` begins."""
+    allowed = [one.message for one in commands if _may_order(one)]
+    types = [item.ticket_type_id for command in allowed for item in command.items]
+    if not types:
+        return []
+    return [
+        stocks.share_query(command.event_id for command in allowed),
+        stocks.read_query(types, lock=False),
+    ]
 
 
 def wanted(command: PlaceOrder) -> Wanted:
@@ -56,7 +68,7 @@ async def _place(context: Context, commands: Sequence[Received[PlaceOrder]]) -> 
     types = {type_id for one in requests for type_id, _ in one.items}
     stock = await stocks.read(transaction, types, lock=False)
     allocation = allocate(stock, events, requests, context.now)
-    after = await stocks.take(transaction, stock, allocation.taken, context.now)
+    after = stocks.take(transaction, stock, allocation.taken, context.now)
     granted = [
         (one, answer)
         for one, answer in zip(commands, allocation.answers, strict=True)

@@ -23,6 +23,6 @@ async def give_back(context: Context, events: Sequence[Received[OrderEvent]]) ->
     quantities: dict[int, int] = {}
     for line in lines:
         quantities[line.ticket_type_id] = quantities.get(line.ticket_type_id, 0) + line.quantity
-    after = await stocks.give_back(transaction, stock, quantities, context.now)
-    await stocks.mark_returned(transaction, lines, after, context.now)
+    after = stocks.give_back(transaction, stock, quantities, context.now)
+    stocks.mark_returned(transaction, lines, after, context.now)
     return [(event, events[0].cause) for event in stock_events(after)]

@@ -19,7 +19,7 @@ async def end(
 ) -> list[tuple[dict[str, object], NewEvent]]:
     """Move orders to CANCELLED or EXPIRED: (order resource, its event) each, in the same order."""
     rows = [one.row for one in locked]
-    moved = await orders.move(context.transaction, rows, to, reason, context.now)
+    moved = orders.move(context.transaction, rows, to, reason, context.now)
     details = await orders.details(context.transaction, (row.id for row in moved))
     ended = []
     for row, one in zip(moved, locked, strict=True):

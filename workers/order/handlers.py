@@ -80,7 +80,7 @@ def _cancelling(
         if unpaid:
             ended = await end(context, unpaid, OrderStatus.CANCELLED, "event")
             events = [(event, cause.cause) for _, event in ended]
-            await services.outbox.add(transaction, context.now, events)
+            services.outbox.add(transaction, context.now, events)
 
     return work
 

@@ -60,7 +60,8 @@ async def end_all(services: Services, ids: Sequence[int]) -> int:
         over = [one for one in locked.values() if expires(one.row, context.now)]
         ended = await end(context, over, OrderStatus.EXPIRED, "deadline") if over else []
         cause = Cause("expiry-sweep", None)
-        await services.outbox.add(transaction, context.now, [(event, cause) for _, event in ended])
+        services.outbox.add(transaction, context.now, [(event, cause) for _, event in ended])
+        await transaction.flush()
         failpoints.reach("expiry.written")
         return len(ended)
 

@@ -84,13 +84,13 @@ async def _write(context: Context, settlement: Settlement, locked: dict[int, Loc
     transaction, now = context.transaction, context.now
     confirmed = payments.by_id(settlement.quotes, settlement.confirmed)
     paid = [(locked[p.order_id].row, settlement.quotes[p.id].total_cost) for p in confirmed]
-    moved = await orders.confirm(transaction, paid, "paid", now)
+    moved = orders.confirm(transaction, paid, "paid", now)
     details = await orders.details(transaction, (order.id for order in moved))
     for order in moved:
         _check_lines(order, details[order.id])
     await payments.end(transaction, settlement.ended, now)
-    await payments.confirm(transaction, confirmed, now)
-    await payments.make_late(transaction, payments.by_id(settlement.quotes, settlement.late), now)
+    payments.confirm(transaction, confirmed, now)
+    payments.make_late(transaction, payments.by_id(settlement.quotes, settlement.late), now)
     await payments.add_receipts(transaction, settlement.new_receipts, now)
     rows = {order_id: one.row for order_id, one in locked.items()}
     return _Paid(rows | {order.id: order for order in moved}, details, locked)

@@ -178,7 +178,7 @@ async def _write(context: Context, state: _State) -> None:
     """Orders, then what ended, then the new quotes; `state` ends up with the rows as stored."""
     transaction, now = context.transaction, context.now
     changes = [(state.locked[order_id].row, end) for order_id, end in state.later.items()]
-    for order in await orders.extend(transaction, changes, "quoted", now):
+    for order in orders.extend(transaction, changes, "quoted", now):
         state.orders[order.id] = order
     await payments.end(transaction, state.ended, now)
     stored = await payments.insert(transaction, state.new, now)

@@ -143,7 +143,7 @@ class ExternalQuoteJob:
             taken = await take(transaction, new, now, self._services.settings)
             cause = Cause("external-quote-job", None)
             events = [(event, cause) for event in taken.events]
-            await self._services.outbox.add(transaction, now, events)
+            self._services.outbox.add(transaction, now, events)
             return taken
 
         taken = await self._services.database.run(work)

@@ -112,7 +112,7 @@ async def _until_done(services: Services, messages: Sequence[_Message]) -> Taken
         taken = await take(transaction, reports, now, services.settings)
         causes = [Cause(one.sent.message_id, None) for one in new]
         events = list(zip(taken.events, causes, strict=True))
-        await services.outbox.add(transaction, now, events)
+        services.outbox.add(transaction, now, events)
         return taken
 
     while True:

@@ -134,20 +134,26 @@ async def _pending(session: Session, _: str, values: list[Any]) -> list[Row]:
     return [tuple(one[name] for name in names) for one in rows[:limit]]
 
 
+def steps(values: list[Any]) -> list[tuple[int, int, int]]:
+    """(ticket type, delta, version read) of each step in the parameters of a stock UPDATE.
+
+    They come as deltas (id and value each), the time, the ids, versions and deltas again (id and value each).
+    """
+    count = (len(values) - 1) // 7
+    deltas, versions = values[: 2 * count], values[3 * count + 1 :][: 2 * count]
+    return list(zip(deltas[0::2], deltas[1::2], versions[1::2], strict=True))
+
+
 async def _step(session: Session, values: list[Any]) -> int:
-    delta, at, type_id, version, _ = values
-    await session.lock("ticket_types", type_id)
-    row = next(one for one in session.current("ticket_types") if one["id"] == type_id)
-    if row["version"] != version or row["available"] + delta < 0:
-        return 0
-    session.put(
-        "ticket_types",
-        row,
-        available=row["available"] + delta,
-        version=version + 1,
-        updated_at=naive(at),
-    )
-    return 1
+    changed = 0
+    for type_id, delta, version in steps(values):
+        await session.lock("ticket_types", type_id)
+        row = next(one for one in session.current("ticket_types") if one["id"] == type_id)
+        available = row["available"] + delta
+        if row["version"] == version and available >= 0:
+            session.put("ticket_types", row, available=available, version=version + 1)
+            changed += 1
+    return changed
 
 
 async def _move(session: Session, values: list[Any]) -> int:

@@ -6,13 +6,13 @@ and unique keys on what is committed now); a statement that it does not know is 
 """
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pymysql.err
 
-from db.mysql import ATTEMPTS, JsonText, Row, Transaction, is_transient
+from db.mysql import ATTEMPTS, Insert, JsonText, Result, Row, Transaction, is_transient
 from tests.faults.simulation.weather import Weather
 
 T = TypeVar("T")
@@ -124,38 +124,40 @@ class Session(Transaction):
     """One transaction."""
 
     def __init__(self, store: Store, process: int) -> None:
+        super().__init__(None)
         self.store, self.process = store, process
         self._snapshot: dict[str, Table] | None = None
         self._written: dict[tuple[str, Any], dict[str, Any] | None] = {}
         self._held: set[tuple[str, Any]] = set()
 
-    async def now(self) -> datetime:
-        """The database's clock."""
-        await self.store.weather.database()
-        return self.store.now()
+    async def _results(self, flight: Sequence[Any]) -> AsyncIterator[tuple[Any, Result]]:
+        """What each statement of a round trip gives; between two of them others have their turn."""
+        for one in flight:
+            await self.store.weather.database()
+            statement = one.statement
+            if isinstance(statement, Insert):
+                yield one, Result([], len(statement.rows), await self._insert(statement))
+            else:
+                yield one, await self._answer(statement.sql, list(statement.parameters))
 
-    async def fetch(self, sql: str, *parameters: Any) -> list[Row]:
-        """All rows of a query that is known."""
-        await self.store.weather.database()
-        for pattern, answer in self.store.language[0]:
+    async def _answer(self, sql: str, parameters: list[Any]) -> Result:
+        """The rows of a query that is known, or how many rows a known statement changed."""
+        queries, statements = self.store.language
+        for pattern, answer in queries:
             if re.match(pattern, sql):
-                return await answer(self, sql, list(parameters))
+                return Result(await answer(self, sql, parameters), 0, 0)
+        for pattern, change in statements:
+            if re.match(pattern, sql):
+                return Result([], await change(self, parameters), 0)
         raise self.store.unknown(sql)
 
-    async def execute(self, sql: str, *parameters: Any) -> int:
-        """How many rows a known statement changed."""
-        await self.store.weather.database()
-        for pattern, change in self.store.language[1]:
-            if re.match(pattern, sql):
-                return await change(self, list(parameters))
-        raise self.store.unknown(sql)
-
-    async def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> int:
+    async def _insert(self, insert: Insert) -> int:
         """The id of the first row. Raises IntegrityError (1062)."""
-        await self.store.weather.database()
-        first = 0
-        for values in rows:
-            row = {name: stored(name, one) for name, one in zip(columns, values, strict=True)}
+        table, first = insert.table, 0
+        for values in insert.rows:
+            row = {
+                name: stored(name, one) for name, one in zip(insert.columns, values, strict=True)
+            }
             for unique in UNIQUE.get(table, ()):
                 await self._claim(table, tuple(row[name] for name in unique), unique)
             key = row["id"] if "id" in row else self.store.next_id()
@@ -170,6 +172,7 @@ class Session(Transaction):
 
     async def commit(self) -> None:
         """Make it so. Either end of the COMMIT may be lost: then the driver reports a lost connection."""
+        await self.flush()
         lost = await self.store.weather.commit()
         if lost != "before":
             for (table, key), row in self._written.items():

@@ -63,6 +63,10 @@ class Luck:
     async def release(self, _: Any) -> None:
         """Nothing was held."""
 
+    def releasing(self, _: Any) -> list[Any]:
+        """Nothing to send."""
+        return []
+
 
 class _Quiet:
     """Takes the lines that decisions leave in the log."""

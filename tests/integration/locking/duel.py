@@ -45,6 +45,7 @@ class Side:
                 break
             try:
                 await self.steps.pop(0)(self.transaction)
+                await self.transaction.flush()
             except pymysql.err.MySQLError as error:
                 self.error = error_code(error)
                 await self._end("ROLLBACK")

@@ -88,7 +88,7 @@ async def test_a_quota_change_sees_what_was_sold_meanwhile(rows: Rows) -> None:
 
     async def sell(transaction: Transaction) -> object:
         stock = await stocks.read(transaction, [ticket_type], lock=True)
-        return await stocks.take(transaction, stock, {ticket_type: 40}, NOW)
+        return stocks.take(transaction, stock, {ticket_type: 40}, NOW)
 
     lock = seen(found, lambda t: catalogue_writes.lock(t, [event], [ticket_type]))
     assert await duel(rows.database, [sell, sql("DO 0")], [lock]) == [None, None]

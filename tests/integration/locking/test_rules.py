@@ -65,7 +65,7 @@ def take(ticket_type: int) -> Step:
         )
         stock = await stocks.read(transaction, [ticket_type], lock=True)
         assert stock[ticket_type].version == version
-        return await stocks.take(transaction, stock, {ticket_type: 1}, NOW)
+        return stocks.take(transaction, stock, {ticket_type: 1}, NOW)
 
     return step
 

@@ -1,5 +1,8 @@
 """Every statement of the payment worker that locks finds its rows by the primary key, however few there are."""
 
+import inspect
+import re
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -8,9 +11,10 @@ import pytest
 
 from contracts.resources import OrderRow, PaymentRow
 from db import orders, payments
-from db.mysql import Database, Row, Transaction, VersionConflict
+from db.mysql import Database, Result, Statement, Transaction, VersionConflict
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
+LOCKS = re.compile(r"^(UPDATE|DELETE)|(FOR UPDATE|SKIP LOCKED)$")
 IDS = [2**61 + n for n in range(3)]
 
 
@@ -21,20 +25,18 @@ class Explained(Transaction):
         super().__init__(transaction._cursor)
         self.keys: list[object] = []
 
-    async def fetch(self, sql: str, *parameters: Any) -> list[Row]:
-        """Plan and rows."""
-        if sql.endswith(("FOR UPDATE", "SKIP LOCKED")):
-            await self._explain(sql, *parameters)
-        return await super().fetch(sql, *parameters)
+    async def _results(self, flight: Sequence[Any]) -> AsyncIterator[tuple[Any, Result]]:
+        """Plans first, then what each statement gave."""
+        for one in flight:
+            if isinstance(one.statement, Statement) and LOCKS.search(one.statement.sql):
+                await self._explain(one.statement)
+        async for one, result in super()._results(flight):
+            yield one, result
 
-    async def execute(self, sql: str, *parameters: Any) -> int:
-        """Plan and count."""
-        await self._explain(sql, *parameters)
-        return await super().execute(sql, *parameters)
-
-    async def _explain(self, sql: str, *parameters: Any) -> None:
-        rows = await super().fetch(f"EXPLAIN FORMAT=TRADITIONAL {sql}", *parameters)
+    async def _explain(self, statement: Statement) -> None:
+        await self._cursor.execute(f"EXPLAIN FORMAT=TRADITIONAL {statement.text()}")
         # id, select_type, table, (partitions,) type, possible_keys, key …: the key is named wherever it stands.
+        rows = await self._cursor.fetchall()
         self.keys += ["PRIMARY" if "PRIMARY" in row[5:7] else row for row in rows]
 
 
@@ -70,7 +72,10 @@ async def test_rows_are_locked_by_their_primary_key(database: Database, statemen
     async with database.transaction() as transaction:
         explained = Explained(transaction)
         try:
-            await statement(explained)
+            done = statement(explained)
+            if inspect.isawaitable(done):
+                await done
+            await explained.flush()
         except VersionConflict:
             pass  # The rows are not there; the plan is what counts.
         assert explained.keys

@@ -5,7 +5,7 @@ thousands of orders, and explained there.
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from contracts.commands import AddItems, CancelOrder, OrderItem
 from db import orders, outbox, outcomes
 from db import stock as stocks
-from db.mysql import Database, Transaction
+from db.mysql import Database, Statement, Transaction
 from tests.harness.desk import FINGERPRINT, Desk, desk, place, result
 from tests.harness.people import Person, person
 from tests.harness.scratch import scratch
@@ -22,7 +22,6 @@ from tests.harness.waiting import eventually
 
 ORDERS = 3000
 LARGE = ("orders", "order_details", "order_history", "command_outcomes", "stock_ledger")
-Statement = tuple[str, tuple[Any, ...]]
 
 
 @pytest.fixture(scope="module")
@@ -50,25 +49,20 @@ async def grown() -> AsyncIterator[tuple[Desk, Person, int, list[int]]]:
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Statement]:
     """Every statement that runs through a transaction or a read from now on."""
     seen: list[Statement] = []
-    fetch, execute = Transaction.fetch, Transaction.execute
+    results = Transaction._results
 
-    async def fetching(self: Transaction, sql: str, *parameters: Any) -> Any:
-        seen.append((sql, parameters))
-        return await fetch(self, sql, *parameters)
+    def recording(self: Transaction, flight: Sequence[Any]) -> AsyncIterator[Any]:
+        seen.extend(one.statement for one in flight if isinstance(one.statement, Statement))
+        return results(self, flight)
 
-    async def executing(self: Transaction, sql: str, *parameters: Any) -> Any:
-        seen.append((sql, parameters))
-        return await execute(self, sql, *parameters)
-
-    monkeypatch.setattr(Transaction, "fetch", fetching)
-    monkeypatch.setattr(Transaction, "execute", executing)
+    monkeypatch.setattr(Transaction, "_results", recording)
     return seen
 
 
 async def full_scans(database: Database, statements: list[Statement]) -> list[str]:
     """The statements whose plan reads a large table whole (type ALL or index)."""
     bad = []
-    for sql, parameters in statements:
+    for sql, parameters in ((one.sql, one.parameters) for one in statements):
         if not re.match(r"\s*(SELECT|UPDATE|DELETE)\b", sql) or "information_schema" in sql:
             continue
         plan = await database.read(f"EXPLAIN FORMAT=TRADITIONAL {sql}", *parameters)
@@ -143,5 +137,5 @@ async def test_control_a_scan_is_seen(
 ) -> None:
     """The control: a statement without a key is named."""
     database = grown[0].database
-    scan: Statement = ("SELECT id FROM orders o WHERE o.total_cost > %s", (1,))
+    scan = Statement("SELECT id FROM orders o WHERE o.total_cost > %s", (1,))
     assert len(await full_scans(database, [scan])) == 1

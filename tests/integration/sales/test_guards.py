@@ -4,7 +4,7 @@ Three deciders with connections of their own decide 300 orders for 100 tickets a
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 
@@ -58,15 +58,16 @@ async def sold(counter: Desk, seats: Seats | None) -> int:
     return int(rows[0][0])
 
 
-async def unguarded(transaction: Transaction, before: Stock, delta: int, now: datetime) -> None:
+def unguarded(transaction: Transaction, steps: Sequence[tuple[Stock, int]], now: datetime) -> None:
     """What a reader who trusts what it read would write. The ledger's key would say no as well: it goes too."""
-    await transaction.execute(
-        "UPDATE ticket_types SET available = %s, version = version + 1, updated_at = %s WHERE id = %s",
-        max(0, before.available + delta),
-        to_sql(now),
-        before.id,
-    )
-    await transaction.execute("DELETE FROM stock_ledger WHERE ticket_type_id = %s", before.id)
+    for before, delta in steps:
+        transaction.later(
+            "UPDATE ticket_types SET available = %s, version = version + 1, updated_at = %s WHERE id = %s",
+            max(0, before.available + delta),
+            to_sql(now),
+            before.id,
+        )
+        transaction.later("DELETE FROM stock_ledger WHERE ticket_type_id = %s", before.id)
 
 
 async def test_the_version_alone_keeps_the_promise(place_of_its_own: Desk) -> None:

@@ -36,7 +36,8 @@ def outcome(hours: float) -> Outcome:
 
 async def store(database: Database, *rows: Outcome) -> None:
     """Write outcomes as decisions do."""
-    await database.run(lambda transaction: outcomes.insert(transaction, rows))
+    async with database.transaction() as transaction:
+        outcomes.insert(transaction, rows)
 
 
 async def test_only_what_is_over_goes_oldest_first(fresh: Database) -> None:
