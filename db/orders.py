@@ -2,8 +2,8 @@
 
 In: rows of a decision. Out: `contracts.resources` rows.
 Must stay true: a row is changed only after it was locked by its primary key, ids ascending, and only by an UPDATE that
-names status and version; every change leaves a row in `order_history`. Changes travel with the transaction's next statement, which
-raises VersionConflict when a row is past the version that it names.
+names status and version; every change leaves a row in `order_history`. Changes travel with the transaction's next
+statement, which raises VersionConflict when a row is past the version that it names.
 """
 
 from collections.abc import Iterable, Sequence
