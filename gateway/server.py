@@ -34,13 +34,14 @@ log = structlog.get_logger(__name__)
 
 
 class ProblemHandler(web.RequestHandler):
-    """One connection."""
+    """One connection. leaving: the gateway stops, the next answer is the last one here."""
 
-    __slots__ = ("_first_request",)
+    __slots__ = ("_first_request", "leaving")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A connection that has not sent one whole request in time is closed."""
         super().connection_made(transport)
+        self.leaving = False
         self._first_request = self._loop.call_later(FIRST_REQUEST_SECONDS, self._close_if_silent)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -56,6 +57,14 @@ class ProblemHandler(web.RequestHandler):
     def is_busy(self) -> bool:
         """Whether a request is being read or answered."""
         return self._request_in_progress
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; the last one says `Connection: close`, so that its client goes elsewhere."""
+        if self.leaving:
+            resp.force_close()
+        return await super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,
@@ -102,18 +111,24 @@ class GatewayRunner(web.AppRunner):
         """Accept no more connections; give the requests in flight time to end.
 
         aiohttp's own shutdown throws away what still arrives on a connection: a request whose body was on its
-        way would be cut. So this comes before `cleanup`.
+        way would be cut. So this comes before `cleanup`. Clients that keep their connections would keep us busy
+        until the time is over: each gets one more answer and is sent away with it.
         """
         for site in list(self.sites):
             await site.stop()
+        for connection in self._connections():
+            connection.leaving = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 while self._is_busy():
                     await asyncio.sleep(0.02)
 
     def _is_busy(self) -> bool:
+        return any(connection.is_busy for connection in self._connections())
+
+    def _connections(self) -> list[ProblemHandler]:
         connections = self.server.connections if self.server else ()
-        return any(isinstance(one, ProblemHandler) and one.is_busy for one in connections)
+        return [one for one in connections if isinstance(one, ProblemHandler)]
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
