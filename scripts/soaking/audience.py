@@ -11,7 +11,7 @@ import itertools
 import secrets
 from array import array
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -37,6 +37,8 @@ from scripts.soaking.trends import percentile
 RATE_SECONDS = 2.0
 ACCOUNT_SECONDS = 5.0
 TIMES_MAX = 2_000_000
+REMEMBERED = 100_000
+"""Webhooks whose repetition would be seen: a repeat comes soon."""
 ASSETS = ("BTC", "ETH")
 STEPS = ("0.995", "1", "1.005", "0.998", "1.002")
 """A provider's rates beside the believed one: all of them within the band."""
@@ -48,15 +50,32 @@ class Heard:
 
     good: int = 0
     forged: int = 0
+    repeated: int = 0
+    """Those that had come before."""
     types: Counter[str] = field(default_factory=Counter)
     seconds: "array[float]" = field(default_factory=lambda: array("f"))
     """From the event to its arrival."""
+    _ids: dict[str, None] = field(default_factory=dict)
+
+    def note(self, webhook_id: str, told: Mapping[str, Any]) -> None:
+        """One that came, its signature verified."""
+        self.good += 1
+        self.types[told["type"]] += 1
+        if webhook_id in self._ids:
+            self.repeated += 1
+        self._ids[webhook_id] = None
+        if len(self._ids) > REMEMBERED:
+            del self._ids[next(iter(self._ids))]
+        if len(self.seconds) < TIMES_MAX:
+            sent = datetime.fromisoformat(told["timestamp"])
+            self.seconds.append((datetime.now(UTC) - sent).total_seconds())
 
     def to_json(self) -> dict[str, Any]:
         """Counts and times in milliseconds."""
         return {
             "received": self.good,
             "forged": self.forged,
+            "repeated": self.repeated,
             "types": dict(self.types),
             "p50Ms": round(percentile(self.seconds, 0.5) * 1000),
             "p99Ms": round(percentile(self.seconds, 0.99) * 1000),
@@ -78,12 +97,7 @@ class Receiver:
         except WebhookVerificationError:
             self.heard.forged += 1
             return web.Response(status=400)
-        told = orjson.loads(raw)
-        self.heard.good += 1
-        self.heard.types[told["type"]] += 1
-        if len(self.heard.seconds) < TIMES_MAX:
-            sent = datetime.fromisoformat(told["timestamp"])
-            self.heard.seconds.append((datetime.now(UTC) - sent).total_seconds())
+        self.heard.note(request.headers["webhook-id"], orjson.loads(raw))
         return web.Response(status=204)
 
 

@@ -10,22 +10,29 @@ import asyncio
 import random
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
 import aiohttp
 
 from db.many_accounts import add_accounts
 from db.mysql import Database, is_away, is_transient
+from scripts.benching.api import Api
 from scripts.benching.crowd import allow_connections
 from scripts.benching.system import System
+from scripts.benching.users import make_users
 from scripts.proving.calling import Buyer, Caller
 from scripts.proving.checking import check
 from scripts.proving.history import History
 from scripts.soaking.visit import Habits, Shelf, Visit, Visitors
 
+EVENTS, SCARCE_EVENTS = 8, 2
+PLENTY, FEW = 1_000_000, 60
 AT_ONCE = 600
+CONNECTIONS = 200
+"""Kept open and used in turn: they are part of what a gateway's memory and files stand for."""
 COHORT = 1000
 OPERATIONS_MAX = 10
 """Numbers that one visit may use."""
@@ -77,7 +84,10 @@ class Shoppers:
         rate: float,
         seed: int,
         habits: Habits | None = None,
+        gateways: Sequence[str] = (),
     ) -> None:
+        """`gateways`: where to go, if there are more than the system's own."""
+        self._gateways = gateways or [system.gateway_url]
         self._system, self._database, self._rate = system, database, rate
         self._shelves, self._habits = shelves, habits or Habits()
         # A choice to be repeated, no secret.
@@ -92,14 +102,19 @@ class Shoppers:
         """Let shoppers come for so long, then wait until all are gone and all they were told is checked."""
         allow_connections(AT_ONCE)
         timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
-        connector = aiohttp.TCPConnector(limit=0)
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-            caller = Caller(session, [self._system.gateway_url], self._name, self._pick)
+            caller = Caller(session, self._gateways, self._name, self._pick)
             self.visitors = Visitors(caller, self._shelves, self._habits, self._pick)
-            async with asyncio.TaskGroup() as checks:
-                await self._let_in(self.visitors, checks, seconds, stop)
-                await asyncio.gather(*self._tasks)
-                # Their checks wait for the last deadlines; the group waits for them.
+            try:
+                # Checks wait for the last deadlines; the group waits for them.
+                async with asyncio.TaskGroup() as checks:
+                    await self._let_in(self.visitors, checks, seconds, stop)
+                    await asyncio.gather(*self._tasks)
+            finally:
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _let_in(
         self,
@@ -145,25 +160,46 @@ class Shoppers:
     async def _cohort(self) -> Cohort:
         """Accounts with tokens, made while the cohort before is shopping."""
         self._cohorts += 1
-        emails = [f"{self._name}-{self._cohorts}-{n}@eventhub.example" for n in range(COHORT)]
-        ids, since = await patiently(lambda: add_accounts(self._database, emails, "!", ("USER",)))
+        ids, since = await patiently(self._accounts)
         tokens = self._system.tokens()
         buyers = [Buyer(one, tokens.issue(one, ("USER",), since)) for one in ids]
         return Cohort(buyers, self._cohorts)
+
+    async def _accounts(self) -> tuple[list[int], datetime]:
+        """Under new names each time: of a try that was not answered nobody knows what it left behind."""
+        names = f"{self._name}-{secrets.token_hex(4)}"
+        emails = [f"{names}-{number}@eventhub.example" for number in range(COHORT)]
+        return await add_accounts(self._database, emails, "!", ("USER",))
 
     async def _check(self, cohort: Cohort) -> None:
         """Hold everything a cohort was told against the database, once it must have its end."""
         while cohort.inside:
             await asyncio.sleep(1)
         operations = cohort.history.operations
-        if any(one.end == "accepted" for one in operations):
-            await asyncio.sleep(SETTLED_SECONDS)
-        lies = await patiently(lambda: check(self._database, operations))
+        settled = asyncio.get_running_loop().time() + SETTLED_SECONDS
+        undecided = any(one.end == "accepted" for one in operations)
+        while lies := await patiently(lambda: check(self._database, operations)):
+            if not undecided or asyncio.get_running_loop().time() > settled:
+                break
+            await asyncio.sleep(1)
         self.told.operations += len(operations)
         for one in operations:
             self.told.ends[f"{one.kind} {one.end}"] += 1
         self.told.lie_count += len(lies)
         self.told.lies += lies[: LIES_MAX - len(self.told.lies)]
+
+
+async def make_shelves(system: System) -> list[Shelf]:
+    """Events of a new organizer: plenty of tickets, and a few for everybody."""
+    organizer = (await make_users(system, 1, ("ORGANIZER",)))[0]
+    async with aiohttp.ClientSession() as session:
+        api = Api(session, system.gateway_url, organizer.token)
+        plenty = await api.make_shows(EVENTS, quotas=[PLENTY, PLENTY])
+        scarce = await api.make_shows(SCARCE_EVENTS, quotas=[FEW])
+    return [
+        Shelf(show.event_id, show.ticket_types, scarce=number >= EVENTS)
+        for number, show in enumerate([*plenty, *scarce])
+    ]
 
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:

@@ -25,21 +25,18 @@ import uvloop
 
 from contracts.times import to_wire
 from db.mysql import Database
-from scripts.benching.api import Api
 from scripts.benching.auditing import audit_result
 from scripts.benching.cpu import machine_seconds
 from scripts.benching.machine import machine, server_versions
 from scripts.benching.measuring import become_quiet
 from scripts.benching.system import System, running_system
-from scripts.benching.users import make_users
 from scripts.soaking.audience import Heard, receiving, reporting, sign_in_and_out
 from scripts.soaking.sampling import ALLOWED, Sampler, Series, table_rows
-from scripts.soaking.shoppers import Shoppers
+from scripts.soaking.shoppers import Shoppers, make_shelves
 from scripts.soaking.telling import is_error, reasons, render
 from scripts.soaking.trends import JUDGED_SECONDS, Point, Trend, percentile, rate, trends
-from scripts.soaking.visit import Habits, Shelf
+from scripts.soaking.visit import Habits
 
-EVENTS, PLENTY, FEW = 8, 1_000_000, 60
 SAMPLE_SECONDS, TELL_SECONDS = 10.0, 60.0
 SETTINGS = ("EVENTHUB_ORDER_TTL", "EVENTHUB_QUOTE_TTL", "EVENTHUB_MAX_HOLD")
 """Short ones let expiry and return run all the time."""
@@ -82,7 +79,7 @@ async def soak(
     database = await Database.connect(system.mysql_url, size=4)
     sampler = Sampler(system, database)
     try:
-        shelves = await _shelves(system)
+        shelves = await make_shelves(system)
         shoppers = Shoppers(
             system, database, shelves, rate=options.rate, seed=options.seed, habits=options.habits
         )
@@ -173,18 +170,6 @@ def _tell(one: Soak, at: float) -> None:
         f"{told.lie_count} lies  outbox lag max {max(lag, default=0):.2f} s",
         err=True,
     )
-
-
-async def _shelves(system: System) -> list[Shelf]:
-    organizer = (await make_users(system, 1, ("ORGANIZER",)))[0]
-    async with aiohttp.ClientSession() as session:
-        api = Api(session, system.gateway_url, organizer.token)
-        plenty = await api.make_shows(EVENTS, quotas=[PLENTY, PLENTY])
-        scarce = await api.make_shows(2, quotas=[FEW])
-    return [
-        Shelf(show.event_id, show.ticket_types, scarce=number >= EVENTS)
-        for number, show in enumerate([*plenty, *scarce])
-    ]
 
 
 def _settings(system: System) -> dict[str, Any]:

@@ -50,24 +50,6 @@ async def test_any_process_dies_at_any_moment(
 
 
 @pytest.mark.full
-async def test_stopped_gracefully_under_load_nothing_is_left_behind(
-    city: Processes, counter: Desk, books: Database, tmp_path: Path
-) -> None:
-    """SIGTERM to each process in turn, twice: exit 0 within its time, no dead letter, no second effect."""
-    types = await shelves(counter, books, *QUOTAS)
-    people = await buyers(books, BUYERS, f"grace{SEED}")
-    shop = await open_shop(city, EVERYBODY + GATEWAYS)
-    plan = Plan([shop[name].url for name in GATEWAYS], types, SEED, cancels=0.2, pays=0.4)
-    names = [*EVERYBODY, *GATEWAYS] * 2
-    async with crowd(plan, people, tmp_path) as load:
-        for number, name in enumerate(names):
-            await progress(load, (number + 1) * BUYERS // (len(names) + 2))
-            assert await shop[name].stop() == 0, shop[name].tail
-            shop[name] = await city.start(name, ready=False, port=shop[name].port)
-    await verdict(books, load, f"{len(names)} graceful stops under load")
-
-
-@pytest.mark.full
 async def test_a_worker_that_slept_past_its_lease_does_no_harm(
     city: Processes, counter: Desk, books: Database, tmp_path: Path
 ) -> None:

@@ -1,0 +1,159 @@
+"""SIGTERM to processes under a steady load, and nobody notices: no dead letter, no second effect, no lie."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from db.mysql import Database
+from scripts.benching.system import System
+from scripts.soaking.audience import Heard, receiving, reporting
+from scripts.soaking.shoppers import Shoppers, make_shelves
+from tests.faults.crowd import EVERYBODY, GATEWAYS, SEED, note, open_shop
+from tests.faults.proof import END_SECONDS, proven
+from tests.harness.processes import Process, Processes, processes
+from tests.harness.scratch import JWT_KEYS, Scratch
+from tests.harness.waiting import eventually
+
+pytestmark = pytest.mark.timeout(240)
+
+NAMES = (*EVERYBODY, "quote-1", *GATEWAYS)
+KINDS: dict[str, tuple[str, ...]] = {
+    "inventory": ("inventory-1", "inventory-2"),
+    "gateway": GATEWAYS,
+    "order": ("order-1",),
+    "payment": ("payment-1",),
+    "quote": ("quote-1",),
+    "notify": ("notify-1",),
+    "relay": ("relay-1",),
+}
+"""What is stopped, one after the other; of two, in turn."""
+RATE = 25.0
+STOP_SECONDS = 10
+"""Issue: a graceful stop takes 10 s at most."""
+BETWEEN = 12
+"""Visits that end between two stops: the load goes on."""
+
+
+@pytest.fixture
+async def city(places: Scratch, tmp_path: Path) -> AsyncIterator[Processes]:
+    """Real processes on the module's places; unpaid orders live eight seconds, webhooks may go to this machine."""
+    settings = {"order_ttl": 8, "quote_ttl": 8, "max_hold": 16, "webhook_allow_private": "true"}
+    async with processes(places, tmp_path, **settings) as made:
+        yield made
+
+
+class Town:
+    """Everything that runs while processes are stopped."""
+
+    def __init__(
+        self, shop: dict[str, Process], city: Processes, shoppers: Shoppers, heard: Heard
+    ) -> None:
+        self.shop, self._city, self.shoppers, self.heard = shop, city, shoppers, heard
+        self.longest = (0.0, "nobody")
+        """Seconds that a stop took at the most, and whose."""
+
+    async def stop(self, name: str) -> None:
+        """SIGTERM to a process that is ready and at work; it ends with 0 in its time, and is started again."""
+        await self.shop[name].ready()
+        await self._some_visits()
+        began = asyncio.get_running_loop().time()
+        async with asyncio.timeout(STOP_SECONDS):
+            code = await self.shop[name].stop()
+        self.longest = max(self.longest, (asyncio.get_running_loop().time() - began, name))
+        assert code == 0, f"{name} ended with {code}: {self.shop[name].tail}"
+        self.shop[name] = await self._city.start(name, ready=False, port=self.shop[name].port)
+
+    async def _some_visits(self) -> None:
+        before = self.shoppers.told.visits
+
+        async def look() -> bool:
+            return self.shoppers.told.visits >= before + BETWEEN
+
+        await eventually(look, within=END_SECONDS, every=0.02)
+
+
+@contextlib.asynccontextmanager
+async def town(city: Processes, places: Scratch, books: Database) -> AsyncIterator[Town]:
+    """Processes, shoppers who come all the time, a provider of rates, an admin who hears everything."""
+    shop = await open_shop(city, NAMES)
+    system = System(
+        gateway_url=shop["gateway-1"].url,
+        mysql_url=places.mysql_url,
+        redis_url=places.redis_url,
+        amqp_url=places.amqp_url,
+        amqp_management_url=places.amqp_management_url,
+        jwt_keys=JWT_KEYS,
+        shards=4,
+    )
+    gateways = [shop[name].url for name in GATEWAYS]
+    shelves, enough = await make_shelves(system), asyncio.Event()
+    shoppers = Shoppers(system, books, shelves, rate=RATE, seed=SEED, gateways=gateways)
+    async with contextlib.AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        heard = await stack.enter_async_context(receiving(system, session))
+        assert heard is not None, "private addresses are allowed here"
+        await stack.enter_async_context(reporting(system, books, session, Counter()))
+        shopping = asyncio.create_task(shoppers.run(3600, enough))
+        made = Town(shop, city, shoppers, heard)
+        try:
+            yield made
+            enough.set()
+            await shopping
+            await asyncio.gather(*(process.ready() for process in made.shop.values()))
+            await _all_heard(books, heard)
+        finally:
+            shopping.cancel()
+            await asyncio.gather(shopping, return_exceptions=True)
+
+
+async def _all_heard(books: Database, heard: Heard) -> None:
+    """Wait until every event is published, and every webhook sent."""
+    await proven(books)
+
+    async def look() -> bool:
+        rows = await books.read(
+            "SELECT COUNT(*), COALESCE(SUM(status <> 'DELIVERED'), 0) FROM webhook_deliveries"
+        )
+        assert rows[0] == (heard.good - heard.repeated, 0), f"{rows[0]}, heard {heard.to_json()}"
+        return True
+
+    await eventually(look, within=END_SECONDS, every=0.25)
+
+
+async def stopped(city: Processes, places: Scratch, books: Database, times: int) -> None:
+    """Each process so many times; then everything that was told is true, once."""
+    async with town(city, places, books) as made:
+        for number in range(times):
+            for names in KINDS.values():
+                await made.stop(names[number % len(names)])
+    told = made.shoppers.told
+    assert (told.lie_count, told.lies) == (0, [])
+    assert made.shoppers.visitors is not None
+    assert made.shoppers.visitors.odd == {}
+    assert (made.heard.forged, made.heard.repeated) == (0, 0)
+    await proven(books)
+    ends = Counter({kind.partition(" ")[2]: 0 for kind in told.ends})
+    for kind, count in told.ends.items():
+        ends[kind.partition(" ")[2]] += count
+    seconds, name = made.longest
+    what = f"{times * len(KINDS)} graceful stops under load, the longest {seconds:.1f} s ({name})"
+    note(what, ends)
+
+
+async def test_each_process_stopped_once(city: Processes, places: Scratch, books: Database) -> None:
+    """SIGTERM to one process of each kind in turn: exit 0 in its time, and nothing is lost, doubled or untrue."""
+    await stopped(city, places, books, 1)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1500)
+async def test_each_process_stopped_twenty_times(
+    city: Processes, places: Scratch, books: Database
+) -> None:
+    """The same, 140 times."""
+    await stopped(city, places, books, 20)
