@@ -16,8 +16,11 @@ import uvloop
 
 from scripts.benching.against_bare import door, http
 from scripts.benching.compare import compare
+from scripts.benching.expiry import ExpiryOptions, expiry
 from scripts.benching.floors import FloorOptions, floors
+from scripts.benching.growth import GrowthOptions, growth
 from scripts.benching.history import keep
+from scripts.benching.memory import MemoryOptions, memory
 from scripts.benching.purchase import purchase
 from scripts.benching.returns import returns
 from scripts.benching.sale import QUOTA, SaleOptions, sale
@@ -124,24 +127,68 @@ def returns_command(out: Path | None, clients: int, cancellations: int) -> None:
     report(returns(running_system(), clients=clients, cancellations=cancellations), out)
 
 
+@main.command("expiry", help="Expired tickets back on sale while their shard is saturated.")
+@CLIENTS
+@click.option("--expiries", type=click.IntRange(1, 500), default=20, show_default=True)
+@click.option("--life", type=click.IntRange(0, 60), default=0, help="Seconds that all orders live.")
+@OUT
+def expiry_command(out: Path | None, **options: Any) -> None:
+    """Run it."""
+    report(expiry(running_system(), ExpiryOptions(**options)), out)
+
+
+@main.command("growth", help="Cost per order with full tables, many events, many idle streams.")
+@click.option("--orders", type=click.IntRange(1, 5_000_000), default=1_000_000, show_default=True)
+@click.option("--events", type=click.IntRange(0, 200_000), default=100_000, show_default=True)
+@click.option("--streams", type=click.IntRange(0, 15_000), default=10_000, show_default=True)
+@click.option("--rounds", type=click.IntRange(1, 15), default=5, show_default=True)
+@click.option("--each", type=click.IntRange(100, 100_000), default=3000, show_default=True)
+@CLIENTS
+@click.option("--audit/--no-audit", default=False, help="Of the large side: minutes.")
+@OUT
+def growth_command(out: Path | None, **options: Any) -> None:
+    """Run it."""
+    report(growth(running_system(), GrowthOptions(**options)), out)
+
+
+@main.command("memory", help="Memory of each process after many orders, and with waiting clients.")
+@click.option("--orders", type=click.IntRange(0, 2_000_000), default=100_000, show_default=True)
+@click.option("--purchases", type=click.IntRange(0, 100_000), default=5000, show_default=True)
+@click.option("--waiting", type=click.IntRange(0, 15_000), default=10_000, show_default=True)
+@CLIENTS
+@click.option("--audit/--no-audit", default=True, show_default=True)
+@OUT
+def memory_command(out: Path | None, **options: Any) -> None:
+    """Run it."""
+    report(memory(running_system(), MemoryOptions(**options)), out)
+
+
 @main.command("scale", help="The same sale with 1, 2, 4 ... processes of a kind.")
 @click.option(
     "--kind", type=click.Choice(["inventory", "gateway", "relay", "notify"]), default="inventory"
 )
 @click.option("--counts", default="1,2,4", show_default=True, help="How many, one after the other.")
 @click.option("--events", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--rounds", type=click.IntRange(1, 9), default=1, show_default=True)
 @CLIENTS
 @LASTS
 @OUT
 def scale_command(
-    out: Path | None, kind: str, counts: str, events: int, clients: int, seconds: float
+    out: Path | None,
+    kind: str,
+    counts: str,
+    events: int,
+    rounds: int,
+    clients: int,
+    seconds: float,
 ) -> None:
     """Run it."""
     numbers = [int(part) for part in counts.split(",")]
     if not all(1 <= number <= 8 for number in numbers):
         raise click.BadParameter("1 to 8 processes", param_hint="--counts")
     options = SaleOptions(clients=clients, seconds=seconds, events=events)
-    report(scale(running_system(), kind=kind, counts=numbers, options=options), out)
+    work = scale(running_system(), kind=kind, counts=numbers, options=options, rounds=rounds)
+    report(work, out)
 
 
 @main.command("compare", help="What changed from one result to another; exit 1 on a regression.")

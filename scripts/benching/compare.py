@@ -10,6 +10,8 @@ from typing import Any, TypeGuard
 
 NOISE = 0.10
 """Two runs of the same code on two shared cores differ by up to so much."""
+SMALL_MIB = 10.0
+"""Memory that comes and goes with the allocator."""
 SMALL_MICROS = 20.0
 """CPU below this is a rounding error of the kernel's accounting, not a figure."""
 HIGHER, LOWER = 1, -1
@@ -21,7 +23,14 @@ DIRECTIONS = {
     "p50Ms": LOWER,
     "p99Ms": LOWER,
     "errors": LOWER,
+    "cpuGrowth": LOWER,
+    "idleCores.total": LOWER,
+    "backOnSaleMs.median": LOWER,
+    "backOnSaleMs.worst": LOWER,
+    "kibPerClient": LOWER,
 }
+MEMORY = frozenset({"mibAfterOrders", "mibAfterPurchases", "peakMiB", "waitingMiB", "gatewayMiB"})
+"""Members that hold MiB by process."""
 CONTEXT = ("bench", "machine", "servers", "load")
 UNJUDGED_CONTEXT = {"machine.loadBefore"}
 
@@ -52,6 +61,8 @@ def judge(name: str, before: float, after: float) -> str:
         return ""
     if _is_cpu(name) and max(before, after) < SMALL_MICROS:
         return ""
+    if _is_memory(name) and abs(after - before) < SMALL_MIB:
+        return ""
     change = (after - before) * direction
     if abs(change) <= NOISE * abs(before):
         return ""
@@ -61,11 +72,20 @@ def judge(name: str, before: float, after: float) -> str:
 def _direction(name: str) -> int:
     if name.startswith("baseline.") and not name.endswith(".ratio"):
         return 0  # The yardstick is not ours to judge.
-    return LOWER if _is_cpu(name) else DIRECTIONS.get(name.rpartition(".")[2], 0)
+    if _is_cpu(name) or _is_memory(name):
+        return LOWER
+    if name.endswith("ratio") and not name.startswith("baseline."):
+        return LOWER  # Of a large side to a small one: growth.
+    *_, member, figure = ("", *name.split("."))
+    return DIRECTIONS.get(f"{member}.{figure}", DIRECTIONS.get(figure, 0))
+
+
+def _is_memory(name: str) -> bool:
+    return any(part in MEMORY for part in name.split("."))
 
 
 def _is_cpu(name: str) -> bool:
-    return "cpuMicrosPer" in name and "client" not in name
+    return "cpuMicros" in name and "client" not in name
 
 
 def _differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

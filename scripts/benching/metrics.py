@@ -26,6 +26,20 @@ async def read_histograms(ports: Mapping[str, int]) -> Sums:
     return found
 
 
+async def read_gauge(ports: Mapping[str, int], name: str) -> float:
+    """The sum of a gauge over the processes that have it."""
+    timeout = aiohttp.ClientTimeout(total=5)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        texts = await asyncio.gather(*(_metrics(session, port) for port in ports.values()))
+    return sum(
+        sample.value
+        for text in texts
+        for family in text_string_to_metric_families(text)
+        if family.name == name
+        for sample in family.samples
+    )
+
+
 async def _metrics(session: aiohttp.ClientSession, port: int) -> str:
     try:
         async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:

@@ -64,17 +64,17 @@ async def _cancel_often(
 ) -> list[float]:
     """Two buyers pass the one ticket to each other; how long it was on its way each time."""
     hands = [Api(session, system.gateway_url, user.token) for user in users[:2]]
-    order = await _buy(hands[0], show.ticket_types[1])
+    order = await buy(hands[0], show.ticket_types[1])
     times = []
     for turn in range(1, count + 1):
         await hands[(turn - 1) % 2].call("POST", f"/api/orders/{order}/cancel", {})
         cancelled = time.monotonic()
-        order = await _buy(hands[turn % 2], show.ticket_types[1])
+        order = await buy(hands[turn % 2], show.ticket_types[1])
         times.append(time.monotonic() - cancelled)
     return times
 
 
-async def _buy(api: Api, ticket_type: int) -> int:
+async def buy(api: Api, ticket_type: int) -> int:
     """Order the ticket, again and again until it is there."""
     deadline = time.monotonic() + GIVE_UP_SECONDS
     body = {"items": [{"ticketTypeId": ticket_type, "quantity": 1}]}

@@ -19,6 +19,7 @@ from db.stock import read
 from scripts.benching.api import Api, Show
 from scripts.benching.auditing import audit_result
 from scripts.benching.baseline_run import better, run_baseline
+from scripts.benching.filling import fill
 from scripts.benching.floors import FloorOptions, floor_figures
 from scripts.benching.machine import machine, server_versions
 from scripts.benching.measuring import Measured, figures, measure
@@ -28,6 +29,8 @@ from scripts.benching.wrk import Load, put_load
 
 QUOTA = 10_000_000
 KINDS = ("literal", "patient")
+MADE_BY_API_MAX = 500
+"""More events than that are written into the database: two calls for each take too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,13 @@ class SaleOptions:
     audit: bool = True
 
 
-async def sale(system: System, options: SaleOptions) -> dict[str, Any]:
-    """Run it. Raises click.ClickException when the system does not do its part."""
+async def sale(
+    system: System, options: SaleOptions, shows: list[Show] | None = None
+) -> dict[str, Any]:
+    """Run it. `shows`: what is sold, new ones when None.
+
+    Raises click.ClickException when the system does not do its part.
+    """
     about = {
         "bench": "sale",
         "at": to_wire(datetime.now(UTC)),
@@ -59,17 +67,24 @@ async def sale(system: System, options: SaleOptions) -> dict[str, Any]:
         "load": _told(options),
     }
     users = await make_users(system, options.users)
-    shows = await _shows(system, options)
-    load = load_for(system, options, users, [t for show in shows for t in show.ticket_types])
+    sold_before = await tickets_gone(system, _types(shows)) if shows else 0
+    shows = shows or await make_shows(system, options.events, options.tickets)
+    load = load_for(system, options, users, _types(shows))
     await _warm_up(system, load, options)
     measured = await measure(system, load)
-    result = about | figures(measured) | await _checked(system, shows, measured, options)
+    result = (
+        about | figures(measured) | await _checked(system, shows, measured, options, sold_before)
+    )
     if options.baseline:
         kinds = {kind: await run_baseline(system, load, options, kind=kind) for kind in KINDS}
         result["baseline"] = kinds | better(kinds, result["ordersPerSecond"])
     if options.floors:
         result["floors"] = await _floors(system, options, measured)
     return result
+
+
+def _types(shows: list[Show]) -> list[int]:
+    return [one for show in shows for one in show.ticket_types]
 
 
 async def _floors(system: System, options: SaleOptions, measured: Measured) -> dict[str, Any]:
@@ -144,15 +159,14 @@ def _told(options: SaleOptions) -> dict[str, Any]:
 
 
 async def make_shows(system: System, events: int, tickets: int) -> list[Show]:
-    """Events of a new organizer, one ticket type each."""
+    """Events of a new organizer, one ticket type each: through the API, or in the database when they are very many."""
     organizer = (await make_users(system, 1, ("ORGANIZER",)))[0]
+    if events > MADE_BY_API_MAX:
+        filled = await fill(system.mysql_url, organizer.id, events=events, quota=tickets)
+        return [Show(e, (t,)) for e, t in zip(filled.events, filled.ticket_types, strict=True)]
     async with aiohttp.ClientSession() as session:
         api = Api(session, system.gateway_url, organizer.token)
         return await api.make_shows(events, quotas=[tickets])
-
-
-async def _shows(system: System, options: SaleOptions) -> list[Show]:
-    return await make_shows(system, options.events, options.tickets)
 
 
 async def _warm_up(system: System, load: Load, options: SaleOptions) -> None:
@@ -175,10 +189,10 @@ def _shorter(load: Load, seconds: float, ticket_types: tuple[int, ...]) -> Load:
 
 
 async def _checked(
-    system: System, shows: list[Show], measured: Measured, options: SaleOptions
+    system: System, shows: list[Show], measured: Measured, options: SaleOptions, before: int
 ) -> dict[str, Any]:
     """What the database says. Raises click.ClickException when the client was told something else."""
-    stored = await tickets_gone(system, [t for show in shows for t in show.ticket_types])
+    stored = await tickets_gone(system, _types(shows)) - before
     told = measured.answers.accepted
     # A client that got 202, or no answer, may have an order all the same.
     open_ended = measured.answers.failed + measured.answers.counts.get("202", 0)

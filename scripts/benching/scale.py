@@ -1,13 +1,14 @@
 """`scripts/bench scale`: does anything get slower, or dearer, by adding a process?
 
 In: a kind of process and how many of it, one after the other. Out: JSON: a sale's figures for each number.
-Must stay true: the same load each time; the numbers that ran before run again afterwards, also after a failure; on a
-machine with few cores the CPU per order decides, not the rate.
+Must stay true: the same load on the same ticket types each time, up and down again in the next round; the numbers that
+ran before run again afterwards, also after a failure; on a machine with few cores the CPU per order decides, not the
+rate.
 """
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +18,7 @@ import click
 from contracts.times import to_wire
 from scripts.benching.machine import machine, server_versions
 from scripts.benching.measuring import become_quiet
-from scripts.benching.sale import SaleOptions, sale
+from scripts.benching.sale import SaleOptions, make_shows, sale
 from scripts.benching.system import System
 from scripts.stack.home import CHECKOUT
 
@@ -32,34 +33,51 @@ KEPT = (
     "p99Ms",
     "cpuMicrosPerOrder",
     "batchSizes",
+    "othersCores",
 )
 
 
 async def scale(
-    system: System, *, kind: str, counts: Sequence[int], options: SaleOptions
+    system: System, *, kind: str, counts: Sequence[int], options: SaleOptions, rounds: int = 1
 ) -> dict[str, Any]:
-    """Run the sale once for each count. Raises click.ClickException when scaling fails."""
+    """Run the sale for each count, `rounds` times. Raises click.ClickException when scaling fails."""
     before = sum(1 for name in system.pids() if name.startswith(f"{kind}-"))
     result: dict[str, Any] = {
         "bench": "scale",
         "at": to_wire(datetime.now(UTC)),
         "machine": machine(),
         "servers": await server_versions(system),
-        "load": {"kind": kind, "clients": options.clients, "events": options.events, "seconds": options.seconds},
-        "counts": {},
+        "load": {
+            "kind": kind, "clients": options.clients, "events": options.events, "seconds": options.seconds,
+            "rounds": rounds,
+        },
     }  # fmt: skip
+    shows = await make_shows(system, options.events, options.tickets)
+    found: dict[str, list[dict[str, Any]]] = {str(count): [] for count in counts}
     try:
-        for count in counts:
-            await _set(kind, count)
-            figures = await sale(system, replace(options, audit=False))
-            result["counts"][str(count)] = {key: figures[key] for key in KEPT}
-            await become_quiet(system)
+        for turn in range(rounds):
+            for count in counts if turn % 2 == 0 else reversed(counts):
+                await _set(kind, count)
+                figures = await sale(system, replace(options, audit=False), shows)
+                found[str(count)].append(figures)
+                await become_quiet(system)
     finally:
         await _set(kind, before)
-    first, last = (
-        result["counts"][str(n)]["cpuMicrosPerOrder"]["total"] for n in (counts[0], counts[-1])
-    )
-    return result | {"cpuGrowth": round(last / first, 3)}
+    return result | summed_up(found)
+
+
+def summed_up(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """The round with the median CPU per order of each count, and how much dearer the last count is than the first."""
+    counts: dict[str, Any] = {}
+    for count, runs in found.items():
+        middle = sorted(runs, key=_total)[len(runs) // 2]
+        counts[count] = {key: middle[key] for key in KEPT} | {"rounds": [_total(r) for r in runs]}
+    first, *_, last = (_total(one) for one in (*counts.values(), *counts.values()))
+    return {"counts": counts, "cpuGrowth": round(last / first, 3)}
+
+
+def _total(figures: Mapping[str, Any]) -> float:
+    return float(figures["cpuMicrosPerOrder"]["total"])
 
 
 async def _set(kind: str, count: int) -> None:

@@ -6,7 +6,8 @@ nothing in it is changed.
 
 import ipaddress
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -36,6 +37,8 @@ class System:
     jwt_keys: str
     shards: int = 16
     home: Home | None = None
+    also: Mapping[str, int] = field(default_factory=dict)
+    """Pids of servers that another home supervises, by name."""
 
     def __post_init__(self) -> None:
         require_loopback(self.gateway_url)
@@ -51,13 +54,19 @@ class System:
         """Signs access tokens that outlive the load. Raises gateway.tokens.WeakKey."""
         return Tokens(parse_keys(self.jwt_keys), TOKEN_SECONDS)
 
+    def secret(self) -> str:
+        """The master secret that signs command ids. Raises click.ClickException when it is not ours to know."""
+        if self.home is None:
+            raise click.ClickException("only a system that scripts/up started tells its secret")
+        return self.home.secrets()["secret"]
+
     def pids(self) -> dict[str, int]:
         """Pid of each supervised process and server by name, supervisord itself included."""
         if self.home is None:
             return {}
         supervision = Supervision(self.home, self.home.load())
         found = {state.name: state.pid for state in supervision.processes() if state.pid}
-        return found | {"supervisord": supervision.call("getPID")}
+        return {**self.also, **found, "supervisord": supervision.call("getPID")}
 
     def health_ports(self) -> dict[str, int]:
         """Port of each of EventHub's processes that answers /metrics."""
@@ -69,7 +78,11 @@ class System:
 
 def running_system(checkout: Path = CHECKOUT) -> System:
     """The system that `scripts/up` of this checkout started. Raises NotRunning."""
-    home = Home(checkout / ".run")
+    return system_of(Home(checkout / ".run"))
+
+
+def system_of(home: Home, also: Mapping[str, int] | None = None) -> System:
+    """The system of a home; `also`: pids of servers that are supervised elsewhere. Raises NotRunning."""
     try:
         described = json.loads((home.root / "eventhub.json").read_text())
     except FileNotFoundError:
@@ -85,6 +98,7 @@ def running_system(checkout: Path = CHECKOUT) -> System:
         jwt_keys=home.secrets()["jwtKeys"],
         shards=int(home.load().settings.get("EVENTHUB_SHARDS", "16")),
         home=home,
+        also=also or {},
     )
 
 

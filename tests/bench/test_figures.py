@@ -9,8 +9,10 @@ import pytest
 from scripts.benching.compare import compare, judge
 from scripts.benching.cpu import CpuReading, machine_seconds, read_cpu
 from scripts.benching.measuring import Measured
+from scripts.benching.memory_read import peak, resident
 from scripts.benching.metrics import _sums, means
 from scripts.benching.sale import beside_floors
+from scripts.benching.scale import KEPT, summed_up
 from scripts.benching.wrk import Answers
 
 BURN = "sum(range(30_000_000))"
@@ -183,6 +185,45 @@ def test_more_is_better_or_worse_by_the_figure() -> None:
     assert judge("ordersPerSecond", 100, 150) == "better"
     assert judge("p99Ms", 100, 150) == "worse"
     assert judge("offered", 100, 150) == ""
+
+
+def test_growth_and_memory_have_a_direction() -> None:
+    """Dearer with full tables, slower to come back, larger: worse. A baseline's ratio is the other way round."""
+    assert judge("orders.ratio", 1.0, 1.2) == "worse"
+    assert judge("baseline.ratio", 4.0, 5.0) == "better"
+    assert judge("streams.idleCores.total", 0.1, 0.2) == "worse"
+    assert judge("streams.idleCores.mysql", 0.1, 0.2) == ""
+    assert judge("backOnSaleMs.worst", 500, 900) == "worse"
+    assert judge("processes.peakMiB.gateway-1", 100, 130) == "worse"
+    assert judge("processes.peakMiB.gateway-1", 50, 58) == "", "the allocator's noise"
+    assert judge("waiting.kibPerClient", 30, 20) == "better"
+    assert judge("listing.page.large.cpuMicros", 4000, 5000) == "worse"
+
+
+def test_the_middle_round_stands_for_a_count_of_processes() -> None:
+    """Three rounds of one and two processes: the medians count, the last count beside the first."""
+
+    def sold(total: float) -> dict[str, object]:
+        return dict.fromkeys(KEPT, 0) | {"cpuMicrosPerOrder": {"total": total}}
+
+    runs = {"1": [sold(100), sold(300), sold(110)], "2": [sold(121), sold(90), sold(500)]}
+    told = summed_up(runs)
+    assert told["cpuGrowth"] == 1.1
+    assert told["counts"]["2"]["cpuMicrosPerOrder"] == {"total": 121}
+    assert told["counts"]["1"]["rounds"] == [100, 300, 110]
+    assert summed_up({"1": [sold(100)]})["cpuGrowth"] == 1.0
+
+
+def test_memory_of_a_process_is_read() -> None:
+    """Twenty MiB more are twenty MiB more; the peak is never below; who is gone is left out."""
+    me = {"me": os.getpid()}
+    before = resident(me)["me"]
+    held = bytearray(b"x" * 20 * 1024 * 1024)
+    after = resident(me)["me"]
+    assert after - before > 15
+    assert peak(me)["me"] >= after
+    del held
+    assert resident({"gone": 2**22 + 1}) == {}
 
 
 def test_the_machine_has_used_more_than_this_process() -> None:
