@@ -4,6 +4,7 @@ from contracts.topology import NOTIFY_QUEUE
 from contracts.webhook_secrets import Vault
 from workers.notify.delivery import Sender
 from workers.notify.handlers import Notifier, handlers
+from workers.notify.lines import EventLines
 from workers.notify.schedule import Policy
 from workers.notify.sending import Poster
 from workers.process import Services, Worker, main
@@ -21,7 +22,10 @@ def make(services: Services, policy: Policy | None = None) -> Worker:
         (settings.process, services.incarnation),
         chosen,
     )
-    notifier = Notifier(services.database, database_back=services.database_back, wake=sender.wake)
+    lines = EventLines(settings.process, settings.log_level)
+    notifier = Notifier(
+        services.database, lines, database_back=services.database_back, wake=sender.wake
+    )
 
     async def send(services: Services) -> None:
         try:

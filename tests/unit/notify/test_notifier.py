@@ -1,15 +1,17 @@
 """The notify handler around a database that fails: events keep their order, one bad event harms only itself."""
 
+import io
 from datetime import UTC, datetime
 from typing import Any
 
-from structlog.testing import capture_logs
+import orjson
 
 from contracts.envelope import Envelope
 from contracts.events import EVENTS, OrderPlaced
 from db.mysql import DatabaseAway
 from workers.handlers import ACK, Consumes, Received, Retry
 from workers.notify.handlers import Notifier, handlers
+from workers.notify.lines import EventLines
 
 POISON = 666
 
@@ -39,31 +41,37 @@ def placed(number: int, user_id: int = 5) -> Received[OrderPlaced]:
     return Received(envelope, event, "notify")
 
 
-def notifier(database: Failing, waits: list[int]) -> Notifier:
-    """A notifier that counts how often it waited for the database."""
+def notifier(database: Failing, waits: list[int], log: io.BytesIO | None = None) -> Notifier:
+    """A notifier that counts how often it waited for the database, and writes its lines to `log`."""
 
     async def back() -> None:
         waits.append(database.asked)
 
-    return Notifier(database, database_back=back, wake=lambda: None)  # type: ignore[arg-type]  # a fake
+    lines = EventLines("notify-1", "info", log or io.BytesIO())
+    return Notifier(database, lines, database_back=back, wake=lambda: None)  # type: ignore[arg-type]  # a fake
+
+
+def logged(log: io.BytesIO) -> list[Any]:
+    """The orders that the lines speak of, in order."""
+    return [orjson.loads(line)["order_id"] for line in log.getvalue().splitlines()]
 
 
 async def test_while_the_database_is_away_events_wait_in_order() -> None:
     """No retry ladder, which later events would overtake: the same events are written when it is back, then logged."""
     waits: list[int] = []
-    with capture_logs() as lines:
-        ends = await notifier(Failing(away=2), waits).notify([placed(1), placed(2)])
+    log = io.BytesIO()
+    ends = await notifier(Failing(away=2), waits, log).notify([placed(1), placed(2)])
     assert ends == [ACK, ACK]
     assert len(waits) == 2
-    assert [line["order_id"] for line in lines if line["event"] == "order.placed"] == [1, 2]
+    assert logged(log) == [1, 2]
 
 
 async def test_one_event_that_cannot_be_written_harms_only_itself() -> None:
     """Its neighbours are acknowledged; it climbs the ladder, and is not logged as if it had been told."""
-    with capture_logs() as lines:
-        ends = await notifier(Failing(), []).notify([placed(1), placed(2, POISON), placed(3)])
+    log = io.BytesIO()
+    ends = await notifier(Failing(), [], log).notify([placed(1), placed(2, POISON), placed(3)])
     assert [type(end) for end in ends] == [type(ACK), Retry, type(ACK)]
-    assert [line["order_id"] for line in lines if line["event"] == "order.placed"] == [1, 3]
+    assert logged(log) == [1, 3]
 
 
 def test_every_event_has_its_handler() -> None:
