@@ -8,6 +8,7 @@ message size grows with the load, without a timer.
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import aio_pika
@@ -19,6 +20,8 @@ from contracts.envelope import BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, join_batch
 from contracts.patience import patience
 
 CONFIRM_SECONDS = 5.0
+MESSAGES_IN_FLIGHT = 4
+"""Of one collector: enough to keep the broker's log busy while a confirm travels (docs/performance.md)."""
 
 
 class PublishFailed(Exception):
@@ -111,13 +114,24 @@ class _Lane:
 class Coalescer:
     """Collects commands for a routing key while the previous message waits for its confirm.
 
-    At most 64 commands or 256 KiB a message (design: 2.3 times the orders of one message per command).
+    At most 64 commands or 256 KiB a message (design: 2.3 times the orders of one message per command). Over all
+    routing keys few messages are in flight: with sales of many events each key would else send single commands,
+    and a message costs as much as several commands do.
     """
 
-    def __init__(self, publisher: Publisher, exchange: str) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        exchange: str,
+        *,
+        in_flight: int = MESSAGES_IN_FLIGHT,
+        turn_seconds: float = CONFIRM_SECONDS,
+    ) -> None:
         self._publisher = publisher
         self._exchange = exchange
         self._lanes: dict[str, _Lane] = {}
+        self._turns = asyncio.Semaphore(in_flight)
+        self._turn_seconds = turn_seconds
 
     async def submit(self, routing_key: str, body: bytes) -> None:
         """Publish one encoded envelope, with whatever else goes the same way. Raises as `publish` does."""
@@ -136,18 +150,25 @@ class Coalescer:
     async def _send(self, routing_key: str, lane: _Lane) -> None:
         try:
             while lane.waiting:
-                taken = _take(lane.waiting)
-                body, content_type = join_batch([body for body, _ in taken])
-                error = await self._publish(routing_key, body, content_type)
-                for _, future in taken:
-                    if future.done():
-                        continue
-                    if error is None:
-                        future.set_result(None)
-                    else:
-                        future.set_exception(error)
+                try:
+                    async with patience(self._turn_seconds):
+                        await self._turns.acquire()
+                except TimeoutError:
+                    _end(lane.waiting, BrokerAway(f"{routing_key}: other messages wait for ever"))
+                    lane.waiting.clear()
+                    return
+                try:
+                    await self._send_once(routing_key, lane)
+                finally:
+                    self._turns.release()
         finally:
             lane.sender = None
+
+    async def _send_once(self, routing_key: str, lane: _Lane) -> None:
+        """One message of what waits by now, to its end."""
+        taken = _take(lane.waiting)
+        body, content_type = join_batch([body for body, _ in taken])
+        _end(taken, await self._publish(routing_key, body, content_type))
 
     async def _publish(self, routing_key: str, body: bytes, content_type: str) -> Exception | None:
         try:
@@ -157,6 +178,16 @@ class Coalescer:
         except (PublishFailed, BrokerAway) as error:
             return error
         return None
+
+
+def _end(commands: Iterable[tuple[bytes, asyncio.Future[None]]], error: Exception | None) -> None:
+    for _, future in commands:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
 
 
 def _take(
