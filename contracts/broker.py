@@ -30,8 +30,13 @@ LINK_ERRORS = (
     OSError,
     TimeoutError,
     RuntimeError,
+    StopAsyncIteration,
 )
-"""What opening or using a dead connection raises (RuntimeError: a channel on a closed connection)."""
+"""What opening or using a dead connection raises.
+
+RuntimeError: a channel on a closed connection. StopAsyncIteration: the server closed before it said a word, as
+a load balancer without a living broker behind it does.
+"""
 
 
 class BrokerAway(Exception):
@@ -119,6 +124,9 @@ class Link:
                 log.warning("broker connection lost", link=self._name)
             except LINK_ERRORS as error:
                 log.warning("broker not reached", link=self._name, error=repr(error))
+            except Exception:
+                # Nobody waits for this task: whatever the library raises, without it the process stays deaf for ever.
+                log.exception("broker not reached, nobody knows why", link=self._name)
             self._opened.clear()
             if self._on_lost is not None:
                 self._on_lost()

@@ -1,0 +1,107 @@
+"""A link to the broker goes on trying, whatever meets it at the door, on the event loop that the processes use."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import uvloop
+
+from contracts import broker
+from contracts.broker import Link
+from tests.harness.waiting import eventually
+
+Greeting = Callable[[socket.socket], None]
+
+
+def hang_up(_: socket.socket) -> None:
+    """Close before a word is said, as a load balancer without a living broker behind it does."""
+
+
+def reset(client: socket.socket) -> None:
+    """Break the connection."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def stammer(client: socket.socket) -> None:
+    """Half a frame, then nothing more."""
+    client.sendall(b"\x01\x00\x00")
+
+
+def speak_http(client: socket.socket) -> None:
+    """Something else listens on this port."""
+    client.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+def speak_another_version(client: socket.socket) -> None:
+    """A broker that does not speak 0-9-1 says what it does speak, and closes (AMQP 0-9-1, section 4.2.2)."""
+    client.sendall(b"AMQP\x00\x01\x00\x00")
+
+
+@contextlib.contextmanager
+def door(greeting: Greeting) -> Iterator[tuple[str, list[int]]]:
+    """(URL, one entry for each who came) of a server in a thread, that greets so and closes."""
+    came: list[int] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                came.append(1)
+                with client, contextlib.suppress(OSError):
+                    greeting(client)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"amqp://guest:guest@127.0.0.1:{listener.getsockname()[1]}/", came
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+async def came_often(url: str, came: list[int]) -> None:
+    """Wait until the link has come so often that every way of losing the race was among them."""
+    link = Link(url, "test")
+    await link.start()
+
+    async def often() -> bool:
+        return len(came) >= 10
+
+    try:
+        await eventually(often, within=5)
+        assert not link.is_open
+    finally:
+        await link.stop()
+
+
+@pytest.mark.parametrize("greeting", [hang_up, reset, stammer, speak_http, speak_another_version])
+def test_it_tries_again(greeting: Greeting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times at least: no way of being turned away ends the trying."""
+    monkeypatch.setattr(broker, "RECONNECT_SECONDS", (0.0,))
+    with (
+        door(greeting) as (url, came),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(came_often(url, came))
+
+
+def test_an_error_that_nobody_expects_does_not_end_the_trying(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The library may raise whatever it likes: the link is opened again."""
+    tries: list[int] = []
+
+    async def connect(*_: object, **__: object) -> None:
+        tries.append(1)
+        raise KeyError("a bug of the library")
+
+    monkeypatch.setattr(broker, "RECONNECT_SECONDS", (0.0,))
+    monkeypatch.setattr(broker.aio_pika, "connect", connect)
+    with asyncio.Runner() as runner:
+        runner.run(came_often("amqp://nobody/", tries))
