@@ -96,11 +96,11 @@ class Process:
         self.send(signal.SIGKILL)
         await self.child.wait()
 
-    async def stop(self) -> int:
+    async def stop(self, within: float = STOP_SECONDS) -> int:
         """SIGTERM; its exit code. Raises TimeoutError when it does not end."""
         self.send(signal.SIGCONT)
         self.send(signal.SIGTERM)
-        async with asyncio.timeout(STOP_SECONDS):
+        async with asyncio.timeout(within):
             return await self.child.wait()
 
 
