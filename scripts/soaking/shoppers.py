@@ -30,9 +30,8 @@ from scripts.soaking.visit import Habits, Shelf, Visit, Visitors
 
 EVENTS, SCARCE_EVENTS = 8, 2
 PLENTY, FEW = 1_000_000, 60
-AT_ONCE = 600
-CONNECTIONS = 200
-"""Kept open and used in turn: they are part of what a gateway's memory and files stand for."""
+AT_ONCE = 250
+"""Each has a connection, which is kept and used in turn: part of what a gateway's memory and files stand for."""
 COHORT = 1000
 OPERATIONS_MAX = 10
 """Numbers that one visit may use."""
@@ -102,7 +101,7 @@ class Shoppers:
         """Let shoppers come for so long, then wait until all are gone and all they were told is checked."""
         allow_connections(AT_ONCE)
         timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
-        connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+        connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             caller = Caller(session, self._gateways, self._name, self._pick)
             self.visitors = Visitors(caller, self._shelves, self._habits, self._pick)
