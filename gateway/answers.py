@@ -15,7 +15,7 @@ from aiohttp import web
 from contracts.outcomes import CommandStatus, Outcome, command_resource
 from contracts.problems import CONTENT_TYPE
 from gateway.outcomes import Opened
-from gateway.replies import raw_reply
+from gateway.replies import empty_reply, raw_reply
 
 COMMAND_ID = "X-Command-Id"
 REPLAYED = "Idempotent-Replayed"
@@ -99,4 +99,4 @@ def matches(etag: str, if_none_match: str | None) -> bool:
 
 def not_modified(etag: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """304 with the entity tag that still holds."""
-    return web.Response(status=304, headers={"ETag": etag, **(headers or {})})
+    return empty_reply(304, {"ETag": etag, **(headers or {})})

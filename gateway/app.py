@@ -23,7 +23,7 @@ from db.redis import quick_client
 from gateway.access import POLL_SECONDS, AccessChanges, Fetch
 from gateway.command_road import command_road
 from gateway.docs import render_document
-from gateway.frame import frame, response_headers
+from gateway.frame import FRAME, Frame
 from gateway.gate import Gate
 from gateway.keys import (
     ACCESS,
@@ -134,9 +134,9 @@ def build_app(
     """
     metrics = metrics or Metrics()
     stopping = asyncio.Event()
-    app = web.Application(
-        middlewares=[frame(RequestMetrics(metrics), _access_log(settings), stopping)],
-        client_max_size=BODY_BYTES_MAX,
+    app = web.Application(client_max_size=BODY_BYTES_MAX)
+    frame = app[FRAME] = Frame(
+        RequestMetrics(metrics), _access_log(settings), stopping, settings.cors_origins
     )
     app[SETTINGS], app[METRICS], app[CHECKS] = settings, metrics, Checks()
     app[STOPPING] = stopping
@@ -157,7 +157,7 @@ def build_app(
     check(app, tuple(table))
     app.cleanup_ctx.extend(contexts)
     app.on_shutdown.append(announce_stop)
-    app.on_response_prepare.append(response_headers(settings.cors_origins))
+    app.on_response_prepare.append(frame.before_stream)
     return app
 
 

@@ -98,7 +98,7 @@ def _opened(request: web.Request) -> Opened:
     id_ = request.app[COMMAND_IDS].open(text, user_id)
     if id_ is None:
         raise not_found("There is no such command, or it is not yours.")
-    return Opened(id_, text, user_id, request[keys.REQUEST_ID])
+    return Opened(id_, text, user_id, request[keys.CONTEXT].request_id)
 
 
 ROUTES = (

@@ -27,6 +27,11 @@ class Directory:
         self._facts: OrderedDict[int, TypeFacts] = OrderedDict()
         self._batched: Batched[int, TypeFacts] = Batched(self._read)
 
+    def known_event_of(self, type_id: int) -> int | None:
+        """The event of a ticket type that is known to exist, without asking anybody; None for any other."""
+        facts = self._facts.get(type_id)
+        return None if facts is None or facts.deleted else facts.event_id
+
     async def event_of(self, type_id: int) -> int | None:
         """The event of a ticket type, None when there is no such type (any more)."""
         return (await self.events_of([type_id])).get(type_id)

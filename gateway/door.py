@@ -1,7 +1,7 @@
 """Sold out, said at the door: what this gateway knows of stock, and when it may refuse by it.
 
-In: (version, available) of ticket types as they are heard of or re-read, and orders. Out: a refusal, or
-nothing: then a worker decides.
+In: (version, available) of ticket types as they are heard of or re-read, and what orders ask for. Out: a
+problem, or nothing: then a worker decides.
 Must stay true: the highest version wins, whatever order the news come in; a type is refused only while
 what is known of it is under a second old and was read after the last change of its event, so that
 neither a lost message nor a flush shuts the door; the refusal is the one that a worker would give now:
@@ -11,9 +11,10 @@ closed sales and limits come before sold out.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from aiohttp import web
 
@@ -21,13 +22,24 @@ from contracts.commands import Command, PlaceOrder
 from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
 from contracts.times import to_wire
-from gateway.problems import Refusal
 
 FRESH_SECONDS = 1.0
 REREAD_SECONDS = 0.75
 WANTED_SECONDS = 3.0
 """A type that nobody wanted in vain for this long is not re-read any more."""
 TYPES_MAX = 10_000
+
+
+class Wanted(Protocol):
+    """So many tickets of one type, as an order asks for them."""
+
+    @property
+    def ticket_type_id(self) -> int:
+        """Which type."""
+
+    @property
+    def quantity(self) -> int:
+        """How many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,8 @@ class _Known:
     state: TypeState | None = None
     read_at: float = float("-inf")
     wanted_at: float = float("-inf")
+    sold_out: Problem | None = None
+    """What those are told who are refused by this state, once somebody was."""
 
 
 class Door:
@@ -79,6 +93,8 @@ class Door:
         known = self._known(type_id)
         if version < known.version:
             return
+        if available != known.available:
+            known.sold_out = None
         known.version, known.available = version, available
         known.heard_at = max(known.heard_at, self._monotonic() if at is None else at)
 
@@ -91,7 +107,7 @@ class Door:
                 self._types.pop(type_id, None)
                 continue
             known = self._known(type_id)
-            known.state, known.read_at = state, at
+            known.state, known.read_at, known.sold_out = state, at, None
             self.heard(type_id, state.version, state.available, at)
 
     def changed(self, event_id: int) -> None:
@@ -102,17 +118,17 @@ class Door:
         while next(iter(self._changed.values())) < now - FRESH_SECONDS:
             self._changed.popitem(last=False)
 
-    def check(self, command: Command) -> None:
-        """Raises Refusal (409) when the order can surely not succeed now."""
-        if not isinstance(command, PlaceOrder):
-            return
-        pairs = [(item.ticket_type_id, item.quantity) for item in command.items]
-        if not any(self._maybe_short(type_id, quantity) for type_id, quantity in pairs):
-            return
-        self.suspect(type_id for type_id, _ in pairs)
-        refusal = self._refusal(pairs, command.event_id)
-        if refusal is not None:
-            raise refusal
+    def check(self, event_id: int, items: Sequence[Wanted]) -> Problem | None:
+        """What a new order for these items of the event would be refused with (409), None when it may succeed.
+
+        Said, not raised: in a rush this is most of what a gateway does, and a raised error with its trace costs more
+        than the look at what is known.
+        """
+        for item in items:
+            if self._maybe_short(item.ticket_type_id, item.quantity):
+                self.suspect(item.ticket_type_id for item in items)
+                return self._problem(items, event_id)
+        return None
 
     def learn(self, command: Command, outcome: Outcome) -> None:
         """A worker's refusal tells what is worth knowing better."""
@@ -148,17 +164,18 @@ class Door:
             return False
         return quantity > known.available or (known.state is not None and known.state.cancelled)
 
-    def _refusal(self, pairs: Iterable[tuple[int, int]], event_id: int) -> Refusal | None:
+    def _problem(self, items: Sequence[Wanted], event_id: int) -> Problem | None:
         changed_at = self._changed.get(event_id, float("-inf"))
         fresh_since = self._monotonic() - FRESH_SECONDS
         short: tuple[int, _Known, TypeState] | None = None
         now = self._now()
-        for type_id, quantity in pairs:
+        for item in items:
+            type_id, quantity = item.ticket_type_id, item.quantity
             known = self._types[type_id]
             state = known.state
             if state is not None and state.cancelled:
                 # A cancelled event stays cancelled: the one closed sale that is known for sure.
-                return Refusal(Problem(Code.SALES_CLOSED, "The event is cancelled."))
+                return Problem(Code.SALES_CLOSED, "The event is cancelled.")
             if state is None or known.read_at <= changed_at:
                 return None
             if min(known.heard_at, known.read_at) < fresh_since:
@@ -167,7 +184,12 @@ class Door:
                 return None
             if quantity > known.available and short is None:
                 short = (type_id, known, state)
-        return _sold_out(*short) if short is not None else None
+        if short is None:
+            return None
+        type_id, known, state = short
+        if known.sold_out is None:
+            known.sold_out = _sold_out(type_id, known.available, state)
+        return known.sold_out
 
     def _known(self, type_id: int) -> _Known:
         known = self._types.get(type_id)
@@ -178,18 +200,16 @@ class Door:
         return known
 
 
-def _sold_out(type_id: int, known: _Known, state: TypeState) -> Refusal:
+def _sold_out(type_id: int, available: int, state: TypeState) -> Problem:
     release = state.next_release_at
-    return Refusal(
-        Problem(
-            Code.SOLD_OUT,
-            f"{known.available} tickets of type {type_id} are left.",
-            {
-                "available": known.available,
-                "held": state.held,
-                "nextReleaseAt": to_wire(release) if release is not None else None,
-            },
-        )
+    return Problem(
+        Code.SOLD_OUT,
+        f"{available} tickets of type {type_id} are left.",
+        {
+            "available": available,
+            "held": state.held,
+            "nextReleaseAt": to_wire(release) if release is not None else None,
+        },
     )
 
 

@@ -23,7 +23,7 @@ from db.reads_orders import OrderFilter
 from gateway.answers import matches, not_modified
 from gateway.catalogue import CATALOGUE, Shown
 from gateway.door import DOOR
-from gateway.keys import DATABASE, PRINCIPAL, body, path_id, principal, query
+from gateway.keys import CONTEXT, DATABASE, body, path_id, principal, query
 from gateway.orders import order_page
 from gateway.problems import forbidden, invalid, unauthenticated
 from gateway.replies import json_reply, raw_reply
@@ -71,7 +71,7 @@ async def list_events(request: web.Request) -> web.Response:
     wanted, catalogue = query(request, EventsQuery), request.app[CATALOGUE]
     if not wanted.mine:
         return raw_reply(await catalogue.published(wanted), 200, REVALIDATE)
-    caller = request[PRINCIPAL]
+    caller = request[CONTEXT].caller
     if caller is None:
         raise unauthenticated("Your own events need an access token.")
     if not caller.has(("ORGANIZER",)):

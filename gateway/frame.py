@@ -9,19 +9,20 @@ import asyncio
 import itertools
 import re
 import time
-from collections.abc import Awaitable, Callable
 from secrets import token_hex
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
+from multidict import CIMultiDict
 from structlog.contextvars import bind_contextvars
 
 from contracts.logs import LineLog
 from contracts.problems import Code, Problem
-from gateway.keys import OPERATION, PRINCIPAL, REQUEST_ID
+from gateway.keys import CONTEXT, RequestContext
 from gateway.limiting import LIMIT_STATE, limit_headers
 from gateway.problems import INTERNAL, allowed_methods, from_exception, to_response
+from gateway.replies import Reply, empty_reply
 from gateway.request_metrics import RequestMetrics
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
@@ -41,8 +42,6 @@ _ALLOWED_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, X-Request-Id"
 )
 
-_STARTED = web.RequestKey("started", bool)
-
 log = structlog.get_logger("access")
 
 
@@ -58,45 +57,85 @@ def request_id(request: web.BaseRequest) -> str:
     return f"{_PREFIX}{next(_NUMBERS):012x}"
 
 
-def frame(seen: RequestMetrics, access: LineLog | None, stopping: asyncio.Event) -> Middleware:
-    """The one middleware. `access` None: no line per request; `stopping`: connections end with their answer."""
+class Frame:
+    """Round one application's requests. `access` None: no line per request; `stopping`: connections end with
+    their answer."""
 
-    @web.middleware
-    async def framed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    def __init__(
+        self,
+        seen: RequestMetrics,
+        access: LineLog | None,
+        stopping: asyncio.Event,
+        cors_origins: tuple[str, ...] = (),
+    ) -> None:
+        self._seen, self._access, self._stopping = seen, access, stopping
+        self._any_origin, self._origins = "*" in cors_origins, frozenset(cors_origins)
+
+    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """What the handler answers, or why it does not. Raises only what cuts the connection."""
         started = time.perf_counter()
-        request[REQUEST_ID] = id_ = request_id(request)
+        context = request[CONTEXT] = RequestContext(request_id(request))
         # aiohttp runs each request in a task, so in a context, of its own.
-        bind_contextvars(request_id=id_)
+        bind_contextvars(request_id=context.request_id)
         response: web.StreamResponse
         try:
             response = await handler(request)
         except Exception as error:
-            response = _answer(request, error, id_)
-        if stopping.is_set() and not response.prepared:
-            response.force_close()
+            response = _answer(context, request, error)
+        if not response.prepared:
+            if self._stopping.is_set():
+                response.force_close()
+            if isinstance(response, Reply):
+                self._complete(request, context, response.headers)
         spent = time.perf_counter() - started
-        operation = request.get(OPERATION, "none")
-        seen.add(operation, response.status, spent)
-        if access is not None:
-            _write_line(access, request, response, operation, spent)
+        self._seen.add(context.operation, response.status, spent)
+        if self._access is not None:
+            _write_line(self._access, request, context, response, spent)
         return response
 
-    return framed
+    async def before_stream(self, request: web.Request, response: web.StreamResponse) -> None:
+        """The `on_response_prepare` hook, for answers that begin inside their handler."""
+        context = request[CONTEXT]
+        context.begun = True
+        # aiohttp's own name and version.
+        response.headers.popall("Server", None)
+        self._complete(request, context, response.headers)
+
+    def _complete(
+        self, request: web.Request, context: RequestContext, headers: CIMultiDict[str]
+    ) -> None:
+        headers["X-Request-Id"] = context.request_id
+        for name, value in SECURITY_HEADERS.items():
+            headers.setdefault(name, value)
+        if context.counted and (state := request.get(LIMIT_STATE)) is not None:
+            headers.update(limit_headers(state))
+        if self._origins:
+            self._allow_origin(request, headers)
+
+    def _allow_origin(self, request: web.Request, headers: CIMultiDict[str]) -> None:
+        headers.add("Vary", "Origin")
+        origin = request.headers.get("Origin")
+        if origin is not None and (self._any_origin or origin in self._origins):
+            headers["Access-Control-Allow-Origin"] = "*" if self._any_origin else origin
+            headers["Access-Control-Expose-Headers"] = EXPOSED
+
+
+FRAME = web.AppKey("frame", Frame)
 
 
 def _write_line(
     access: LineLog,
     request: web.Request,
+    context: RequestContext,
     response: web.StreamResponse,
-    operation: str,
     spent: float,
 ) -> None:
-    caller = request.get(PRINCIPAL)
+    caller = context.caller
     line = {
-        "request_id": request[REQUEST_ID],
+        "request_id": context.request_id,
         "method": request.method,
         "path": request.path,
-        "operation": operation,
+        "operation": context.operation,
         "status": response.status,
         "ms": round(spent * 1000, 2),
         "user_id": caller.user_id if caller else None,
@@ -106,8 +145,8 @@ def _write_line(
     access.write(line)
 
 
-def _answer(request: web.Request, error: Exception, id_: str) -> web.StreamResponse:
-    if _STARTED in request:
+def _answer(context: RequestContext, request: web.Request, error: Exception) -> web.Response:
+    if context.begun:
         # Half an answer is out: the only honest end is a cut connection.
         log.warning("request.cut", reason=type(error).__name__)
         raise error
@@ -116,10 +155,10 @@ def _answer(request: web.Request, error: Exception, id_: str) -> web.StreamRespo
     refusal = from_exception(error)
     if refusal is None:
         log.error("request.failed", exc_info=error)
-        return to_response(INTERNAL, id_)
+        return to_response(INTERNAL, context.request_id)
     if refusal.problem.code is Code.UNAVAILABLE:
         log.warning("request.unavailable", reason=repr(error.__cause__ or error)[:200])
-    return to_response(refusal.problem, id_, refusal.headers)
+    return to_response(refusal.problem, context.request_id, refusal.headers)
 
 
 def _options(request: web.Request, error: web.HTTPMethodNotAllowed) -> web.Response:
@@ -129,40 +168,13 @@ def _options(request: web.Request, error: web.HTTPMethodNotAllowed) -> web.Respo
         headers["Access-Control-Allow-Methods"] = allowed
         headers["Access-Control-Allow-Headers"] = _ALLOWED_HEADERS
         headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
-    return web.Response(status=204, headers=headers)
-
-
-def response_headers(
-    cors_origins: tuple[str, ...],
-) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """The `on_response_prepare` hook: it sees streams too, before their first byte."""
-    any_origin, origins = "*" in cors_origins, frozenset(cors_origins)
-
-    async def prepare(request: web.Request, response: web.StreamResponse) -> None:
-        headers = response.headers
-        request[_STARTED] = True
-        headers.popall("Server", None)
-        headers["X-Request-Id"] = request.get(REQUEST_ID) or request_id(request)
-        for name, value in SECURITY_HEADERS.items():
-            headers.setdefault(name, value)
-        if (state := request.get(LIMIT_STATE)) is not None:
-            headers.update(limit_headers(state))
-        if origins:
-            headers.add("Vary", "Origin")
-            origin = request.headers.get("Origin")
-            if origin is not None and (any_origin or origin in origins):
-                headers["Access-Control-Allow-Origin"] = "*" if any_origin else origin
-                headers["Access-Control-Expose-Headers"] = EXPOSED
-
-    return prepare
+    return empty_reply(204, headers)
 
 
 def bare_problem(request: web.BaseRequest, problem: Problem) -> web.Response:
     """A problem for a request that never reached the frame (the HTTP parser refused it)."""
-    request[REQUEST_ID] = id_ = request_id(request)
+    id_ = request_id(request)
     response = to_response(problem, id_, SECURITY_HEADERS)
     response.headers["X-Request-Id"] = id_
-    # aiohttp fills in its own name and version unless there is one.
-    response.headers["Server"] = "EventHub"
     log.info("request.malformed", request_id=id_, status=problem.status)
     return response

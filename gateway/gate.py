@@ -1,6 +1,6 @@
 """The gate in front of every handler: who is asking, how often, may they, and is the request well formed.
 
-In: a `Route` and a request. Out: the handler called with PRINCIPAL, IDS, QUERY and BODY set, or `Refusal`.
+In: a `Route` and a request. Out: the handler called with the request's CONTEXT complete, or `Refusal`.
 Must stay true: the checks run in the order authentication (401), rate limit (429), role (403), path, query, body (4xx);
 the route's data alone decides them; a token on a route for anyone is used when good and ignored when not.
 """
@@ -11,7 +11,7 @@ from aiohttp import web
 
 from contracts.models import Principal
 from gateway.access import AccessChanges
-from gateway.keys import BODY, IDS, OPERATION, PRINCIPAL, QUERY
+from gateway.keys import CONTEXT
 from gateway.limiting import Limiter
 from gateway.models import NoQuery
 from gateway.parsing import EMPTY_QUERY, parse_body, parse_id, parse_query
@@ -43,24 +43,26 @@ class Gate:
         """The route's handler behind its checks."""
         required = route.access if isinstance(route.access, frozenset) else None
         ids, limited = route.ids, route.limit is not LimitClass.NONE
+        asks, takes_body = route.query is not NoQuery, route.takes_body
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            request[OPERATION] = route.operation_id
+            context = request[CONTEXT]
+            context.operation = route.operation_id
             caller = self.authenticate(request)
             if limited and not self.limiter.is_off(request):
+                context.counted = True
                 await self.limiter.count(request, route.limit, caller)
             if caller is None and route.access is not ANYONE:
                 raise unauthenticated()
             if required is not None and caller is not None and required.isdisjoint(caller.roles):
                 raise forbidden()
-            request[PRINCIPAL] = caller
-            info = request.match_info
-            request[IDS] = {name: parse_id(info[name], name) for name in ids} if ids else {}
-            request[QUERY] = (
-                EMPTY_QUERY if route.query is NoQuery else parse_query(request, route.query)
-            )
-            if route.takes_body:
-                request[BODY] = await parse_body(request, route.body)
+            context.caller = caller
+            if ids:
+                info = request.match_info
+                context.ids = {name: parse_id(info[name], name) for name in ids}
+            context.query = parse_query(request, route.query) if asks else EMPTY_QUERY
+            if takes_body:
+                context.body = await parse_body(request, route.body)
             return await route.handler(request)
 
         return guarded

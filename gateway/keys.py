@@ -1,9 +1,11 @@
 """What handlers find in the application and in a request, by typed keys, and the short ways to get it.
 
-Must stay true: a request key is set before a handler runs, or its accessor raises KeyError, a bug of ours.
+Must stay true: what a handler asks for was set before it runs, or its accessor raises KeyError, a bug of ours.
 """
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from aiohttp import web
@@ -34,22 +36,35 @@ OPENAPI = web.AppKey("openapi", bytes)
 """The document, encoded."""
 METRICS = web.AppKey("metrics", Metrics)
 
-REQUEST_ID = web.RequestKey("request_id", str)
-OPERATION = web.RequestKey("operation", str)
-"""The operation id of the route that took the request."""
-PRINCIPAL: web.RequestKey[Principal | None] = web.RequestKey("principal", Principal)
-"""None: nobody is signed in (possible only on routes for anyone)."""
-IDS: web.RequestKey[dict[str, int]] = web.RequestKey("ids", dict)
-"""The path's numeric ids by their placeholder, each in 1 … 2^63 - 1."""
-BODY = web.RequestKey("body", BaseModel)
-QUERY = web.RequestKey("query", BaseModel)
+
+@dataclass(slots=True)
+class RequestContext:
+    """What is known of a request by now. One object: a request key of aiohttp's costs a call for each use."""
+
+    request_id: str
+    operation: str = "none"
+    """The operation id of the route that took the request."""
+    caller: Principal | None = None
+    """None: nobody is signed in, or the checks are not done."""
+    ids: Mapping[str, int] = field(default_factory=dict)
+    """The path's numeric ids by their placeholder, each in 1 … 2^63 - 1."""
+    query: BaseModel | None = None
+    body: BaseModel | None = None
+    counted: bool = False
+    """Whether a rate limit has been asked: then the request has a LIMIT_STATE."""
+    begun: bool = False
+    """Whether the head of an answer is out."""
+
+
+CONTEXT = web.RequestKey("context", RequestContext)
+"""Set by the frame, before anything else looks at the request."""
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def principal(request: web.Request) -> Principal:
     """The caller of a route for signed-in accounts."""
-    caller = request[PRINCIPAL]
+    caller = request[CONTEXT].caller
     if caller is None:
         raise KeyError("nobody is signed in: the route's access is ANYONE")
     return caller
@@ -57,14 +72,14 @@ def principal(request: web.Request) -> Principal:
 
 def body(request: web.Request, model: type[M]) -> M:
     """The validated body; `model` is the route's."""
-    return cast("M", request[BODY])
+    return cast("M", request[CONTEXT].body)
 
 
 def query(request: web.Request, model: type[M]) -> M:
     """The validated query; `model` is the route's."""
-    return cast("M", request[QUERY])
+    return cast("M", request[CONTEXT].query)
 
 
 def path_id(request: web.Request, name: str) -> int:
     """A numeric id of the path."""
-    return request[IDS][name]
+    return request[CONTEXT].ids[name]

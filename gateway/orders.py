@@ -12,10 +12,10 @@ from aiohttp import web
 from contracts.commands import AddItems, CancelOrder, Command, OrderItem
 from contracts.commands import PlaceOrder as PlaceOrderCommand
 from contracts.models import Principal
-from contracts.problems import Code
+from contracts.problems import Code, Problem
 from contracts.resources import order_resource
 from db import reads_orders
-from db.reads_orders import OrderFilter, OrderOwners, OrderRead
+from db.reads_orders import OrderFilter, OrderRead
 from gateway.directory import DIRECTORY, Directory
 from gateway.door import DOOR
 from gateway.keys import DATABASE, body, path_id, principal, query
@@ -40,53 +40,58 @@ NO_ORDER = "There is no such order, or it is not yours."
 async def place_order(request: web.Request) -> web.Response:
     """POST /api/orders."""
     app, wanted = request.app, body(request, PlaceOrder)
+    if wanted.order_id is not None:
+        return await submit(request, _adding(app, wanted, wanted.order_id))
+    directory, door = app[DIRECTORY], app[DOOR]
+
+    async def precheck() -> Problem | None:
+        return door.check(await _one_event(directory, wanted.items), wanted.items)
 
     async def prepare(caller: Principal, fingerprint: str) -> Command:
-        return await _placing(request, wanted, caller, fingerprint)
+        event_id = await _one_event(directory, wanted.items)
+        return PlaceOrderCommand(
+            principal=caller, fingerprint=fingerprint, event_id=event_id, items=_items(wanted)
+        )
 
-    door = app[DOOR]
-    call = Call(
-        command=PlaceOrderCommand if wanted.order_id is None else AddItems,
-        body=wanted.model_dump(by_alias=True),
-        prepare=prepare,
-        door=door.check,
-        on_outcome=door.learn,
+    return await submit(
+        request, Call(PlaceOrderCommand, wanted, prepare, precheck, on_outcome=door.learn)
     )
-    return await submit(request, call)
 
 
-async def _placing(
-    request: web.Request, wanted: PlaceOrder, caller: Principal, fingerprint: str
-) -> Command:
-    items = tuple(
-        OrderItem(ticket_type_id=item.ticket_type_id, quantity=item.quantity)
-        for item in wanted.items
-    )
-    owners: OrderOwners | None = None
-    if wanted.order_id is not None:
-        owners = await reads_orders.owners_of_order(request.app[DATABASE], wanted.order_id)
+def _adding(app: web.Application, wanted: PlaceOrder, order_id: int) -> Call:
+    async def prepare(caller: Principal, fingerprint: str) -> Command:
+        owners = await reads_orders.owners_of_order(app[DATABASE], order_id)
         if owners is None or owners.user_id != caller.user_id:
             raise not_found(NO_ORDER)
-    event_id = await _one_event(request.app[DIRECTORY], wanted.items)
-    if wanted.order_id is None or owners is None:
-        return PlaceOrderCommand(
-            principal=caller, fingerprint=fingerprint, event_id=event_id, items=items
+        event_id = await _one_event(app[DIRECTORY], wanted.items)
+        if owners.event_id != event_id:
+            raise invalid(
+                "The ticket types belong to another event than the order.",
+                ("/items", "are not of the order's event"),
+            )
+        return AddItems(
+            principal=caller,
+            fingerprint=fingerprint,
+            event_id=event_id,
+            order_id=order_id,
+            items=_items(wanted),
         )
-    if owners.event_id != event_id:
-        raise invalid(
-            "The ticket types belong to another event than the order.",
-            ("/items", "are not of the order's event"),
-        )
-    return AddItems(
-        principal=caller,
-        fingerprint=fingerprint,
-        event_id=event_id,
-        order_id=wanted.order_id,
-        items=items,
+
+    return Call(AddItems, wanted, prepare)
+
+
+def _items(wanted: PlaceOrder) -> tuple[OrderItem, ...]:
+    return tuple(
+        OrderItem(ticket_type_id=item.ticket_type_id, quantity=item.quantity)
+        for item in wanted.items
     )
 
 
 async def _one_event(directory: Directory, items: Sequence[Item]) -> int:
+    if len(items) == 1:
+        known = directory.known_event_of(items[0].ticket_type_id)
+        if known is not None:
+            return known
     events = await directory.events_of([item.ticket_type_id for item in items])
     for item in items:
         if item.ticket_type_id not in events:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from contracts.problems import CONTENT_TYPE, Code, Problem
 from db.mysql import is_away
 from gateway.models import ONE_LINE, SEVERAL_LINES
+from gateway.replies import raw_reply
 
 UNAVAILABLE_SECONDS = 2
 """What a client should wait when a server behind us is away: restarts take about that long."""
@@ -23,9 +24,12 @@ class Refusal(Exception):
     """Raised by a handler (or what it calls) to end the request with a problem document."""
 
     def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(f"{problem.status} {problem.code}: {problem.detail}")
+        super().__init__(problem)
         self.problem = problem
         self.headers = headers
+
+    def __str__(self) -> str:
+        return f"{self.problem.status} {self.problem.code}: {self.problem.detail}"
 
 
 def invalid(detail: str, *errors: tuple[str, str]) -> Refusal:
@@ -115,12 +119,8 @@ def to_response(
     problem: Problem, request_id: str, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """The problem document as a response."""
-    response = web.Response(
-        body=orjson.dumps(problem.to_json(request_id)),
-        status=problem.status,
-        headers=headers,
-        content_type=CONTENT_TYPE,
-    )
+    body = orjson.dumps(problem.to_json(request_id))
+    response = raw_reply(body, problem.status, headers, CONTENT_TYPE)
     if problem.retry_after is not None:
         response.headers["Retry-After"] = str(problem.retry_after)
     return response

@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 from aiohttp import web
+from pydantic import BaseModel
 
 from contracts.broker import BrokerAway
 from contracts.command_ids import CommandId, CommandIds
@@ -39,41 +40,55 @@ from gateway.idempotency import Attempt, IdempotencyKeys, Key
 from gateway.outcomes import Opened
 from gateway.preferences import idempotency_key, wait_seconds
 from gateway.pressure import Pressure
-from gateway.problems import Refusal, unavailable
+from gateway.problems import Refusal, to_response, unavailable
 
 Prepare = Callable[[Principal, str], Awaitable[Command]]
 """(caller, fingerprint) -> the command. Raises Refusal for what is refused without one."""
-Door = Callable[[Command], None]
-"""Raises Refusal when the gateway already knows that the command cannot succeed now."""
+Precheck = Callable[[], Awaitable[Problem | None]]
+"""What the gateway already knows the command to be refused with now. Raises Refusal, as Prepare does."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
-    """A ⚡ call: what it asks (`body`: canonical JSON of the validated body) and how its command is made."""
+    """A ⚡ call: what it asks (`body`: the validated body, or JSON values) and how its command is made."""
 
     command: type[Command]
-    body: Mapping[str, Any]
+    body: BaseModel | Mapping[str, Any]
     prepare: Prepare
-    door: Door | None = None
+    precheck: Precheck | None = None
     etag: Etag | None = None
     on_outcome: Callable[[Command, Outcome], None] | None = None
     wait: int = 0
     """Seconds to wait for a client that says nothing: for calls that the contract answers at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Asked:
     """One request for a call: who asks, what it means, how long they wait (until: loop time)."""
 
     call: Call
+    request: web.Request
     caller: Principal
     request_id: str
-    traceparent: str | None
-    fingerprint: str
     preferred: int
     """Seconds that the client asked to wait, 0 when it did not."""
     wait: int
     until: float
+    _fingerprint: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """What the request asks, made when it is first needed: whom the door refuses needs none."""
+        if not self._fingerprint:
+            body, request = self.call.body, self.request
+            values = body.model_dump(by_alias=True) if isinstance(body, BaseModel) else body
+            self._fingerprint = fingerprint(request.method, request.path, values)
+        return self._fingerprint
+
+    @property
+    def traceparent(self) -> str | None:
+        """The trace that the request belongs to."""
+        return valid_traceparent(self.request.headers.get("traceparent"))
 
 
 class Submissions:
@@ -101,20 +116,13 @@ class Submissions:
 
     async def submit(self, request: web.Request, call: Call) -> web.Response:
         """Answer a ⚡ call. Raises Refusal."""
-        caller = keys.principal(request)
-        preferred = wait_seconds(tuple(request.headers.getall("Prefer", ())))
+        headers, caller = request.headers, keys.principal(request)
+        preferred = wait_seconds(tuple(headers.getall("Prefer", ())))
         wait = preferred or call.wait
-        asked = _Asked(
-            call=call,
-            caller=caller,
-            request_id=request[keys.REQUEST_ID],
-            traceparent=valid_traceparent(request.headers.get("traceparent")),
-            fingerprint=fingerprint(request.method, request.path, call.body),
-            preferred=preferred,
-            wait=wait,
-            until=asyncio.get_running_loop().time() + wait,
-        )
-        text = idempotency_key(request.headers)
+        until = asyncio.get_running_loop().time() + wait
+        id_ = request[keys.CONTEXT].request_id
+        asked = _Asked(call, request, caller, id_, preferred, wait, until)
+        text = idempotency_key(headers)
         try:
             if text is None:
                 return await self._unkeyed(asked)
@@ -128,7 +136,9 @@ class Submissions:
         await asyncio.gather(*self._notes, return_exceptions=True)
 
     async def _unkeyed(self, asked: _Asked) -> web.Response:
-        command = await self._prepared(asked)
+        if (refused := await self._refused(asked)) is not None:
+            return refused
+        command = await asked.call.prepare(asked.caller, asked.fingerprint)
         opened = self._open(asked, self._ids.fresh())
         with self._decisions.expecting(opened.id.uuid, asked.wait) as expectation:
             try:
@@ -143,7 +153,9 @@ class Submissions:
         found = await self._idempotency.find(key, asked.fingerprint, asked.request_id, kind)
         if found.attempt is not None:
             return await self._again(asked, key, found.attempt, found.outcome)
-        command = await self._prepared(asked)
+        if (refused := await self._refused(asked)) is not None:
+            return refused
+        command = await asked.call.prepare(asked.caller, asked.fingerprint)
         attempt, mine = await self._idempotency.claim(key, asked.fingerprint, found)
         if not mine:
             return await self._again(asked, key, attempt, None)
@@ -187,11 +199,13 @@ class Submissions:
             outcome = await self._decisions.wait(opened, expectation, asked.until)
         return self._answer(asked, opened, outcome, command, replayed=replayed)
 
-    async def _prepared(self, asked: _Asked) -> Command:
-        command = await asked.call.prepare(asked.caller, asked.fingerprint)
-        if asked.call.door is not None:
-            asked.call.door(command)
-        return command
+    async def _refused(self, asked: _Asked) -> web.Response | None:
+        """The refusal that needs no command."""
+        precheck = asked.call.precheck
+        if precheck is None or (problem := await precheck()) is None:
+            return None
+        self._metrics.refused(problem.code)
+        return to_response(problem, asked.request_id)
 
     def _open(self, asked: _Asked, uuid: bytes) -> Opened:
         return self._opened(asked, uuid, self._clock.now())

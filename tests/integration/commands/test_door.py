@@ -62,6 +62,18 @@ async def test_more_than_the_limit_is_told_first(
     assert answer.code == "LIMIT_EXCEEDED"
 
 
+async def test_additions_are_let_through(system: System, buyer: Person, organizer: Person) -> None:
+    """Their limit counts the whole order, which the door does not know: a worker decides."""
+    show = await sale(system, organizer, 1)
+    api = system.api(buyer)
+    held = await api.post("/api/orders", items((show.ticket_type, 1)))
+    await _shut(api, show.ticket_type)
+    more = items((show.ticket_type, 1)) | {"orderId": held.body["id"]}
+    added = await api.post("/api/orders", more)
+    assert added.code == "SOLD_OUT"
+    assert "X-Command-Id" in added.headers
+
+
 async def test_it_opens_when_tickets_come_back(
     place: Scratch, system: System, buyer: Person, organizer: Person
 ) -> None:

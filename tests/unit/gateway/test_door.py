@@ -5,11 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from contracts.commands import AddItems, OrderItem, PlaceOrder
-from contracts.models import Principal
+from contracts.commands import OrderItem
 from contracts.problems import Problem
 from gateway.door import Door, TypeState
-from gateway.problems import Refusal
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 EMPTY = TypeState(
@@ -42,22 +40,9 @@ def door(clock: Clock) -> Door:
     return Door(lambda: NOW, clock)
 
 
-def order(*items: tuple[int, int]) -> PlaceOrder:
-    return PlaceOrder(
-        principal=Principal(user_id=1),
-        fingerprint="f",
-        event_id=1,
-        items=tuple(OrderItem(ticket_type_id=one, quantity=n) for one, n in items),
-    )
-
-
 def refusal(door: Door, *items: tuple[int, int]) -> Problem | None:
     """How the door answers an order; None: it lets it through."""
-    try:
-        door.check(order(*items))
-    except Refusal as refused:
-        return refused.problem
-    return None
+    return door.check(1, [OrderItem(ticket_type_id=one, quantity=n) for one, n in items])
 
 
 def see(door: Door, clock: Clock, state: TypeState = EMPTY, type_id: int = 1) -> None:
@@ -202,9 +187,17 @@ def test_a_deleted_type_is_forgotten(door: Door, clock: Clock) -> None:
     assert refusal(door, (1, 1)) is None
 
 
-def test_additions_are_let_through(door: Door, clock: Clock) -> None:
-    """Their limit counts the whole order, which the door does not know."""
+def test_a_refusal_says_what_is_known_now(door: Door, clock: Clock) -> None:
+    """It is written once for many buyers, and anew as soon as anything in it has changed: by news, or by a look."""
     see(door, clock)
-    item = OrderItem(ticket_type_id=1, quantity=1)
-    caller = Principal(user_id=1)
-    door.check(AddItems(principal=caller, fingerprint="f", event_id=1, order_id=1, items=(item,)))
+    first = refusal(door, (1, 3))
+    assert first is not None
+    assert refusal(door, (1, 3)) is first
+    door.heard(1, 6, 2)
+    news = refusal(door, (1, 3))
+    assert news is not None
+    assert (news.extra["available"], news.extra["held"]) == (2, 3)
+    see(door, clock, replace(EMPTY, version=7, available=2, held=1, next_release_at=None))
+    looked = refusal(door, (1, 3))
+    assert looked is not None
+    assert (looked.extra["held"], looked.extra["nextReleaseAt"]) == (1, None)

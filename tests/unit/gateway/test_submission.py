@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
@@ -14,6 +15,7 @@ from contracts.command_ids import CommandIds
 from contracts.commands import CancelOrder, Command
 from contracts.metrics import Metrics
 from contracts.models import Principal
+from contracts.problems import Code, Problem
 from contracts.publisher import PublishUnknown, Refused, Unroutable
 from gateway import keys
 from gateway.command_metrics import CommandMetrics
@@ -98,7 +100,13 @@ UNCONFIRMED = Found(Attempt(1, AT, "f"), None, 1)
 
 
 async def ask(
-    broker: Broker, idempotency: Keys, *, key: str | None = None, how: Prepare = prepare
+    broker: Broker,
+    idempotency: Keys,
+    *,
+    key: str | None = None,
+    how: Prepare = prepare,
+    known: Problem | None = None,
+    metrics: Metrics | None = None,
 ) -> web.Response:
     pressure = Pressure()
     pressure.sampled({"order": Backlog(30, 10.0)})
@@ -109,12 +117,16 @@ async def ask(
         pressure,
         ids=IDS,
         clock=Clock(),  # type: ignore[arg-type]  # a fake
-        metrics=CommandMetrics(Metrics()),
+        metrics=CommandMetrics(metrics or Metrics()),
     )
     request = make_mocked_request("POST", "/x", {"Idempotency-Key": key} if key else {})
-    request[keys.PRINCIPAL], request[keys.REQUEST_ID] = Principal(user_id=7), "request-1"
+    request[keys.CONTEXT] = keys.RequestContext("request-1", caller=Principal(user_id=7))
+
+    async def precheck() -> Problem | None:
+        return known
+
     try:
-        return await submissions.submit(request, Call(CancelOrder, {}, how))
+        return await submissions.submit(request, Call(CancelOrder, {}, how, precheck))
     finally:
         await submissions.drain()
 
@@ -195,3 +207,25 @@ async def test_what_is_refused_early_never_reaches_the_broker() -> None:
         refused = await refusal(broker, idempotency, key=key, how=prepare_refused)
         assert refused.problem.status == 404
     assert broker.published == idempotency.told == []
+
+
+async def test_what_is_known_to_fail_is_refused_without_a_command() -> None:
+    """Said by the door: nothing is published or claimed, the refusal is counted, `instance` names this request."""
+    broker, idempotency, metrics = Broker(), Keys(FRESH), Metrics()
+    known = Problem(Code.SOLD_OUT, "0 tickets are left.", {"available": 0})
+    answer = await ask(broker, idempotency, known=known, metrics=metrics)
+    assert answer.status == 409
+    assert isinstance(answer.body, bytes)
+    assert orjson.loads(answer.body) == known.to_json("request-1")
+    assert "X-Command-Id" not in answer.headers
+    assert (await ask(broker, idempotency, key="k", known=known)).status == 409
+    assert broker.published == idempotency.told == []
+    assert b'eventhub_commands_refused_total{code="SOLD_OUT"} 1.0' in metrics.render()
+
+
+async def test_a_key_is_looked_up_before_anything_is_refused() -> None:
+    """What the key stands for already may have succeeded: the door has no say in it."""
+    known = Problem(Code.SOLD_OUT, "0 tickets are left.")
+    answer = await ask(Broker(), Keys(UNCONFIRMED), key="k", known=known)
+    assert answer.status == 202
+    assert answer.headers["Idempotent-Replayed"] == "true"
