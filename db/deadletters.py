@@ -8,7 +8,7 @@ changed; a row is ended (REDRIVEN, DROPPED) by an operator alone and comes back 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -138,6 +138,25 @@ async def end(database: Database, letter_ids: Sequence[int], status: Status) -> 
         f"WHERE status = 'DEAD' AND id IN ({placeholders(letter_ids)})",
         str(status),
         *letter_ids,
+    )
+
+
+async def forget_ended(database: Database, keep: timedelta, limit: int) -> int:
+    """Delete at most `limit` letters that an operator ended longer than `keep` ago; how many went."""
+    over = (
+        "status IN ('REDRIVEN', 'DROPPED') AND updated_at < UTC_TIMESTAMP(6) - INTERVAL %s SECOND"
+    )
+    seconds = int(keep.total_seconds())
+    rows = await database.read(
+        f"SELECT id FROM dead_letters WHERE {over} ORDER BY id LIMIT %s", seconds, limit
+    )
+    if not rows:
+        return 0
+    # One that has died again meanwhile is DEAD, and stays.
+    return await database.write(
+        f"DELETE FROM dead_letters WHERE id IN ({placeholders(rows)}) AND {over}",
+        *(row[0] for row in rows),
+        seconds,
     )
 
 

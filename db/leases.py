@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -252,6 +253,24 @@ class Share:
         self.held.discard(name)
         log.info("lease lost", kind=self._kind, name=name)
         await self._on_loss(name)
+
+
+async def forget_lapsed(database: Database, keep: timedelta, limit: int) -> int:
+    """Delete at most `limit` leases and presences that lapsed longer than `keep` ago; how many went."""
+    over = "expires_at < UTC_TIMESTAMP(6) - INTERVAL %s SECOND"
+    seconds = int(keep.total_seconds())
+    # Found without a lock: a scan that locks would stand in the way of every beat.
+    rows = await database.read(
+        f"SELECT kind, name FROM leases WHERE {over} ORDER BY kind, name LIMIT %s", seconds, limit
+    )
+    return sum(
+        [
+            await database.write(
+                f"DELETE FROM leases WHERE kind = %s AND name = %s AND {over}", *row, seconds
+            )
+            for row in rows
+        ]
+    )
 
 
 async def holders(database: Database, kind: str) -> dict[str, str]:

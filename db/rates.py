@@ -85,6 +85,29 @@ async def forget_source(transaction: Transaction, source: str) -> None:
     await transaction.execute("DELETE FROM rates WHERE source = %s", source)
 
 
+async def forget_old(database: Database, keep: timedelta, limit: int) -> int:
+    """Delete at most `limit` rates that came longer than `keep` ago; how many went. They price nothing any more."""
+    over = "received_at < UTC_TIMESTAMP(6) - INTERVAL %s SECOND"
+    seconds = int(keep.total_seconds())
+    # Found without a lock: a scan that locks would hold up every report.
+    rows = await database.read(
+        f"SELECT asset, currency, source FROM rates WHERE {over} "
+        "ORDER BY asset, currency, source LIMIT %s",
+        seconds,
+        limit,
+    )
+    return sum(
+        [
+            await database.write(
+                f"DELETE FROM rates WHERE asset = %s AND currency = %s AND source = %s AND {over}",
+                *row,
+                seconds,
+            )
+            for row in rows
+        ]
+    )
+
+
 def _rate(row: Row) -> Rate:
     return Rate(row[0], row[1], row[2], row[3], from_sql(row[4]), from_sql(row[5]))
 

@@ -16,8 +16,6 @@ from contracts.times import to_sql
 from db import accounts
 from db.mysql import Database, Transaction
 
-PURGE_ROWS = 500
-
 
 async def start_family(
     transaction: Transaction, user_id: int, token_hash: bytes, lifetime: int
@@ -115,10 +113,24 @@ async def revoke_family_of(database: Database, token_hash: bytes, user_id: int) 
     )
 
 
-async def purge(database: Database) -> int:
-    """Forget families that no token of lives in; how many went (at most `PURGE_ROWS`)."""
+async def forget_families(database: Database, keep: timedelta, limit: int) -> int:
+    """Delete at most `limit` families whose newest token expired longer than `keep` ago; how many went."""
     return await database.write(
-        "DELETE FROM refresh_families WHERE expires_at < UTC_TIMESTAMP(6) - INTERVAL 1 DAY "
+        "DELETE FROM refresh_families WHERE expires_at < UTC_TIMESTAMP(6) - INTERVAL %s SECOND "
         "ORDER BY expires_at LIMIT %s",
-        PURGE_ROWS,
+        int(keep.total_seconds()),
+        limit,
+    )
+
+
+async def forget_tokens(database: Database, keep: timedelta, limit: int) -> int:
+    """Delete at most `limit` tokens that expired longer than `keep` ago; how many went.
+
+    Their families may live on: one that is refreshed again and again leaves a spent token each time.
+    """
+    return await database.write(
+        "DELETE FROM refresh_tokens WHERE expires_at < UTC_TIMESTAMP(6) - INTERVAL %s SECOND "
+        "ORDER BY expires_at LIMIT %s",
+        int(keep.total_seconds()),
+        limit,
     )

@@ -1,17 +1,23 @@
-"""Forgetting: command outcomes are kept for a time and then deleted, oldest first, in small steps.
+"""Forgetting: what nobody can ask for any more is deleted, oldest first, in small steps.
 
 In: a database, how long outcomes are kept (EVENTHUB_OUTCOME_RETENTION, seconds). Out: fewer rows.
-Must stay true: nothing younger than its time is deleted (by the database's clock), always the oldest first: the audit
-relies on both; one step locks little and is over in milliseconds, so that no sale waits for it.
+Must stay true: nothing younger than its time is deleted (by the database's clock), outcomes always the oldest first:
+the audit relies on both; one step locks little and is over in milliseconds, so that no sale waits for it. The books
+(orders, their lines and history, the ledger, payments, receipts, the catalogue, accounts) are never forgotten.
+
+Deliveries of webhooks (`db.delivery_log`) and what providers sent (`db.rates`) are forgotten by notify and quote.
+docs/operations.md has the whole list.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
 from contracts.times import from_sql
-from db import outcomes
+from db import deadletters, leases, outcomes, rates, refresh_tokens, webhooks
 from db.mysql import Database, is_away, is_transient
 
 log = structlog.get_logger(__name__)
@@ -20,6 +26,37 @@ STEP = 500
 """Rows per statement."""
 REST_SECONDS = 60.0
 BETWEEN_STEPS_SECONDS = 0.05
+LETTERS_KEPT = timedelta(days=90)
+"""After an operator has ended them; one that waits for a person waits for ever."""
+ENDPOINTS_KEPT = timedelta(days=30)
+"""After their owner deleted them."""
+RATES_KEPT = timedelta(days=30)
+"""After a source last said something of an asset."""
+LEASES_KEPT = timedelta(days=1)
+"""After they lapsed: of processes that never came back."""
+TOKENS_KEPT = timedelta(days=1)
+"""After they expired, and families with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """One kind of row to forget. step: deletes at most so many; how many went."""
+
+    what: str
+    step: Callable[[Database, int], Awaitable[int]]
+
+
+def chores(retention: int) -> tuple[Chore, ...]:
+    """All of them; `retention` in seconds, of outcomes."""
+    return (
+        Chore("outcomes", lambda db, step: forget_outcomes(db, retention, step=step)),
+        Chore("dead letters", lambda db, step: deadletters.forget_ended(db, LETTERS_KEPT, step)),
+        Chore("endpoints", lambda db, step: webhooks.forget_deleted(db, ENDPOINTS_KEPT, step)),
+        Chore("rates", lambda db, step: rates.forget_old(db, RATES_KEPT, step)),
+        Chore("leases", lambda db, step: leases.forget_lapsed(db, LEASES_KEPT, step)),
+        Chore("tokens", lambda db, step: refresh_tokens.forget_tokens(db, TOKENS_KEPT, step)),
+        Chore("sign-ins", lambda db, step: refresh_tokens.forget_families(db, TOKENS_KEPT, step)),
+    )
 
 
 async def forget_outcomes(database: Database, retention: int, *, step: int = STEP) -> int:
@@ -31,24 +68,31 @@ async def forget_outcomes(database: Database, retention: int, *, step: int = STE
 
 
 async def keep_forgetting(database: Database, retention: int, stop: asyncio.Event) -> None:
-    """A background job: forget what is over, once a minute, until `stop` is set. Run it in one process at a time."""
+    """A background job: forget what is over, once a minute, until `stop` is set. Several may do it at once."""
+    todo = chores(retention)
     while not stop.is_set():
-        full = await _try_step(database, retention) == STEP
+        more = await forget_once(database, todo)
         try:
-            async with asyncio.timeout(BETWEEN_STEPS_SECONDS if full else REST_SECONDS):
+            async with asyncio.timeout(BETWEEN_STEPS_SECONDS if more else REST_SECONDS):
                 await stop.wait()
         except TimeoutError:
             continue
 
 
-async def _try_step(database: Database, retention: int) -> int:
+async def forget_once(database: Database, todo: Sequence[Chore]) -> bool:
+    """One step of each chore; whether one of them has more to do. A chore that fails keeps no other from its step."""
+    counts = [await _try_step(database, chore) for chore in todo]
+    return STEP in counts
+
+
+async def _try_step(database: Database, chore: Chore) -> int:
     try:
-        gone = await forget_outcomes(database, retention)
+        gone = await chore.step(database, STEP)
     except Exception as error:
         if not (is_away(error) or is_transient(error)):
             raise
-        log.warning("outcomes not forgotten, trying again", error=repr(error))
+        log.warning("not forgotten, trying again", what=chore.what, error=repr(error))
         return 0
     if gone:
-        log.info("outcomes forgotten", count=gone)
+        log.info("forgotten", what=chore.what, count=gone)
     return gone

@@ -6,7 +6,7 @@ Must stay true: an owner reaches only their own endpoints; a deleted one keeps n
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import orjson
 
@@ -137,6 +137,24 @@ async def delete(database: Database, user_id: int, endpoint_id: int) -> bool:
         user_id,
     )
     return changed == 1
+
+
+async def forget_deleted(database: Database, keep: timedelta, limit: int) -> int:
+    """Delete at most `limit` endpoints that were given up longer than `keep` ago; only those without deliveries."""
+    rows = await database.read(
+        "SELECT e.id FROM webhook_endpoints e WHERE e.status = 'DELETED' "
+        "AND e.updated_at < UTC_TIMESTAMP(6) - INTERVAL %s SECOND "
+        "AND NOT EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.endpoint_id = e.id) "
+        "ORDER BY e.updated_at LIMIT %s",
+        int(keep.total_seconds()),
+        limit,
+    )
+    if not rows:
+        return 0
+    ids = [row[0] for row in rows]
+    return await database.write(
+        f"DELETE FROM webhook_endpoints WHERE id IN ({placeholders(ids)})", *ids
+    )
 
 
 async def rotate(database: Database, user_id: int, endpoint_id: int, sealed: bytes) -> bool:

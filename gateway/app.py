@@ -6,7 +6,6 @@ refuses to start with weak signing keys, a route outside the table, or a limit t
 """
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -17,7 +16,7 @@ from contracts.accounts import AccountAccess
 from contracts.logs import LineLog
 from contracts.metrics import Metrics
 from contracts.settings import Settings
-from db import accounts, refresh_tokens
+from db import accounts
 from db.mysql import Database
 from db.redis import quick_client
 from gateway.access import POLL_SECONDS, AccessChanges, Fetch
@@ -46,7 +45,6 @@ from gateway.routing import Route
 from gateway.tokens import Tokens, parse_keys
 
 DATABASE_SESSIONS = 8
-PURGE_SECONDS = 300.0
 
 Context = Callable[[web.Application], AsyncIterator[None]]
 
@@ -84,22 +82,9 @@ async def access_changes(app: web.Application) -> AsyncIterator[None]:
 
 
 async def password_pool(app: web.Application) -> AsyncIterator[None]:
-    """Ends the hashing threads, and forgets dead refresh tokens now and then."""
-    task = asyncio.create_task(_purge(app[DATABASE]), name="refresh token purge")
+    """Ends the hashing threads."""
     yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
     app[PASSWORDS].close()
-
-
-async def _purge(database: Database) -> None:
-    while True:
-        # Not all gateways at the same moment.
-        await asyncio.sleep(PURGE_SECONDS * (0.5 + random.random()))  # noqa: S311 - no secret in it
-        try:
-            await refresh_tokens.purge(database)
-        except Exception as error:
-            log.warning("refresh_tokens.purge_failed", reason=repr(error)[:200])
 
 
 async def _poll_access(access: AccessChanges) -> None:

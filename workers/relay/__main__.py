@@ -8,7 +8,7 @@ from workers.relay.depths import measure_depths
 from workers.relay.publishing import relay_outbox
 
 
-async def forget_old_outcomes(services: Services) -> None:
+async def forget(services: Services) -> None:
     """Retention: several relays may do it at once, each step is one short statement."""
     retention = services.settings.outcome_retention
     await keep_forgetting(services.database, retention, services.stop)
@@ -20,7 +20,7 @@ def make(services: Services) -> Worker:
         "relay",
         {},
         queues=(DEAD_QUEUE,),
-        jobs=[relay_outbox, measure_depths, forget_old_outcomes],
+        jobs=[relay_outbox, measure_depths, forget],
         raw=lambda _: {DEAD_QUEUE: consume_dead_letters(services)},
     )
 

@@ -1,4 +1,4 @@
-"""Outcomes are forgotten oldest first, and never before their time."""
+"""Rows are forgotten when their time is over and never before; outcomes oldest first."""
 
 import asyncio
 import uuid
@@ -9,9 +9,10 @@ import pytest
 
 from contracts.outcomes import Outcome
 from db import outcomes
+from db.many_accounts import add_accounts
 from db.migrate import migrate
-from db.mysql import Database
-from db.retention import STEP, forget_outcomes, keep_forgetting
+from db.mysql import Database, DatabaseAway
+from db.retention import STEP, Chore, chores, forget_once, forget_outcomes, keep_forgetting
 from tests.harness.waiting import eventually
 
 HOUR = 3600
@@ -64,3 +65,100 @@ async def test_the_job_forgets_in_steps_until_it_is_stopped(fresh: Database) -> 
     await eventually(one_left)
     stop.set()
     await job
+
+
+# One statement per row: %s is how many days ago it was over. Of each chore one row goes and one stays.
+OVER: dict[str, tuple[str, str, int, int]] = {
+    "dead letters": (
+        "dead_letters",
+        "INSERT INTO dead_letters (digest, queue, reason, headers, body, status, created_at, updated_at) "
+        "SELECT UNHEX(SHA2(UUID(), 256)), 'q', 'r', '{}', '', 'DROPPED', t, t FROM (SELECT {ago} AS t) x",
+        91,
+        89,
+    ),
+    "endpoints": (
+        "webhook_endpoints",
+        "INSERT INTO webhook_endpoints (user_id, url, event_types, secret, status, created_at, updated_at) "
+        "SELECT {user}, 'https://a.example', '[]', '', 'DELETED', t, t FROM (SELECT {ago} AS t) x",
+        31,
+        29,
+    ),
+    "rates": (
+        "rates",
+        "INSERT INTO rates (asset, currency, source, rate, observed_at, received_at) "
+        "SELECT 'BTC', 'USD', UUID(), 1, t, t FROM (SELECT {ago} AS t) x",
+        31,
+        29,
+    ),
+    "leases": (
+        "leases",
+        "INSERT INTO leases (kind, name, holder, incarnation, expires_at) "
+        "SELECT 'shard:present', UUID(), 'h', REPEAT('0', 32), {ago}",
+        2,
+        0,
+    ),
+    "tokens": (
+        "refresh_tokens",
+        "INSERT INTO refresh_tokens (token_hash, family_id, expires_at, created_at) "
+        "SELECT UNHEX(SHA2(UUID(), 256)), id, {ago}, {ago} FROM refresh_families",
+        2,
+        0,
+    ),
+    "sign-ins": (
+        "refresh_families",
+        "INSERT INTO refresh_families (id, user_id, expires_at, created_at) "
+        "SELECT UNHEX(MD5(UUID())), {user}, {ago}, {ago}",
+        2,
+        0,
+    ),
+}
+"""chore -> (table, an insert, days after which it goes, days after which it is kept)."""
+
+
+@pytest.mark.parametrize("what", OVER)
+async def test_what_is_over_goes_and_the_rest_stays(fresh: Database, what: str) -> None:
+    """Of each kind an old row goes, one within its time stays."""
+    table, insert, old, young = OVER[what]
+    [user], _ = await add_accounts(fresh, ["keeper@example.test"], "!", ("USER",))
+    if what == "tokens":
+        await fresh.write(
+            "INSERT INTO refresh_families (id, user_id, expires_at, created_at) VALUES "
+            "(REPEAT('f', 16), %s, UTC_TIMESTAMP(6) + INTERVAL 9 DAY, UTC_TIMESTAMP(6))",
+            user,
+        )
+    for days in (old, young):
+        ago = f"UTC_TIMESTAMP(6) - INTERVAL {days} DAY"
+        await fresh.write(insert.replace("{ago}", ago).replace("{user}", str(user)))
+    [chore] = [one for one in chores(2 * HOUR) if one.what == what]
+    assert await chore.step(fresh, STEP) == 1
+    assert await chore.step(fresh, STEP) == 0
+    assert (await fresh.read(f"SELECT COUNT(*) FROM {table}"))[0][0] == 1
+
+
+async def test_what_somebody_may_still_want_is_kept_for_ever(fresh: Database) -> None:
+    """A dead letter that waits for a person, and a deleted endpoint with a delivery, however old they are."""
+    table, insert, old, _ = OVER["dead letters"]
+    ago = f"UTC_TIMESTAMP(6) - INTERVAL {10 * old} DAY"
+    await fresh.write(insert.replace("{ago}", ago).replace("DROPPED", "DEAD"))
+    [user], _ = await add_accounts(fresh, ["keeper@example.test"], "!", ("USER",))
+    await fresh.write(OVER["endpoints"][1].replace("{ago}", ago).replace("{user}", str(user)))
+    await fresh.write(
+        "INSERT INTO webhook_deliveries (endpoint_id, event_id, event_type, aggregate, sequence, body, status, "
+        "created_at, updated_at) SELECT id, 'e', 't', 'order:1', 1, '{}', 'FAILED', created_at, created_at "
+        "FROM webhook_endpoints"
+    )
+    for chore in chores(2 * HOUR):
+        assert await chore.step(fresh, STEP) == 0, chore.what
+    assert (await fresh.read(f"SELECT COUNT(*) FROM {table}"))[0][0] == 1
+
+
+async def test_a_chore_that_fails_keeps_no_other_from_its_work(fresh: Database) -> None:
+    """The database is away for one of them: the next still does its step."""
+    await store(fresh, outcome(3))
+
+    async def away(_: Database, __: int) -> int:
+        raise DatabaseAway
+
+    todo = [Chore("broken", away), *chores(2 * HOUR)]
+    assert not await forget_once(fresh, todo)
+    assert (await fresh.read("SELECT COUNT(*) FROM command_outcomes"))[0][0] == 0

@@ -19,6 +19,20 @@ def test_every_setting_is_documented() -> None:
         assert f"`{variable}`" in page, variable
 
 
+def test_every_table_says_how_long_it_is_kept() -> None:
+    """docs/operations.md has a row for each table that a migration makes: nothing grows unnoticed."""
+    page = (ROOT / "docs/operations.md").read_text()
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    made = {
+        name
+        for file in (ROOT / "db/migrations").glob("V*.sql")
+        for name in re.findall(r"^CREATE TABLE (\w+)", file.read_text(), re.MULTILINE)
+    }
+    assert len(made) > 20
+    assert made - named == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link of a page is a file of the repository."""
