@@ -26,6 +26,7 @@ from contracts.envelope import SINGLE, Codec, Envelope, MalformedMessage, forwar
 from contracts.models import Wire
 from contracts.publisher import Properties, Publisher, PublishFailed
 from contracts.topology import DEAD_EXCHANGE, RETRY_ATTEMPTS_MAX, retry_exchange, retry_step
+from workers.acknowledging import Acknowledging, kind_of
 from workers.deciding import Deciding
 from workers.handlers import Ack, Dead, Decides, End, Handler, Item, Reacts, Received, Retry
 from workers.intake import Delivery, Intake
@@ -71,6 +72,7 @@ class Road:
         self._codec, self._command_ids = codec, command_ids
         self._handlers, self._raw = handlers, raw or {}
         self._deciding, self._reacting = deciding, reacting
+        self._acknowledging = Acknowledging()
         self._endings: set[asyncio.Task[None]] = set()
         self._busy = asyncio.Lock()
 
@@ -95,6 +97,7 @@ class Road:
         await asyncio.gather(runner, return_exceptions=True)
         await self._deciding.settle()
         await asyncio.gather(*self._endings)
+        await self._acknowledging.flush()
 
     async def process(self, deliveries: Sequence[Delivery]) -> None:
         """One cycle: everything in `deliveries` gets its end, or is on its way to it."""
@@ -181,7 +184,11 @@ class Road:
         def one_ended() -> None:
             nonlocal open_items
             open_items -= 1
-            if open_items == 0:
+            if open_items:
+                return
+            if all(isinstance(item.end, Ack) for item in items):
+                self._acknowledge(delivery)
+            else:
                 self._spawn(self._end_delivery(delivery, items))
 
         for item in items:
@@ -196,14 +203,14 @@ class Road:
                 delivery, item.end, forward(item.received.envelope), SINGLE
             ):
                 return
-        await self._acknowledge(delivery)
+        self._acknowledge(delivery)
 
     async def _end_whole(self, delivery: Delivery, end: End) -> None:
         message = delivery.message
         if isinstance(end, Ack) or await self._republish(
             delivery, end, message.body, message.content_type
         ):
-            await self._acknowledge(delivery)
+            self._acknowledge(delivery)
 
     async def _republish(
         self, delivery: Delivery, end: Retry | Dead, body: bytes, content_type: str | None
@@ -234,20 +241,12 @@ class Road:
             # Only its own connection's end would bring it back: whoever holds it must not let go of it.
             await asyncio.sleep(REPUBLISH_SECONDS)
         kind = type(end).__name__.lower()
-        MESSAGES.labels(_kind(delivery.queue), kind).inc()
+        MESSAGES.labels(kind_of(delivery.queue), kind).inc()
         log.warning("message put aside", queue=delivery.queue, end=kind, reason=end.reason)
         return True
 
-    async def _acknowledge(self, delivery: Delivery) -> None:
-        failpoints.reach("worker.settled")
-        try:
-            await delivery.message.ack()
-        except LINK_ERRORS as error:
-            # It will be delivered again and answered from its outcome row.
-            log.info("not acknowledged", queue=delivery.queue, error=repr(error))
-        else:
-            MESSAGES.labels(_kind(delivery.queue), "ack").inc()
-            failpoints.reach("worker.acked")
+    def _acknowledge(self, delivery: Delivery) -> None:
+        self._acknowledging.acknowledge(delivery)
 
     def _spawn(self, ending: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(ending)
@@ -286,11 +285,6 @@ def _is_lost(delivery: Delivery) -> bool:
 def _attempt(delivery: Delivery) -> int:
     attempt = (delivery.message.headers or {}).get(ATTEMPT_HEADER, 0)
     return attempt if isinstance(attempt, int) else 0
-
-
-def _kind(queue: str) -> str:
-    """`inventory.3.returns` counts as `inventory.returns`: labels take few values."""
-    return ".".join(part for part in queue.split(".") if not part.isdigit())
 
 
 def _first_error(error: ValidationError) -> str:

@@ -31,16 +31,46 @@ class Parcel:
 
 
 @dataclass(slots=True, eq=False)
+class Channel:
+    """What numbers the deliveries of one connection, and knows those that nobody has acknowledged yet."""
+
+    broker: "Broker"
+    connection: int
+    delivered: int = 0
+    held: dict[int, Parcel] = field(default_factory=dict)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection has gone."""
+        return self.connection not in self.broker.connections
+
+    def deliver(self, parcel: Parcel) -> int:
+        """The delivery's tag."""
+        self.delivered += 1
+        self.held[self.delivered] = parcel
+        return self.delivered
+
+    def acknowledge(self, tag: int, *, multiple: bool) -> None:
+        """As RabbitMQ: a tag that is not held is an error of the protocol."""
+        assert tag in self.held, "unknown delivery tag"
+        for held in [one for one in self.held if one == tag or (multiple and one < tag)]:
+            parcel = self.held.pop(held)
+            self.broker.queues[parcel.queue].remove(parcel)
+
+
+@dataclass(slots=True, eq=False)
 class Message:
     """A parcel as its consumer sees it, for as long as the consumer's connection lasts."""
 
     broker: "Broker"
     parcel: Parcel
-    connection: int
+    channel: Channel
+    delivery_tag: int = field(init=False)
     body: bytes = field(init=False)
     redelivered: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        self.delivery_tag = self.channel.deliver(self.parcel)
         self.body, self.redelivered = self.parcel.body, self.parcel.redelivered
 
     content_type = property(lambda self: self.parcel.properties.content_type)
@@ -49,25 +79,15 @@ class Message:
     correlation_id = property(lambda self: self.parcel.properties.correlation_id)
     type = property(lambda self: self.parcel.properties.type)
 
-    @property
-    def channel(self) -> "Message":
-        """Its channel, as far as anybody asks."""
-        return self
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the connection it came by has gone."""
-        return self.connection not in self.broker.connections
-
-    async def ack(self) -> None:
+    async def ack(self, multiple: bool = False) -> None:
         """Acknowledge. Raises ChannelInvalidStateError after a cut; the ack itself may be lost with the connection."""
         await self.broker.weather.pause()
-        if self.is_closed:
+        if self.channel.is_closed:
             raise aiormq.exceptions.ChannelInvalidStateError("closed")
         if self.broker.weather.happens("ack"):
             self.broker.cut(self.parcel.holder)
             return
-        self.broker.queues[self.parcel.queue].remove(self.parcel)
+        self.channel.acknowledge(self.delivery_tag, multiple=multiple)
 
 
 class Broker:
@@ -135,7 +155,7 @@ class Intake:
 
     def __init__(self, broker: Broker, process: int, queues: tuple[str, ...]) -> None:
         self._broker, self._process, self._queues = broker, process, queues
-        self._connection = broker.connect(process)
+        self._channel = Channel(broker, broker.connect(process))
 
     waiting = 0
     is_open = True
@@ -146,8 +166,8 @@ class Intake:
             await self._broker.weather.pause()
             if self._broker.weather.happens("cut"):
                 self._broker.cut(self._process)
-            if self._connection not in self._broker.connections:
-                self._connection = self._broker.connect(self._process)
+            if self._channel.is_closed:
+                self._channel = Channel(self._broker, self._broker.connect(self._process))
             free: list[Any] = [
                 parcel
                 for name in self._queues
@@ -160,7 +180,7 @@ class Intake:
 
     def _delivery(self, parcel: Parcel) -> Delivery:
         parcel.holder = self._process
-        message: Any = Message(self._broker, parcel, self._connection)
+        message: Any = Message(self._broker, parcel, self._channel)
         return Delivery(parcel.queue, message)
 
 
