@@ -2,13 +2,14 @@
 
 In: pending rows of the streams this process holds. Out: confirmed messages, rows deleted.
 Must stay true: killed anywhere, at worst an event is published twice (consumers drop what they have
-seen), never not at all and never before an earlier one of its aggregate.
+seen), never not at all and never before an earlier one of its aggregate: an event is sent only after
+those before it have been confirmed. Events of different aggregates wait for their confirms together.
 
 Source: "Transactional outbox" and "Polling publisher", microservices.io.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import structlog
 
@@ -68,23 +69,47 @@ async def relay_once(services: Services, streams: Sequence[int]) -> int:
 
 
 async def publish(publisher: Publisher, rows: Sequence[Pending]) -> list[Pending]:
-    """Publish rows, grouped, in order; those the broker confirmed. Stops at the first that it did not."""
+    """Publish rows, grouped, in order; those the broker confirmed. Stops after a wave with one that it did not."""
+    groups = coalesce(rows, key=lambda row: row.routing_key, aggregate=lambda row: row.aggregate)
     confirmed: list[Pending] = []
-    for group in coalesce(
-        rows, key=lambda row: row.routing_key, aggregate=lambda row: row.aggregate
-    ):
-        for message in messages(group):
-            body, content_type = join_batch([row.body for row in message])
-            try:
-                await publisher.publish(
-                    EVENTS_EXCHANGE, message[0].routing_key, body, Properties(content_type)
-                )
-            except (PublishFailed, BrokerAway) as error:
-                log.warning("events not confirmed, trying again", error=repr(error))
-                return confirmed
-            RELAY_BATCH.observe(len(message))
-            confirmed += message
+    for wave in waves([message for group in groups for message in messages(group)]):
+        ends = await asyncio.gather(*(_publish(publisher, message) for message in wave))
+        confirmed += [
+            row for message, end in zip(wave, ends, strict=True) if end for row in message
+        ]
+        if not all(ends):
+            break
     return confirmed
+
+
+async def _publish(publisher: Publisher, message: Sequence[Pending]) -> bool:
+    body, content_type = join_batch([row.body for row in message])
+    try:
+        await publisher.publish(
+            EVENTS_EXCHANGE, message[0].routing_key, body, Properties(content_type)
+        )
+    except (PublishFailed, BrokerAway) as error:
+        log.warning("events not confirmed, trying again", error=repr(error))
+        return False
+    RELAY_BATCH.observe(len(message))
+    return True
+
+
+def waves(cut: Iterable[list[Pending]]) -> list[list[list[Pending]]]:
+    """Messages in order, split where one must wait for a confirm: no aggregate is in two messages of a wave.
+
+    What shares no aggregate may be under way together: whichever is confirmed, nothing has overtaken anything.
+    """
+    found: list[list[list[Pending]]] = []
+    seen: set[str] = set()
+    for message in cut:
+        own = {row.aggregate for row in message}
+        if not found or not own.isdisjoint(seen):
+            found.append([])
+            seen = set()
+        found[-1].append(message)
+        seen |= own
+    return found
 
 
 def messages(group: Sequence[Pending]) -> list[list[Pending]]:
