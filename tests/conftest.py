@@ -1,4 +1,4 @@
-"""Fixtures for tests on real servers: one scratch place per session.
+"""Fixtures for tests on real servers, one scratch place per session; the seeds of a run.
 
 Must stay true: workers that run on the session's place are a fixture of a module or package, never of the
 session: two sets of the same workers would share its shards.
@@ -10,6 +10,7 @@ import pytest
 
 from db.mysql import Database
 from tests.harness.scratch import Scratch, scratch
+from tests.harness.seeds import ASKED, seeds
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +26,21 @@ async def database(world: Scratch) -> AsyncIterator[Database]:
     opened = await Database.connect(world.mysql_url)
     yield opened
     await opened.close()
+
+
+def pytest_configure() -> None:
+    """Draw the seeds before anybody else does: the processes of pytest-xdist inherit them."""
+    seeds()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what takes `seed` once for each, unless it says for which."""
+    said = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "seed" in metafunc.fixturenames and "seed" not in said:
+        metafunc.parametrize("seed", seeds())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say the seeds, also when nothing failed."""
+    drawn = ",".join(map(str, seeds()))
+    terminalreporter.write_line(f"seeds {drawn} (one of them again: {ASKED}=N)")

@@ -29,13 +29,17 @@ class Part:
         return self.passed > 0 and not self.failures
 
 
-def parts_of(junit: Path, seed: int) -> list[Part]:
-    """The parts of one run of pytest. Raises OSError when it left no file."""
-    parts: dict[str, Part] = {}
+def parts_of(junit: Path, seeds: Sequence[int]) -> list[Part]:
+    """The parts of one run of pytest, by module and seed. Raises OSError when it left no file.
+
+    A test that runs once for each seed has it in its name's brackets; everything else ran under the first.
+    """
+    parts: dict[tuple[str, int], Part] = {}
     # Our own pytest wrote the file a moment ago: nothing hostile can be in it.
     for case in ElementTree.parse(junit).iter("testcase"):  # noqa: S314
         module = case.get("classname", "").rpartition("test_")[2].replace("_", " ")
-        part = parts.setdefault(module, Part(module, seed))
+        seed = _seed_of(case.get("name", ""), seeds)
+        part = parts.setdefault((module, seed), Part(module, seed))
         part.seconds += float(case.get("time", "0"))
         bad = [found for found in case if found.tag in ("failure", "error")]
         if bad:
@@ -44,6 +48,11 @@ def parts_of(junit: Path, seed: int) -> list[Part]:
         else:
             part.passed += 1
     return list(parts.values())
+
+
+def _seed_of(name: str, seeds: Sequence[int]) -> int:
+    values = name.rpartition("[")[2].rstrip("]").split("-")
+    return next((seed for seed in seeds if str(seed) in values), seeds[0])
 
 
 def notes_of(lines: Iterable[str]) -> list[str]:

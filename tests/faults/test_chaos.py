@@ -22,6 +22,7 @@ from tests.faults.crowd import (
 )
 from tests.harness.desk import Desk
 from tests.harness.processes import Processes
+from tests.harness.seeds import at_length
 from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
@@ -30,23 +31,24 @@ BUYERS, KILLS = 240, 12
 QUOTAS = ((60, 20), (25,), (400, 300))
 
 
+@pytest.mark.parametrize("seed", at_length())
 async def test_any_process_dies_at_any_moment(
-    city: Processes, counter: Desk, books: Database, tmp_path: Path
+    city: Processes, counter: Desk, books: Database, tmp_path: Path, seed: int
 ) -> None:
     """Twelve kill -9 of gateways and workers during a sale: no lie, no ticket too many, nobody paid twice."""
-    pick = random.Random(SEED)
+    pick = random.Random(seed)
     types = await shelves(counter, books, *QUOTAS)
-    people = await buyers(books, BUYERS, f"chaos{SEED}")
+    people = await buyers(books, BUYERS, f"chaos{seed}")
     shop = await open_shop(city, EVERYBODY + GATEWAYS)
     urls = [shop[name].url for name in GATEWAYS]
-    plan = Plan(urls, types, SEED, cancels=0.2, pays=0.4)
+    plan = Plan(urls, types, seed, cancels=0.2, pays=0.4)
     async with crowd(plan, people, tmp_path) as load:
         for number in range(KILLS):
             await progress(load, (number + 1) * BUYERS // (KILLS + 2))
             name = pick.choice(EVERYBODY + GATEWAYS)
             await shop[name].kill()
             shop[name] = await city.start(name, ready=False, port=shop[name].port)
-    await verdict(books, load, f"{KILLS} x kill -9 of any process")
+    await verdict(books, load, f"{KILLS} x kill -9 of any process", seed)
 
 
 @pytest.mark.full

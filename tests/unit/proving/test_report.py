@@ -9,6 +9,7 @@ JUNIT = """<testsuites><testsuite>
 <testcase classname="tests.faults.test_deaths" name="test_b" time="2">
 <failure message="oversold by 3&#10;more"/></testcase>
 <testcase classname="tests.faults.test_wires" name="test_c" time="1"/>
+<testcase classname="tests.faults.test_wires" name="test_c[8-a]" time="1"/>
 </testsuite></testsuites>"""
 NOTE = '{"what": "kill -9", "seed": 7, "ok": 1200, "refused": 3}'
 
@@ -17,20 +18,24 @@ def test_a_failure_is_named(tmp_path: Path) -> None:
     """Its part is BROKEN, the others hold, and the last line does not claim the promise."""
     junit = tmp_path / "junit.xml"
     junit.write_text(JUNIT)
-    parts = parts_of(junit, 7)
-    assert [(part.name, part.held) for part in parts] == [("deaths", False), ("wires", True)]
+    parts = parts_of(junit, [7, 8])
+    assert [(part.name, part.seed, part.held) for part in parts] == [
+        ("deaths", 7, False),
+        ("wires", 7, True),
+        ("wires", 8, True),
+    ]
     text = render(parts, notes_of([NOTE]), 12)
     assert "test_b: oversold by 3" in text
     assert "kill -9: 1,200 ok, 3 refused" in text
-    assert text.splitlines()[-1] == "the promise is BROKEN; seeds 7; 12 s"
+    assert text.splitlines()[-1] == "the promise is BROKEN; seeds 7, 8; 12 s"
 
 
 def test_everything_held(tmp_path: Path) -> None:
     """Only then the last line says so, with its seeds."""
     junit = tmp_path / "junit.xml"
     junit.write_text(JUNIT.replace('<failure message="oversold by 3&#10;more"/>', ""))
-    last = render(parts_of(junit, 7), [], 12).splitlines()[-1]
-    assert last == "0 lost, 0 oversold, 0 paid twice; seeds 7; 12 s"
+    last = render(parts_of(junit, [7, 8]), [], 12).splitlines()[-1]
+    assert last == "0 lost, 0 oversold, 0 paid twice; seeds 7, 8; 12 s"
 
 
 def test_nothing_ran() -> None:
