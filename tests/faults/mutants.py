@@ -6,7 +6,7 @@ Must stay true: each mutant differs from the real thing by its guard alone; noth
 
 import runpy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -60,18 +60,51 @@ def ack_before_commit() -> None:
     road.Road._acknowledge = nothing  # type: ignore[method-assign]  # the point of a mutant
 
 
+async def relay_marking_first(services: Any, streams: Sequence[int]) -> int:
+    """A pass of a relay that forgets events, then publishes them."""
+    rows = await outbox.pending(services.database, streams, publishing.POLL_LIMIT)
+    if rows:
+        await outbox.published(services.database, [row.id for row in rows])
+        failpoints.reach("relay.selected")
+        await publishing.publish(services.publisher, rows)
+    return len(rows)
+
+
 def mark_before_publish() -> None:
     """The relay forgets events, then publishes them."""
+    publishing.relay_once = relay_marking_first
 
-    async def relay_once(services: Any, streams: Sequence[int]) -> int:
-        rows = await outbox.pending(services.database, streams, publishing.POLL_LIMIT)
-        if rows:
-            await outbox.published(services.database, [row.id for row in rows])
-            failpoints.reach("relay.selected")
-            await publishing.publish(services.publisher, rows)
-        return len(rows)
 
-    publishing.relay_once = relay_once
+def all_at_once(cut: Iterable[Any]) -> list[list[Any]]:
+    """Messages none of which waits for another's confirm (for `publishing.waves`)."""
+    return [list(cut)]
+
+
+async def publish_going_on(publisher: Any, rows: Sequence[outbox.Pending]) -> list[outbox.Pending]:
+    """Publishing that does not stop at the first message without a confirm."""
+    confirmed: list[outbox.Pending] = []
+    for message in publishing.messages(rows):
+        for row in message:
+            confirmed += await _PUBLISH(publisher, [row])
+    return confirmed
+
+
+def by_key_alone(rows: Sequence[outbox.Pending], *, key: Any, aggregate: Any) -> Any:
+    """Grouping that looks at the routing key and at nothing else (for `contracts.coalesce.coalesce`)."""
+    groups: dict[Any, list[outbox.Pending]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return list(groups.values())
+
+
+_PUBLISH = publishing.publish
+RELAYS: dict[str, tuple[str, Any]] = {
+    "mark after publish": ("relay_once", relay_marking_first),
+    "stop at the first": ("publish", publish_going_on),
+    "order of an aggregate": ("coalesce", by_key_alone),
+    "one of an aggregate under way": ("waves", all_at_once),
+}
+"""Relays without a guard: what to replace in workers.relay.publishing, and by what."""
 
 
 def returned_twice() -> None:
