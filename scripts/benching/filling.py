@@ -203,17 +203,20 @@ async def settle(pool: aiomysql.Pool) -> None:
             await _flush_as(cursor, before)
 
 
-_AT_ONCE = {"innodb_io_capacity_max": 20000, "innodb_io_capacity": 20000, "innodb_max_dirty_pages_pct": 0}  # fmt: skip
+_AT_ONCE = {
+    "innodb_io_capacity_max": 20000,
+    "innodb_io_capacity": 20000,
+    "innodb_max_dirty_pages_pct_lwm": 0,
+    "innodb_max_dirty_pages_pct": 0,
+}
 
 
 async def _flushing(cursor: Any) -> dict[str, Any]:
-    """How the server writes its pages now; in the order in which it can be set again."""
-    await cursor.execute(f"SELECT {', '.join(f'@@GLOBAL.{name}' for name in _AT_ONCE)}")
+    """How the server writes its pages now; in the order in which it can be set again: no value above its maximum."""
+    names = tuple(reversed(_AT_ONCE))
+    await cursor.execute(f"SELECT {', '.join(f'@@GLOBAL.{name}' for name in names)}")
     [values] = await cursor.fetchall()
-    # The smaller capacity first on the way down: the server refuses one above its maximum.
-    names = ("innodb_io_capacity", "innodb_io_capacity_max", "innodb_max_dirty_pages_pct")
-    known = dict(zip(_AT_ONCE, values, strict=True))
-    return {name: known[name] for name in names}
+    return dict(zip(names, values, strict=True))
 
 
 async def _flush_as(cursor: Any, settings: Mapping[str, Any]) -> None:
@@ -228,6 +231,18 @@ async def _dirty_share(cursor: Any) -> float:
     )
     pages = {name: int(value) for name, value in await cursor.fetchall()}
     return pages["Innodb_buffer_pool_pages_dirty"] / pages["Innodb_buffer_pool_pages_total"]
+
+
+async def pages_read(url: str) -> int:
+    """Pages that the server has read from its files so far, because its buffer pool did not hold them."""
+    connection = await aiomysql.connect(**connection_arguments(url))
+    try:
+        async with connection.cursor() as cursor:
+            await cursor.execute("SHOW GLOBAL STATUS LIKE 'Innodb_pages_read'")
+            [(_, count)] = await cursor.fetchall()
+            return int(count)
+    finally:
+        connection.close()
 
 
 async def _next_id(pool: aiomysql.Pool, table: str) -> int:

@@ -15,7 +15,7 @@ MORE_NUMBERS = "INSERT INTO bench_numbers SELECT n + %(have)s FROM bench_numbers
 NO_NUMBERS = "DROP TABLE IF EXISTS bench_numbers"
 
 _N = "FROM bench_numbers WHERE n >= %(low)s AND n < %(high)s"
-_RANDOM = "SUBSTR(MD5(CONCAT(%(salt)s, '{kind}', n)), 1, 20)"
+_RANDOM = "LEFT(SHA2(CONCAT(%(salt)s, '{kind}', n), 256), 20)"
 _AT = "(%(began)s + INTERVAL n * %(step)s MICROSECOND)"
 """When order n was placed."""
 _ENDED = f"({_AT} + INTERVAL 901 SECOND)"
@@ -51,11 +51,11 @@ CATALOGUE = (
     "INSERT INTO events (id, organizer_id, name, venue, start_time, end_time, command_id, created_at, updated_at) "
     "SELECT %(first_event)s + n, %(organizer)s, CONCAT('Filled ', n), 'Main hall', "
     "%(opens)s + INTERVAL n MINUTE, %(opens)s + INTERVAL n + 180 MINUTE, "
-    f"UNHEX(MD5(CONCAT(%(salt)s, 'event', n))), %(long_ago)s, %(long_ago)s {_N}",
+    f"UNHEX(LEFT(SHA2(CONCAT(%(salt)s, 'event', n), 256), 32)), %(long_ago)s, %(long_ago)s {_N}",
     "INSERT INTO ticket_types (id, event_id, name, price, currency, quota, available, max_per_order, command_id, "
     "created_at, updated_at) "
     "SELECT %(first_type)s + n, %(first_event)s + n, 'Type 1', 49.90, 'USD', %(quota)s, %(quota)s, 10, "
-    f"UNHEX(MD5(CONCAT(%(salt)s, 'type', n))), %(long_ago)s, %(long_ago)s {_N}",
+    f"UNHEX(LEFT(SHA2(CONCAT(%(salt)s, 'type', n), 256), 32)), %(long_ago)s, %(long_ago)s {_N}",
     "INSERT INTO stock_ledger (ticket_type_id, version, kind, delta, quota_delta, created_at) "
     f"SELECT %(first_type)s + n, 1, 'CREATE', %(quota)s, %(quota)s, %(long_ago)s {_N}",
 )
@@ -81,7 +81,7 @@ ORDERS = (
     "INSERT INTO order_history (order_id, version, status, reason, created_at) "
     f"SELECT {_ORDER}, 2, {_STATUS}, {_REASON}, {_OVER} {_N}",
 )
-_HASH = "CONCAT('0x', MD5(CONCAT(%(salt)s, 'a', n)), MD5(CONCAT(%(salt)s, 'b', n)))"
+_HASH = "CONCAT('0x', SHA2(CONCAT(%(salt)s, 'hash', n), 256))"
 PAYMENTS = (
     "INSERT INTO payments (id, order_id, asset, quote_rate, amount_crypto, total_cost, tx_hash, status, expires_at, "
     "rate_source, rate_observed_at, command_id, created_at, updated_at) "
@@ -100,8 +100,8 @@ _OUTCOMES = (
 def _outcome(kind: str, status: int, location: str, own: str, at: str, where: str = "") -> str:
     body = f"REPLACE(REPLACE(REPLACE(%({kind}_body)s, '@id@', {own}), '@user@', {_USER}), '@order@', {_ORDER})"
     return (
-        f"{_OUTCOMES} {_uuid(kind)}, {_USER}, %({kind}_type)s, MD5(CONCAT(%(salt)s, n)), {status}, NULL, {location}, "
-        f"MD5(CONCAT(n, %(salt)s)), {body}, {at}, {at} {_N}{where}"
+        f"{_OUTCOMES} {_uuid(kind)}, {_USER}, %({kind}_type)s, LEFT(SHA2(CONCAT(%(salt)s, n), 256), 32), {status}, NULL, {location}, "
+        f"LPAD(HEX(n), 32, '0'), {body}, {at}, {at} {_N}{where}"
     )
 
 

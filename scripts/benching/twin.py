@@ -22,8 +22,8 @@ from redis.asyncio import Redis
 
 from db.mysql import connection_arguments
 from scripts.benching.system import System, system_of
-from scripts.stack import servers, up
-from scripts.stack.home import Home, SetupError
+from scripts.stack import ports, servers, up
+from scripts.stack.home import Home, SetupError, State
 from scripts.stack.supervision import Supervision
 
 TAKEN = "eventhub:bench:database:{}"
@@ -115,6 +115,8 @@ def _bring_up(home: Home, urls: Mapping[str, str], settings: Mapping[str, str]) 
     kept = {key: value for key, value in os.environ.items() if not key.startswith("EVENTHUB_")}
     try:
         with home.lock():
+            # A port of its own: the usual one is for systems that people call.
+            home.save(State(ports={"gateway": ports.pick(set())}))
             up.bring_up(home, {**kept, **urls, **settings})
     except SetupError as error:
         raise click.ClickException(f"the second EventHub does not start:\n{error}") from None

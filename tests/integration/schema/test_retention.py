@@ -107,7 +107,7 @@ OVER: dict[str, tuple[str, str, int, int]] = {
     "sign-ins": (
         "refresh_families",
         "INSERT INTO refresh_families (id, user_id, expires_at, created_at) "
-        "SELECT UNHEX(MD5(UUID())), {user}, {ago}, {ago}",
+        "SELECT UNHEX(LEFT(SHA2(UUID(), 256), 32)), {user}, {ago}, {ago}",
         2,
         0,
     ),
