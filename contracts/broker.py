@@ -77,6 +77,7 @@ class Link:
         self._connection: AbstractConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._opened = asyncio.Event()
+        self._stopped = False
 
     @property
     def channel(self) -> AbstractChannel:
@@ -103,6 +104,8 @@ class Link:
 
     async def stop(self) -> None:
         """Close the connection for good."""
+        # Said as well as cancelled: the library turns a cancellation that meets it while connecting into an error.
+        self._stopped = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -115,7 +118,7 @@ class Link:
 
     async def _keep_open(self) -> None:
         failures = 0
-        while True:
+        while not self._stopped:
             try:
                 lost = await self._open()
                 failures = 0
@@ -131,6 +134,8 @@ class Link:
             if self._on_lost is not None:
                 self._on_lost()
             await self._close()
+            if self._stopped:
+                return
             await asyncio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
             failures += 1
 

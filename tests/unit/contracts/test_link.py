@@ -105,3 +105,29 @@ def test_an_error_that_nobody_expects_does_not_end_the_trying(
     monkeypatch.setattr(broker.aio_pika, "connect", connect)
     with asyncio.Runner() as runner:
         runner.run(came_often("amqp://nobody/", tries))
+
+
+async def test_it_stops_although_the_library_swallows_the_cancellation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A connection in the making turns it into an error of its own: the link does not begin anew for that."""
+    tries: list[int] = []
+
+    async def connect(*_: object, **__: object) -> None:
+        tries.append(1)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectionError("the reader went") from None
+
+    monkeypatch.setattr(broker.aio_pika, "connect", connect)
+    link = Link("amqp://nobody/", "test")
+    await link.start()
+
+    async def tried() -> bool:
+        return bool(tries)
+
+    await eventually(tried)
+    async with asyncio.timeout(20):
+        await link.stop()
+    assert len(tries) == 1
