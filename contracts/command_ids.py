@@ -5,7 +5,7 @@ Must stay true: only a holder of the secret can make one; it opens for no other 
 keyed request depends on caller, key and attempt alone, so every gateway derives the same one.
 """
 
-import uuid
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -39,7 +39,11 @@ class CommandIds:
 
     def fresh(self) -> bytes:
         """The UUID of a request without an Idempotency-Key."""
-        return uuid.uuid4().bytes
+        # RFC 9562 section 5.4, without the object that the standard library makes of it.
+        raw = bytearray(os.urandom(16))
+        raw[6] = raw[6] & 0x0F | 0x40
+        raw[8] = raw[8] & 0x3F | 0x80
+        return bytes(raw)
 
     def keyed(self, caller: int, key: str, attempt: int) -> bytes:
         """The UUID of the n-th attempt (from 1) of a caller's Idempotency-Key."""
@@ -47,7 +51,8 @@ class CommandIds:
 
     def seal(self, command: CommandId, caller: int) -> str:
         """The string that clients see."""
-        micros = (command.accepted_at - EPOCH) // timedelta(microseconds=1)
+        since = command.accepted_at - EPOCH
+        micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
         body = command.uuid + (command.kind << _MICROS_BITS | micros).to_bytes(8, "big")
         return to_text(body + self._mac.sign(body + b"%d" % caller))
 

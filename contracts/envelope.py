@@ -65,7 +65,12 @@ class Codec:
 
     def encode(self, envelope: Envelope) -> bytes:
         """The signed JSON of one envelope."""
-        return orjson.dumps(_fields(envelope, to_text(self._mac.sign(_signed_part(envelope)))))
+        data = orjson.dumps(envelope.data, option=orjson.OPT_SORT_KEYS)
+        time = to_wire(envelope.time)
+        expiry = to_wire(envelope.expirytime) if envelope.expirytime else None
+        signature = to_text(self._mac.sign(_signed(envelope, time, expiry, data)))
+        # What was signed is what is sent: written once.
+        return orjson.dumps(_fields(envelope, time, expiry, signature, orjson.Fragment(data)))
 
     def verifies(self, envelope: Envelope) -> bool:
         """Whether a process with our secret made this envelope, unchanged since."""
@@ -90,34 +95,43 @@ _OPTIONAL_TEXT = (
 
 
 def _signed_part(envelope: Envelope) -> bytes:
-    expiry = to_wire(envelope.expirytime) if envelope.expirytime else ""
-    head = f"{envelope.id}\n{envelope.type}\n{to_wire(envelope.time)}\n{expiry}\n"
-    return head.encode() + orjson.dumps(envelope.data, option=orjson.OPT_SORT_KEYS)
+    data = orjson.dumps(envelope.data, option=orjson.OPT_SORT_KEYS)
+    expiry = to_wire(envelope.expirytime) if envelope.expirytime else None
+    return _signed(envelope, to_wire(envelope.time), expiry, data)
 
 
-def _fields(envelope: Envelope, signature: str | None) -> dict[str, Any]:
+def _signed(envelope: Envelope, time: str, expiry: str | None, data: bytes) -> bytes:
+    head = f"{envelope.id}\n{envelope.type}\n{time}\n{expiry or ''}\n"
+    return head.encode() + data
+
+
+def _fields(
+    envelope: Envelope, time: str, expiry: str | None, signature: str | None, data: Any
+) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "specversion": "1.0",
         "id": envelope.id,
         "type": envelope.type,
         "source": envelope.source,
-        "time": to_wire(envelope.time),
+        "time": time,
         "datacontenttype": "application/json",
     }
     for name in _OPTIONAL_TEXT:
         if (value := getattr(envelope, name)) is not None:
             fields[name] = value
-    if envelope.expirytime is not None:
-        fields["expirytime"] = to_wire(envelope.expirytime)
+    if expiry is not None:
+        fields["expirytime"] = expiry
     if signature is not None:
         fields["signature"] = signature
-    fields["data"] = envelope.data
+    fields["data"] = data
     return fields
 
 
 def forward(envelope: Envelope) -> bytes:
     """An envelope on its way again, with the signature it came with (none stays none)."""
-    return orjson.dumps(_fields(envelope, envelope.signature))
+    expiry = to_wire(envelope.expirytime) if envelope.expirytime else None
+    time = to_wire(envelope.time)
+    return orjson.dumps(_fields(envelope, time, expiry, envelope.signature, envelope.data))
 
 
 def join_batch(bodies: Sequence[bytes]) -> tuple[bytes, str]:

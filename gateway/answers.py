@@ -24,7 +24,7 @@ MUST_SAY_RETRY_AFTER = frozenset({429, 503})
 Etag = Callable[[dict[str, Any]], str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """What the answer to a ⚡ call depends on beside its outcome."""
 

@@ -30,10 +30,10 @@ class CommandMetrics:
         self.replayed = metrics.counter(
             "commands_replayed", "Calls answered by the command of their Idempotency-Key"
         )
-        self.confirm_seconds = metrics.histogram(
+        self.confirm_seconds = metrics.durations(
             "publish_confirm_seconds", "From handing a command over to the broker's confirm"
         )
-        self.decided_seconds = metrics.histogram(
+        self.decided_seconds = metrics.durations(
             "decision_seconds", "From acceptance to the decision that a waiting client got"
         )
         self._waiting = metrics.gauge("waiting_clients", "Clients that wait for a decision")

@@ -6,8 +6,7 @@ lasts longer than it was asked to.
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 
 import structlog
 from aiohttp import web
@@ -30,14 +29,9 @@ class Decisions:
         self._waiting = waiting
         self._deadlines = deadlines
 
-    @contextmanager
-    def expecting(self, uuid: bytes, seconds: float) -> Iterator[Expectation | None]:
-        """Hear of a command from now on; None (nothing to clean up) when nobody wants to wait."""
-        if seconds <= 0:
-            yield None
-            return
-        with self._waiting.expecting(uuid) as expectation:
-            yield expectation
+    def expecting(self, uuid: bytes, seconds: float) -> AbstractContextManager[Expectation | None]:
+        """Hear of a command inside the block; None (nothing to clean up) when nobody wants to wait."""
+        return self._waiting.expecting(uuid) if seconds > 0 else nullcontext()
 
     async def now(self, opened: Opened) -> Outcome | None:
         """The command's outcome as it is. Raises what MySQL raises when it is away."""

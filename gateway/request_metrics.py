@@ -4,24 +4,13 @@ In: an operation, a status, seconds. Out: `eventhub_http_requests_total`, `event
 Must stay true: counts only rise; used from the event loop alone (no lock).
 """
 
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from contracts.metrics import SECONDS, Metrics
-
-
-class _Spans:
-    """One operation's durations: how many per bucket (the last is +Inf), and their sum."""
-
-    __slots__ = ("buckets", "total")
-
-    def __init__(self) -> None:
-        self.buckets = [0] * (len(SECONDS) + 1)
-        self.total = 0.0
+from contracts.metrics import Durations, Metrics
 
 
 class RequestMetrics(Collector):
@@ -29,15 +18,13 @@ class RequestMetrics(Collector):
 
     def __init__(self, metrics: Metrics) -> None:
         self._counts: dict[tuple[str, int], int] = defaultdict(int)
-        self._spans: dict[str, _Spans] = defaultdict(_Spans)
+        self._spans: dict[str, Durations] = defaultdict(Durations)
         metrics.registry.register(self)
 
     def add(self, operation: str, status: int, seconds: float) -> None:
         """One answered request."""
         self._counts[operation, status] += 1
-        spans = self._spans[operation]
-        spans.buckets[bisect_left(SECONDS, seconds)] += 1
-        spans.total += seconds
+        self._spans[operation].observe(seconds)
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus asks for."""
@@ -51,13 +38,5 @@ class RequestMetrics(Collector):
             "eventhub_http_request_seconds", "Time to answer", labels=("operation",)
         )
         for operation, spans in self._spans.items():
-            durations.add_metric((operation,), _cumulated(spans), spans.total)
+            durations.add_metric((operation,), spans.cumulated(), spans.total)
         yield durations
-
-
-def _cumulated(spans: _Spans) -> list[tuple[str, float]]:
-    found, so_far = [], 0
-    for bound, count in zip([*map(str, SECONDS), "+Inf"], spans.buckets, strict=True):
-        so_far += count
-        found.append((bound, float(so_far)))
-    return found

@@ -7,9 +7,9 @@ a push is a hint that may be lost, so MySQL is asked as well.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -28,10 +28,27 @@ POLL_SECONDS_MAX = 4.0
 class _Entry:
     """One command that somebody waits for. Times are the loop's monotonic seconds."""
 
-    future: "asyncio.Future[Outcome | None]"
     since: float
     poll_at: float
-    waiters: int = 0
+    callers: int = 0
+    sleepers: "list[asyncio.Future[None]]" = field(default_factory=list)
+    """Callers that sleep until it is over, or their time is."""
+    over: bool = False
+    outcome: Outcome | None = None
+    """How it ended, once it is over; None then: the process ends first."""
+
+    def end(self, outcome: Outcome | None) -> None:
+        """It is over: wake everybody, once."""
+        if self.over:
+            return
+        self.over, self.outcome = True, outcome
+        for sleeper in self.sleepers:
+            _wake(sleeper)
+
+
+def _wake(sleeper: "asyncio.Future[None]") -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)
 
 
 class Waiting:
@@ -48,36 +65,39 @@ class Waiting:
     @property
     def count(self) -> int:
         """Clients that wait right now."""
-        return sum(entry.waiters for entry in self._entries.values())
+        return sum(entry.callers for entry in self._entries.values())
 
-    @contextmanager
-    def expecting(self, uuid: bytes) -> Iterator["Expectation"]:
-        """Hear of this command from now on: enter before it is published."""
+    def expecting(self, uuid: bytes) -> "Expectation":
+        """Hear of this command inside the block: enter it before the command is published."""
+        return Expectation(self, uuid)
+
+    def enter(self, uuid: bytes) -> _Entry:
+        """One caller more expects this command."""
         entry = self._entries.get(uuid)
         if entry is None:
             now = self._monotonic()
-            future: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
-            entry = self._entries[uuid] = _Entry(future, now, now + POLL_SECONDS)
+            entry = self._entries[uuid] = _Entry(now, now + POLL_SECONDS)
             if self._closed:
-                future.set_result(None)
-        entry.waiters += 1
+                entry.end(None)
+        entry.callers += 1
         known = self._memory.get(uuid)
-        if known is not None and not entry.future.done():
-            entry.future.set_result(known)
-        try:
-            yield Expectation(entry.future)
-        finally:
-            entry.waiters -= 1
-            if not entry.waiters:
-                self._entries.pop(uuid, None)
+        if known is not None:
+            entry.end(known)
+        return entry
+
+    def leave(self, uuid: bytes, entry: _Entry) -> None:
+        """One caller less."""
+        entry.callers -= 1
+        if not entry.callers:
+            self._entries.pop(uuid, None)
 
     def heard(self, outcomes: Iterable[Outcome]) -> None:
         """Remember these outcomes and wake who waits for them."""
         for outcome in outcomes:
             self._memory.put(outcome)
             entry = self._entries.get(outcome.command)
-            if entry is not None and not entry.future.done():
-                entry.future.set_result(outcome)
+            if entry is not None:
+                entry.end(outcome)
 
     def due(self, pushes_arrive: bool) -> list[bytes]:
         """Commands to ask MySQL for now: each 250 ms, or at doubling ages while pushes arrive."""
@@ -85,7 +105,7 @@ class Waiting:
         due: list[bytes] = []
         for uuid, entry in self._entries.items():
             ready_at = entry.poll_at if pushes_arrive else entry.since + POLL_SECONDS
-            if entry.future.done() or ready_at > now:
+            if entry.over or ready_at > now:
                 continue
             entry.poll_at = now + min(now - entry.since, POLL_SECONDS_MAX)
             due.append(uuid)
@@ -95,30 +115,45 @@ class Waiting:
         """The process ends: everybody hears "undecided" now, also those who come later."""
         self._closed = True
         for entry in self._entries.values():
-            if not entry.future.done():
-                entry.future.set_result(None)
+            entry.end(None)
 
 
-@dataclass(frozen=True, slots=True)
 class Expectation:
-    """Somebody's wait for one command."""
+    """One caller's wait for one command: a block. (A class: a generator's costs as much as the wait itself.)"""
 
-    future: "asyncio.Future[Outcome | None]"
+    __slots__ = ("_entry", "_uuid", "_waiting")
+
+    def __init__(self, waiting: Waiting, uuid: bytes) -> None:
+        self._waiting, self._uuid = waiting, uuid
+
+    def __enter__(self) -> "Expectation":
+        """Begin to hear of it."""
+        self._entry = self._waiting.enter(self._uuid)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self._waiting.leave(self._uuid, self._entry)
 
     @property
     def given_up(self) -> bool:
         """Whether the process ends: there is nothing more to wait for here."""
-        return self.future.done() and self.future.result() is None
+        return self._entry.over and self._entry.outcome is None
 
     async def outcome(self, seconds: float) -> Outcome | None:
         """The outcome if it is heard of within `seconds`."""
-        if self.future.done():
-            return self.future.result()
-        try:
-            async with asyncio.timeout(max(seconds, 0)):
-                return await asyncio.shield(self.future)
-        except TimeoutError:
-            return None
+        entry = self._entry
+        if not entry.over:
+            loop = asyncio.get_running_loop()
+            sleeper: asyncio.Future[None] = loop.create_future()
+            alarm = loop.call_later(max(seconds, 0), _wake, sleeper)
+            entry.sleepers.append(sleeper)
+            try:
+                await sleeper
+            finally:
+                alarm.cancel()
+                entry.sleepers.remove(sleeper)
+        return entry.outcome
 
 
 async def poll(waiting: Waiting, reader: OutcomeReader, pushes_arrive: Callable[[], bool]) -> None:

@@ -1,5 +1,6 @@
 """A command id says what it carries to its own caller, and nothing to anybody else."""
 
+import uuid
 from datetime import UTC, datetime
 
 import pytest
@@ -57,3 +58,17 @@ def test_kinds_are_numbered_for_good() -> None:
     assert KINDS["eventhub.rate.accept.v1"] == 13
     assert type_of_kind(1) == "eventhub.order.place.v1"
     assert type_of_kind(200) == "unknown"
+
+
+def test_an_id_looks_the_same_to_every_release() -> None:
+    """Gateways of two releases stand side by side during an update: each opens what the other sealed."""
+    sealed = IDS.seal(CommandId(bytes(range(16)), AT.replace(minute=30), 3), 7)
+    assert sealed == "AAECAwQFBgcICQoLDA0ODwMGUMC9TKRAtA1q-xENcnITYo9KcHVEkA"
+
+
+def test_a_fresh_uuid_is_a_random_one() -> None:
+    """Version 4, variant of RFC 9562, never the same twice."""
+    made = [uuid.UUID(bytes=IDS.fresh()) for _ in range(100)]
+    assert {one.version for one in made} == {4}
+    assert {one.variant for one in made} == {uuid.RFC_4122}
+    assert len(set(made)) == 100

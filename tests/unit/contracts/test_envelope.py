@@ -52,6 +52,19 @@ def test_a_changed_envelope_does_not_verify(name: str) -> None:
     assert not CODEC.verifies(open_body(orjson.dumps(fields), SINGLE)[0])
 
 
+def test_a_signature_is_the_same_in_every_release() -> None:
+    """Old workers verify what a new gateway signs, and the other way round: also with names in another order."""
+    at = datetime(2026, 5, 1, 12, 30, 0, 123456, tzinfo=UTC)
+    data = {"b": [1, None], "a": {"y": "ü", "x": True}}
+    sent = Envelope("e-1", "eventhub.test.v1", "/s", at, data, expirytime=at.replace(microsecond=0))
+    fields = orjson.loads(CODEC.encode(sent))
+    assert fields["signature"] == "DV24fvi79lH7yIClXoWLhQ"
+    assert fields["expirytime"] == "2026-05-01T12:30:00.000000Z"
+    assert fields["data"] == data
+    [arrived] = open_body(orjson.dumps(fields | {"data": data}), SINGLE)
+    assert CODEC.verifies(arrived)
+
+
 def test_a_forged_envelope_leaves_as_unsigned_as_it_came() -> None:
     """The road forwards with the signature that was there, never with a new one."""
     forged = open_body(orjson.dumps(orjson.loads(CODEC.encode(PLAIN)) | {"signature": "x"}), SINGLE)

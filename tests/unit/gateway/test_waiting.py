@@ -1,5 +1,6 @@
 """Who waits is woken by what is heard, is polled for sparingly, and never outstays its time."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -48,6 +49,19 @@ async def test_what_was_heard_before_is_known_at_once(waiting: Waiting) -> None:
     waiting.heard([outcome(b"a")])
     with waiting.expecting(b"a") as expectation:
         assert await expectation.outcome(0) == outcome(b"a")
+
+
+async def test_one_who_hangs_up_takes_nobody_along(waiting: Waiting) -> None:
+    """A cancelled wait is its caller's own; the others still hear, and nothing is left behind."""
+    with waiting.expecting(b"a") as first:
+        gone, stays = (asyncio.create_task(first.outcome(30)) for _ in range(2))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        assert gone.cancelled()
+        waiting.heard([outcome(b"a")])
+        assert await stays == outcome(b"a")
+    assert waiting.count == 0
 
 
 async def test_a_wait_ends_in_time_and_can_go_on(waiting: Waiting) -> None:
