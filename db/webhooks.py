@@ -172,32 +172,37 @@ async def rotate(database: Database, user_id: int, endpoint_id: int, sealed: byt
     return changed == 1
 
 
+_WITH_ENDPOINTS = (
+    "SELECT user_id FROM webhook_endpoints WHERE status = 'ACTIVE' AND user_id IN ({}) UNION ALL "
+    "SELECT e.user_id FROM roles r JOIN user_roles m ON m.role_id = r.id "
+    "JOIN webhook_endpoints e ON e.user_id = m.user_id AND e.status = 'ACTIVE' "
+    "WHERE r.role_name = 'ADMIN'"
+)
 _LISTENERS = (
     "SELECT e.id, e.user_id, e.event_types, GROUP_CONCAT(r.role_name) FROM webhook_endpoints e "
     "JOIN users u ON u.id = e.user_id AND u.status = 'ACTIVE' "
     "LEFT JOIN user_roles m ON m.user_id = e.user_id LEFT JOIN roles r ON r.id = m.role_id "
-    "WHERE e.status = 'ACTIVE' AND {} GROUP BY e.id, e.user_id, e.event_types"
-)
-_OWN = "e.user_id IN ({})"
-_ADMINS = (
-    "e.user_id IN (SELECT a.user_id FROM user_roles a JOIN roles n ON n.id = a.role_id "
-    "WHERE n.role_name = 'ADMIN')"
+    "WHERE e.status = 'ACTIVE' AND e.user_id IN ({}) "
+    "GROUP BY e.id, e.user_id, e.event_types ORDER BY e.id"
 )
 
 
 async def listeners(database: Database, user_ids: Iterable[int]) -> list[Listener]:
-    """Active endpoints of these accounts (one at least) and of all admins, with the roles held now, by id."""
+    """Active endpoints of these accounts (one at least) and of all admins, with the roles held now, by id.
+
+    Asked for each batch of events, whose hundred buyers have no endpoint as a rule: who has one at all is found in
+    the indexes alone, and roles are joined for those few. One query for both cost three times as much.
+    """
     wanted = sorted(set(user_ids))
-    own = _LISTENERS.format(_OWN.format(placeholders(wanted)))
-    # One query, both halves by index: this is asked for each batch of events.
-    rows = await database.read(f"{own} UNION {_LISTENERS.format(_ADMINS)}", *wanted)
-    found = {
-        row[0]: Listener(
-            row[0], row[1], frozenset((row[3] or "").split(",")), frozenset(orjson.loads(row[2]))
-        )
-        for row in rows
-    }
-    return [found[key] for key in sorted(found)]
+    found = await database.read(_WITH_ENDPOINTS.format(placeholders(wanted)), *wanted)
+    if not found:
+        return []
+    accounts = sorted({row[0] for row in found})
+    rows = await database.read(_LISTENERS.format(placeholders(accounts)), *accounts)
+    return [
+        Listener(id_, user, frozenset((roles or "").split(",")), frozenset(orjson.loads(types)))
+        for id_, user, types, roles in rows
+    ]
 
 
 async def targets(database: Database, ids: Sequence[int]) -> list[Target]:
