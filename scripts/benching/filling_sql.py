@@ -97,10 +97,13 @@ _OUTCOMES = (
 )
 
 
+_FINGERPRINT = "LEFT(SHA2(CONCAT(%(salt)s, n), 256), 32)"
+
+
 def _outcome(kind: str, status: int, location: str, own: str, at: str, where: str = "") -> str:
     body = f"REPLACE(REPLACE(REPLACE(%({kind}_body)s, '@id@', {own}), '@user@', {_USER}), '@order@', {_ORDER})"
     return (
-        f"{_OUTCOMES} {_uuid(kind)}, {_USER}, %({kind}_type)s, LEFT(SHA2(CONCAT(%(salt)s, n), 256), 32), {status}, NULL, {location}, "
+        f"{_OUTCOMES} {_uuid(kind)}, {_USER}, %({kind}_type)s, {_FINGERPRINT}, {status}, NULL, {location}, "
         f"LPAD(HEX(n), 32, '0'), {body}, {at}, {at} {_N}{where}"
     )
 
