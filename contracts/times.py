@@ -4,8 +4,13 @@ Must stay true: a datetime inside EventHub is always aware and in UTC; naive val
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
+
+MOMENTS = 64
+"""Texts kept: the rows of a batch share their few moments."""
 
 
+@lru_cache(MOMENTS)
 def to_wire(moment: datetime) -> str:
     """`2026-01-31T12:00:00.123456Z`, always with six decimals so that text order is time order."""
     if moment.tzinfo is not UTC:
@@ -21,6 +26,7 @@ def from_wire(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
+@lru_cache(MOMENTS)
 def to_sql(moment: datetime) -> str:
     """Naive UTC with microseconds, as the DATETIME(6) columns take it.
 

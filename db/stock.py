@@ -11,6 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+import orjson
+
 from contracts.times import from_sql, to_sql
 from db.mysql import Database, Row, Statement, Transaction, placeholders
 
@@ -50,9 +52,12 @@ class Shortage:
     next_release_at: datetime | None
 
 
-_COLUMNS = (
-    "id, event_id, price, currency, quota, available, max_per_order, sales_start, sales_end, version, "
-    "deleted_at IS NOT NULL"
+# One JSON column: the driver takes the description of each column of each result apart, byte by byte, and for a
+# small batch that was a third of all its work. A price travels as text, so that no digit of it is lost.
+_EVENT = "JSON_ARRAY(id, organizer_id, end_time, status = 'CANCELLED')"
+_STOCK = (
+    "JSON_ARRAY(id, event_id, CAST(price AS CHAR), currency, quota, available, max_per_order, sales_start, "
+    "sales_end, version, deleted_at IS NOT NULL)"
 )
 
 
@@ -60,7 +65,7 @@ def share_query(ids: Iterable[int]) -> Statement:
     """The query of `share_events`, for whoever reads ahead."""
     wanted = sorted(set(ids))
     return Statement(
-        "SELECT id, organizer_id, end_time, status = 'CANCELLED' FROM events FORCE INDEX (PRIMARY) "
+        f"SELECT {_EVENT} FROM events FORCE INDEX (PRIMARY) "
         f"WHERE id IN ({placeholders(wanted)}) ORDER BY id LOCK IN SHARE MODE",
         tuple(wanted),
     )
@@ -70,14 +75,15 @@ async def share_events(transaction: Transaction, ids: Iterable[int]) -> dict[int
     """Read events under a shared lock: none of them can be cancelled before this transaction ends."""
     query = share_query(ids)
     rows = await transaction.fetch(query.sql, *query.parameters)
-    return {r[0]: EventState(r[0], r[1], from_sql(r[2]), bool(r[3])) for r in rows}
+    events = [_event(row) for row in rows]
+    return {event.id: event for event in events}
 
 
 def read_query(ids: Iterable[int], *, lock: bool) -> Statement:
     """The query of `read`, for whoever reads ahead (`ids` not empty)."""
     wanted = sorted(set(ids))
     return Statement(
-        f"SELECT {_COLUMNS} FROM ticket_types FORCE INDEX (PRIMARY) "
+        f"SELECT {_STOCK} FROM ticket_types FORCE INDEX (PRIMARY) "
         f"WHERE id IN ({placeholders(wanted)}) ORDER BY id{' FOR UPDATE' if lock else ''}",
         tuple(wanted),
     )
@@ -89,7 +95,8 @@ async def read(transaction: Transaction, ids: Iterable[int], *, lock: bool) -> d
     if not query.parameters:
         return {}
     rows = await transaction.fetch(query.sql, *query.parameters)
-    return {row[0]: _stock(row) for row in rows}
+    types = [_stock(row) for row in rows]
+    return {one.id: one for one in types}
 
 
 def take(
@@ -235,18 +242,29 @@ async def shortages(reader: Database | Transaction, type_ids: Iterable[int]) -> 
     return found
 
 
+def _event(row: Row) -> EventState:
+    id_, organizer_id, end, cancelled = orjson.loads(row[0])
+    return EventState(id_, organizer_id, _moment(end), bool(cancelled))
+
+
 def _stock(row: Row) -> Stock:
-    id_, event_id, price, currency, quota, available, max_per_order, start, end, version, gone = row
+    id_, event_id, price, currency, quota, available, max_per_order, start, end, version, gone = (
+        orjson.loads(row[0])
+    )
     return Stock(
         id=id_,
         event_id=event_id,
-        price=price,
+        price=Decimal(price),
         currency=currency,
         quota=quota,
         available=available,
         max_per_order=max_per_order,
-        sales_start=from_sql(start) if start else None,
-        sales_end=from_sql(end) if end else None,
+        sales_start=_moment(start) if start else None,
+        sales_end=_moment(end) if end else None,
         version=version,
         deleted=bool(gone),
     )
+
+
+def _moment(text: str) -> datetime:
+    return from_sql(datetime.fromisoformat(text))

@@ -8,6 +8,7 @@ row is shared first, so that it cannot be cancelled meanwhile.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from itertools import compress
 
 from contracts.commands import AddItems, PlaceOrder
 from contracts.events import OrderPlaced, StockChanged
@@ -52,9 +53,10 @@ async def place_orders(
     context: Context, commands: Sequence[Received[PlaceOrder]]
 ) -> list[Decision]:
     """Decide a batch of new orders."""
-    allowed = [one for one in commands if _may_order(one)]
-    decisions = iter(await _place(context, allowed) if allowed else [])
-    return [next(decisions) if _may_order(one) else NOT_A_USER for one in commands]
+    allowed = [_may_order(one) for one in commands]
+    orders_of_users = list(compress(commands, allowed))
+    decisions = iter(await _place(context, orders_of_users) if orders_of_users else [])
+    return [next(decisions) if may else NOT_A_USER for may in allowed]
 
 
 def _may_order(one: Received[PlaceOrder]) -> bool:

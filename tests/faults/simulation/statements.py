@@ -4,9 +4,12 @@ In: a session, the statement's parameters in their order. Out: rows as the drive
 Must stay true: which rows are locked, and which are read from the snapshot, is as in the SQL that the pattern names.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
+
+import orjson
 
 from db.mysql import Row
 from tests.faults.simulation.store import Session, naive
@@ -27,7 +30,20 @@ async def _events(session: Session, sql: str, ids: list[Any]) -> list[Row]:
     for event_id in ids:
         await session.lock("events", event_id, shared=True)
     rows = [one for one in session.current("events") if one["id"] in ids]
-    return [(one["id"], one["organizer_id"], one["end_time"], one["cancelled"]) for one in rows]
+    return _as_json(
+        (one["id"], one["organizer_id"], one["end_time"], one["cancelled"]) for one in rows
+    )
+
+
+def _as_json(rows: Iterable[tuple[Any, ...]]) -> list[Row]:
+    """Rows as JSON_ARRAY gives them: numbers as they are, prices and times as text."""
+    return [(orjson.dumps([_json_value(value) for value in row]).decode(),) for row in rows]
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return str(value)
+    return value.isoformat(" ", "microseconds") if isinstance(value, datetime) else value
 
 
 _TYPE = (
@@ -41,7 +57,7 @@ async def _types(session: Session, sql: str, ids: list[Any]) -> list[Row]:
         for type_id in ids:
             await session.lock("ticket_types", type_id)
     rows = session.current("ticket_types") if "FOR UPDATE" in sql else session.plain("ticket_types")
-    return [(*(one[name] for name in _TYPE), False) for one in rows if one["id"] in ids]
+    return _as_json((*(one[name] for name in _TYPE), False) for one in rows if one["id"] in ids)
 
 
 async def _shortage(session: Session, _: str, ids: list[Any]) -> list[Row]:
@@ -191,8 +207,8 @@ async def _alive(_: Session, __: str, ___: list[Any]) -> list[Row]:
 QUERIES: tuple[tuple[str, Query], ...] = (
     (r"SELECT 1$", _alive),
     (r"SELECT UTC_TIMESTAMP", _clock),
-    (r"SELECT id, organizer_id.* FROM events", _events),
-    (r"SELECT id, event_id, price", _types),
+    (r"SELECT (id|JSON_ARRAY\(id), organizer_id.* FROM events", _events),
+    (r"SELECT JSON_ARRAY\(id, event_id, CAST\(price", _types),
     (r"SELECT d.ticket_type_id, SUM", _shortage),
     (r"SELECT o.id.* FROM orders o FORCE", _orders),
     (r"SELECT d.order_id, ", _details),

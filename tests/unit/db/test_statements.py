@@ -4,6 +4,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 import pytest
+from pymysql.converters import encoders, escape_item
 
 from db.statements import Insert, JsonText, Statement, literal, placeholders
 
@@ -21,6 +22,7 @@ class Colour(StrEnum):
         (17, "17"),
         (True, "1"),
         (Decimal("12.50"), "12.50"),
+        (Decimal("1E+3"), "1000"),
         ("plain", "'plain'"),
         ("it's; DROP TABLE orders -- \\", r"'it\'s; DROP TABLE orders -- \\'"),
         ("%s %(name)s", "'%s %(name)s'"),
@@ -52,3 +54,10 @@ def test_rows_are_one_insert() -> None:
     text = Insert("t", ("a", "b"), [(1, "x"), (2, None)]).text()
     assert text == "INSERT INTO t (a,b) VALUES (1,'x'),(2,NULL)"
     assert placeholders([1, 2, 3]) == "%s,%s,%s"
+
+
+@pytest.mark.parametrize("code", range(0x180))
+def test_a_text_is_written_as_the_driver_writes_it(code: int) -> None:
+    """The short way for plain texts gives what the long way gives, for every character up to U+017F."""
+    text = f"a{chr(code)}b"
+    assert literal(text) == escape_item(text, "utf8mb4", encoders)
