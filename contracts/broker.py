@@ -118,7 +118,7 @@ class Link:
 
     async def _keep_open(self) -> None:
         failures = 0
-        while not self._stopped:
+        while True:
             try:
                 lost = await self._open()
                 failures = 0
