@@ -27,6 +27,8 @@ from scripts.stack.testing import own_home, running_servers
 
 FIXED_SEED = 20260101
 FRESH_SEEDS = 2
+AT_ONCE = ("-n", "2", "--dist", "loadfile")
+"""Two modules side by side, each on places or servers of its own: most of a fault is waiting for what it broke."""
 EVERYTHING = "tests/faults"
 """What draws its faults from a seed runs once for each, everything else once."""
 
@@ -69,11 +71,9 @@ def _prove(quick: bool, seeds: Sequence[int], urls: dict[str, str]) -> int:
             "EVENTHUB_PROVE_NOTES": str(notes),
         }
         marks = [] if quick else ["-m", "full or not full"]
+        argv = [str(PYTHON), "-m", "pytest", "-q", *AT_ONCE, *marks, f"--junitxml={junit}"]
         subprocess.run(
-            [str(PYTHON), "-m", "pytest", "-q", *marks, f"--junitxml={junit}", EVERYTHING],
-            cwd=CHECKOUT,
-            env={**os.environ, **urls, **given},
-            check=False,
+            [*argv, EVERYTHING], cwd=CHECKOUT, env={**os.environ, **urls, **given}, check=False
         )
         parts = parts_of(junit, seeds)
         told = notes_of(notes.read_text().splitlines()) if notes.exists() else []

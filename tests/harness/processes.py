@@ -57,7 +57,7 @@ class Process:
         """The last of what it wrote."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
 
-    async def ready(self) -> None:
+    async def ready(self, within: float = START_SECONDS) -> None:
         """Wait until it says so. Raises AssertionError with its last words when it ended instead."""
         async with aiohttp.ClientSession() as session:
 
@@ -70,7 +70,7 @@ class Process:
                         return response.status == 200
                 return False
 
-            await eventually(look, within=START_SECONDS, every=0.05)
+            await eventually(look, within=within, every=0.05)
 
     async def died_at(self, point: str, within: float = 30.0) -> None:
         """Wait for its death by SIGKILL at this failpoint. Raises AssertionError for any other end, or none."""
