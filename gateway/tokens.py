@@ -27,6 +27,8 @@ DISTINCT_BYTES_MIN = 16
 """32 random bytes have fewer distinct values once in 10^13; a key typed by hand, often."""
 TOKEN_LENGTH_MAX = 2048
 CACHE_MAX = 20_000
+HEADERS_MAX = 64
+"""Our own tokens have one header per key; whoever holds a key may write it in another way."""
 _CLAIMS = ["exp", "iat", "iss", "aud", "sub", "jti", "roles", "access"]
 _ROLES: frozenset[str] = frozenset(RoleName.__args__)  # type: ignore[attr-defined]  # Literal's values
 
@@ -82,6 +84,8 @@ class Tokens:
         self.lifetime = lifetime
         # What was verified before: the HMAC and JSON work of a token is done once per process.
         self._seen: dict[str, Verified] = {}
+        # The first segment of tokens that we signed, as it stands there, with its key: read once per key.
+        self._headers: dict[str, bytes] = {}
 
     def issue(self, user_id: int, roles: tuple[RoleName, ...], changed_at: datetime) -> str:
         """A token for an account in the state it has since `changed_at`."""
@@ -115,11 +119,9 @@ class Tokens:
     def _open(self, token: str) -> Verified:
         if len(token) > TOKEN_LENGTH_MAX:
             raise BadToken
+        segment = token.partition(".")[0]
         try:
-            header = jwt.get_unverified_header(token)
-            key = self._keys.get(header.get("kid", ""))
-            if key is None or header.get("typ") != TYPE or "crit" in header:
-                raise BadToken
+            key = self._headers.get(segment) or self._key_of(token)
             claims = jwt.decode(
                 token,
                 key,
@@ -129,9 +131,19 @@ class Tokens:
                 # Gateways' clocks may differ by a moment: a token from the next one is no forgery.
                 options={"require": _CLAIMS, "verify_iat": False, "strict_aud": True},
             )
-            return _verified(claims)
+            verified = _verified(claims)
         except (jwt.InvalidTokenError, ValueError, TypeError) as error:
             raise BadToken from error
+        if len(self._headers) < HEADERS_MAX:
+            self._headers[segment] = key
+        return verified
+
+    def _key_of(self, token: str) -> bytes:
+        header = jwt.get_unverified_header(token)
+        key = self._keys.get(header.get("kid", ""))
+        if key is None or header.get("typ") != TYPE or "crit" in header:
+            raise BadToken
+        return key
 
 
 def _verified(claims: dict[str, object]) -> Verified:

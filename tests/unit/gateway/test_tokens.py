@@ -98,8 +98,12 @@ def test_a_wrong_claim_is_refused(tokens: Tokens, changes: dict[str, Any]) -> No
         tokens.verify(signed(claims(**changes)))
 
 
-def test_only_hs256_with_a_known_key_counts(tokens: Tokens) -> None:
-    """`none`, other algorithms, other keys, unknown kid, wrong type, critical extensions."""
+@pytest.mark.parametrize("warm", [False, True])
+def test_only_hs256_with_a_known_key_counts(tokens: Tokens, warm: bool) -> None:
+    """`none`, other algorithms, other keys, unknown kid, wrong type, critical extensions; also once a good token's
+    header is remembered."""
+    if warm:
+        tokens.verify(signed(claims(sub="8")))
     unsigned = jwt.encode(claims(), None, "none", headers={"kid": "k1", "typ": "at+jwt"})
     bad = [
         unsigned,
@@ -117,7 +121,8 @@ def test_only_hs256_with_a_known_key_counts(tokens: Tokens) -> None:
 
 
 def test_a_flipped_bit_is_noticed(tokens: Tokens) -> None:
-    """Roles cannot be edited in place."""
+    """Roles cannot be edited in place, also where others with this header were let in."""
+    tokens.verify(tokens.issue(8, ("USER",), SINCE))
     head, _, tail = tokens.issue(7, ("USER",), SINCE).split(".")
     forged = to_text(json.dumps(claims(roles=["ADMIN"])).encode())
     with pytest.raises(BadToken):
