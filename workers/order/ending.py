@@ -3,24 +3,30 @@
 In: orders locked by this transaction. Out: their rows after the move and one event each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from contracts.events import OrderCancelled, OrderExpired
 from contracts.orders import OrderStatus
-from contracts.resources import OrderRow, order_resource
+from contracts.resources import OrderDetailRow, OrderRow, order_resource
 from db import orders
 from db.orders import LockedOrder
 from db.outbox import NewEvent
 from workers.handlers import Context
 
 
-async def end(
-    context: Context, locked: Sequence[LockedOrder], to: OrderStatus, reason: str
+def end(
+    context: Context,
+    locked: Sequence[LockedOrder],
+    details: Mapping[int, Sequence[OrderDetailRow]],
+    to: OrderStatus,
+    reason: str,
 ) -> list[tuple[dict[str, object], NewEvent]]:
-    """Move orders to CANCELLED or EXPIRED: (order resource, its event) each, in the same order."""
+    """Move orders to CANCELLED or EXPIRED: (order resource, its event) each, in the same order.
+
+    `details`: the lines of each order, read after it was locked.
+    """
     rows = [one.row for one in locked]
     moved = orders.move(context.transaction, rows, to, reason, context.now)
-    details = await orders.details(context.transaction, (row.id for row in moved))
     ended = []
     for row, one in zip(moved, locked, strict=True):
         resource = order_resource(row, details[row.id])

@@ -37,6 +37,7 @@ async def cancel_orders(
 ) -> list[Decision]:
     """Cancel unpaid orders at their owner's or an admin's wish."""
     locked = await orders.lock(context.transaction, (one.message.order_id for one in commands))
+    details = await orders.details(context.transaction, locked)
     decisions = []
     for one in commands:
         order = locked.get(one.message.order_id)
@@ -47,7 +48,7 @@ async def cancel_orders(
             decisions.append(rejected(refusal))
         else:
             reason = "buyer" if order.row.user_id == who.user_id else "admin"
-            resource, event = (await end(context, [order], OrderStatus.CANCELLED, reason))[0]
+            [(resource, event)] = end(context, [order], details, OrderStatus.CANCELLED, reason)
             # A second cancel of the same order in this batch meets what the first has left.
             cancelled = replace(order.row, status=str(OrderStatus.CANCELLED))
             locked[order.row.id] = replace(order, row=cancelled)
@@ -78,7 +79,8 @@ def _cancelling(
         context = Context(transaction, await transaction.now(), services.settings, services.redis)
         unpaid = [one for one in locked.values() if is_pending(one.row)]
         if unpaid:
-            ended = await end(context, unpaid, OrderStatus.CANCELLED, "event")
+            details = await orders.details(transaction, (one.row.id for one in unpaid))
+            ended = end(context, unpaid, details, OrderStatus.CANCELLED, "event")
             events = [(event, cause.cause) for _, event in ended]
             services.outbox.add(transaction, context.now, events)
 

@@ -58,7 +58,8 @@ async def end_all(services: Services, ids: Sequence[int]) -> int:
         locked = await orders.lock(transaction, ids, skip_locked=True)
         context = Context(transaction, await transaction.now(), services.settings, services.redis)
         over = [one for one in locked.values() if expires(one.row, context.now)]
-        ended = await end(context, over, OrderStatus.EXPIRED, "deadline") if over else []
+        details = await orders.details(transaction, (one.row.id for one in over))
+        ended = end(context, over, details, OrderStatus.EXPIRED, "deadline")
         cause = Cause("expiry-sweep", None)
         services.outbox.add(transaction, context.now, [(event, cause) for _, event in ended])
         await transaction.flush()
