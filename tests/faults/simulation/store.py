@@ -1,6 +1,6 @@
 """A database in memory that understands exactly the statements of the simulated workers.
 
-In: the SQL that db/stock, db/orders, db/outcomes and db/outbox send, with its parameters. Out: rows and counts.
+In: the SQL that the modules of `db` send for them, with its parameters. Out: rows and counts.
 Must stay true: REPEATABLE READ as InnoDB has it (plain reads from the first read's snapshot; locking reads, updates
 and unique keys on what is committed now); a statement that it does not know is an error, never an empty answer.
 """
@@ -21,13 +21,27 @@ LOCK_WAIT_SECONDS = 3.0
 Table = dict[Any, dict[str, Any]]
 TABLES = (
     "events", "ticket_types", "orders", "order_details", "order_history", "stock_ledger",
-    "command_outcomes", "outbox",
+    "command_outcomes", "outbox", "payments", "payment_receipts", "rates",
 )  # fmt: skip
 UNIQUE: dict[str, tuple[tuple[str, ...], ...]] = {
     "command_outcomes": (("id",),),
     "orders": (("command_id",),),
     "stock_ledger": (("ticket_type_id", "version"),),
     "order_history": (("order_id", "version"),),
+    "payments": (("command_id",), ("order_id", "asset")),
+    "payment_receipts": (("tx_hash",),),
+}
+KEYS = {
+    ("payments", ("order_id", "asset")): "uq_payments_pending",
+    ("payment_receipts", ("tx_hash",)): "PRIMARY",
+}
+"""Names of keys whose duplicate the modules of `db` know by its name."""
+PARTIAL = {("payments", ("order_id", "asset")): {"status": "PENDING"}}
+"""Keys that only such rows have."""
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "orders": {"status": "PENDING_PAYMENT", "version": 1},
+    "order_details": {"returned_version": None},
+    "payments": {"status": "PENDING", "tx_hash": None},
 }
 
 
@@ -163,11 +177,7 @@ class Session(Transaction):
             key = row["id"] if "id" in row else self.store.next_id()
             row.setdefault("id", key)
             first = first or (key if isinstance(key, int) else 0)
-            if table == "orders":
-                row |= {"status": "PENDING_PAYMENT", "version": 1}
-            if table == "order_details":
-                row["returned_version"] = None
-            self._written[table, key] = row
+            self._written[table, key] = DEFAULTS.get(table, {}) | row
         return first
 
     async def commit(self) -> None:
@@ -233,8 +243,11 @@ class Session(Transaction):
 
     async def _claim(self, table: str, values: tuple[Any, ...], unique: tuple[str, ...]) -> None:
         await self.lock(f"{table}.{unique}", values)
-        if any(tuple(row[name] for name in unique) == values for row in self.current(table)):
-            raise pymysql.err.IntegrityError(1062, f"duplicate {values} in {table}")
+        counts = PARTIAL.get((table, unique), {}).items()
+        for row in self.current(table):
+            if counts <= row.items() and tuple(row[name] for name in unique) == values:
+                key = KEYS.get((table, unique), f"uq_{table}")
+                raise pymysql.err.IntegrityError(1062, f"Duplicate entry {values} for key '{key}'")
 
     def put(self, table: str, row: dict[str, Any], **changes: Any) -> None:
         """Write a changed row."""

@@ -1,0 +1,167 @@
+"""The statements of the simulated payment worker, each as what it does to rows.
+
+In: a session, the statement's parameters in their order. Out: rows as the driver gives them, or a count.
+Must stay true: as in `statements`: which rows are locked, and which are read from the snapshot, is as in the SQL.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from db.mysql import Row
+from tests.faults.simulation.statements import Change, Query
+from tests.faults.simulation.store import Session, naive
+
+_PAYMENT = (
+    "id", "order_id", "asset", "quote_rate", "amount_crypto", "tx_hash", "status", "expires_at",
+    "rate_source", "rate_observed_at", "created_at", "updated_at", "total_cost",
+)  # fmt: skip
+
+
+def _these(rows: Iterable[dict[str, Any]], names: str, wanted: Callable[[Any], bool]) -> list[Row]:
+    columns = names.split(", ")
+    return [tuple(row[name] for name in columns) for row in rows if wanted(row)]
+
+
+async def _places(session: Session, _: str, ids: list[Any]) -> list[Row]:
+    payments, orders = session.plain("payments"), session.plain("orders")
+    asked = {one["order_id"] for one in payments if one["id"] in ids}
+    event_of = {one["id"]: one["event_id"] for one in orders}
+    return [
+        (one["id"], one["order_id"], event_of[one["order_id"]])
+        for one in payments
+        if one["order_id"] in asked
+    ]
+
+
+async def _events_of(session: Session, _: str, ids: list[Any]) -> list[Row]:
+    return _these(session.plain("orders"), "id, event_id", lambda one: one["id"] in ids)
+
+
+async def _pending_of(session: Session, _: str, values: list[Any]) -> list[Row]:
+    *orders, status = values
+    return _these(
+        session.plain("payments"),
+        "id, order_id, total_cost",
+        lambda one: one["order_id"] in orders and one["status"] == status,
+    )
+
+
+async def _lock(session: Session, _: str, ids: list[Any]) -> list[Row]:
+    for payment_id in ids:
+        await session.lock("payments", payment_id)
+    rows = session.current("payments")
+    return [tuple(one[name] for name in _PAYMENT) for one in rows if one["id"] in ids]
+
+
+async def _receipts(session: Session, _: str, hashes: list[Any]) -> list[Row]:
+    return _these(
+        session.plain("payment_receipts"),
+        "tx_hash, payment_id, status, code, command_id",
+        lambda one: one["tx_hash"] in hashes,
+    )
+
+
+async def _rates(session: Session, _: str, assets: list[Any]) -> list[Row]:
+    names = "asset, currency, source, rate, observed_at, received_at"
+    return _these(session.plain("rates"), names, lambda one: one["asset"] in assets)
+
+
+async def _past_their_time(session: Session, _: str, __: list[Any]) -> list[Row]:
+    return _these(session.plain("payments"), "id", lambda one: _is_over(session, one))
+
+
+def _is_over(session: Session, payment: dict[str, Any]) -> bool:
+    now = session.store.now().replace(tzinfo=None)
+    return bool(payment["status"] == "PENDING" and payment["expires_at"] <= now)
+
+
+async def _change(
+    session: Session,
+    table: str,
+    ids: Iterable[Any],
+    where: Callable[[dict[str, Any]], bool],
+    to: Callable[[dict[str, Any]], dict[str, Any]],
+) -> int:
+    """An UPDATE by primary key: lock each row, change those that the rest of the condition holds for; how many."""
+    count = 0
+    for key in sorted(ids):
+        await session.lock(table, key)
+        row = next(one for one in session.current(table) if one["id"] == key)
+        if where(row):
+            session.put(table, row, **to(row))
+            count += 1
+    return count
+
+
+async def _end(session: Session, values: list[Any]) -> int:
+    at, *ids = values
+    changes = {"status": "EXPIRED", "updated_at": naive(at)}
+    return await _change(
+        session, "payments", ids, lambda one: one["status"] == "PENDING", lambda _: changes
+    )
+
+
+async def _end_past_their_time(session: Session, ids: list[Any]) -> int:
+    changes = {"status": "EXPIRED"}
+    return await _change(
+        session, "payments", ids, lambda one: _is_over(session, one), lambda _: changes
+    )
+
+
+async def _settle(session: Session, values: list[Any]) -> int:
+    """Status, time, (id, hash) of each, ids, the statuses before."""
+    to, at = values[:2]
+    count = (len(values) - 2) // 3
+    hashes = dict(zip(values[2 : 2 + 2 * count : 2], values[3 : 3 + 2 * count : 2], strict=True))
+    before = values[2 + 3 * count :]
+    return await _change(
+        session,
+        "payments",
+        hashes,
+        lambda one: one["status"] in before,
+        lambda one: {"status": to, "updated_at": naive(at), "tx_hash": hashes[one["id"]]},
+    )
+
+
+async def confirm_orders(session: Session, values: list[Any]) -> int:
+    """Status, time, ids, the status and version before, (id, cost) of each."""
+    count = (len(values) - 4) // 3
+    (to, at), (before, version) = values[:2], values[2 + count : 4 + count]
+    costs = dict(zip(values[4 + count :: 2], values[5 + count :: 2], strict=True))
+
+    def as_it_was(one: dict[str, Any]) -> bool:
+        found = (one["status"], one["version"], one["total_cost"])
+        return found == (before, version, costs[one["id"]])
+
+    changes = {"status": to, "version": version + 1, "updated_at": naive(at)}
+    return await _change(session, "orders", costs, as_it_was, lambda _: changes)
+
+
+async def _extend(session: Session, values: list[Any]) -> int:
+    end, at, *ids, before, version = values
+    changes = {"expires_at": naive(end), "version": version + 1, "updated_at": naive(at)}
+    return await _change(
+        session,
+        "orders",
+        ids,
+        lambda one: (one["status"], one["version"]) == (before, version),
+        lambda _: changes,
+    )
+
+
+QUERIES: tuple[tuple[str, Query], ...] = (
+    (r"SELECT DISTINCT p.id, o.id, o.event_id FROM payments asked", _places),
+    (r"SELECT id, event_id FROM orders WHERE id IN", _events_of),
+    (r"SELECT id, order_id, total_cost FROM payments", _pending_of),
+    (r"SELECT p.id, .* FROM payments p FORCE INDEX \(PRIMARY\) .* FOR UPDATE", _lock),
+    (r"SELECT tx_hash, .* FROM payment_receipts", _receipts),
+    (r"SELECT asset, currency, source, .* FROM rates", _rates),
+    (r"SELECT id FROM payments WHERE status = 'PENDING' AND expires_at", _past_their_time),
+)
+STATEMENTS: tuple[tuple[str, Change], ...] = (
+    (r"UPDATE payments .* AND expires_at <= UTC_TIMESTAMP", _end_past_their_time),
+    (r"UPDATE payments .* SET status = 'EXPIRED'", _end),
+    (r"UPDATE payments .* SET status = %s, .* tx_hash = CASE", _settle),
+    (r"UPDATE orders .* AND total_cost = CASE", confirm_orders),
+    (r"UPDATE orders .* SET expires_at", _extend),
+)
