@@ -36,7 +36,7 @@ from tests.faults.relays import Relay
 from tests.harness.scratch import Scratch
 from workers.relay import publishing
 
-AGGREGATES, RELAYS, EXAMPLES = 4, 2, 10
+AGGREGATES, RELAYS, EXAMPLES = 4, 2, 6
 NUMBERS = st.integers(0, AGGREGATES - 1)
 WHO = st.integers(0, RELAYS - 1)
 KINDS = st.lists(st.sampled_from((OrderPlaced, OrderCancelled)), min_size=1, max_size=3)

@@ -17,7 +17,7 @@ from tests.faults.simulation.store import Session
 from tests.faults.simulation.world import Broken, World
 from tests.harness.seeds import FIXED
 
-FEW, MANY = 20, 1_000
+FEW, MANY = 12, 1_000
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def live(first: int, count: int) -> int:
 
 
 def test_some_worlds(seed: int) -> None:
-    """Twenty worlds: nothing oversold, nothing lost, nothing returned twice, everything decided once."""
+    """Twelve worlds: nothing oversold, nothing lost, nothing returned twice, everything decided once."""
     assert live(seed, FEW) > FEW
 
 
@@ -180,4 +180,4 @@ def test_a_world_without_a_guard_is_broken(monkeypatch: pytest.MonkeyPatch, guar
     remove(monkeypatch)
     with pytest.raises(Broken, match=notices):
         # Always the same worlds: what notices a guard is no matter of luck.
-        live(FIXED, 3 * FEW)
+        live(FIXED, 5 * FEW)
