@@ -143,6 +143,7 @@ def expiry_command(out: Path | None, **options: Any) -> None:
 @click.option("--streams", type=click.IntRange(0, 15_000), default=10_000, show_default=True)
 @click.option("--rounds", type=click.IntRange(1, 15), default=5, show_default=True)
 @click.option("--each", type=click.IntRange(100, 100_000), default=3000, show_default=True)
+@click.option("--keys", is_flag=True, help="Send an Idempotency-Key with each order.")
 @CLIENTS
 @click.option("--audit/--no-audit", default=False, help="Of the large side: minutes.")
 @OUT

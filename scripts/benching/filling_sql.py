@@ -15,7 +15,7 @@ MORE_NUMBERS = "INSERT INTO bench_numbers SELECT n + %(have)s FROM bench_numbers
 NO_NUMBERS = "DROP TABLE IF EXISTS bench_numbers"
 
 _N = "FROM bench_numbers WHERE n >= %(low)s AND n < %(high)s"
-_RANDOM = "LEFT(SHA2(CONCAT(%(salt)s, '{kind}', n), 256), 20)"
+_RANDOM = "LEFT(SHA2(CONCAT(%(salt)s, '{kind}', n), 256), 24)"
 _AT = "(%(began)s + INTERVAL n * %(step)s MICROSECOND)"
 """When order n was placed."""
 _ENDED = f"({_AT} + INTERVAL 901 SECOND)"
@@ -36,9 +36,18 @@ _TYPE = "(%(first_type)s + MOD(n, %(types)s))"
 _EVENT = "(%(first_event)s + MOD(n, %(types)s))"
 
 
+_EVENLY = (
+    "IF(n < %(dense)s, n * 4294967295 DIV %(dense)s, (n - %(dense)s) * 4294967295 DIV %(rest)s)"
+)
+
+
 def _uuid(kind: str) -> str:
-    """16 bytes that grow with n, as a fresh command's id grows with time, and that no other kind has."""
-    return f"UNHEX(CONCAT(LPAD(HEX(%(milliseconds)s + n * %(step)s DIV 1000), 12, '0'), {_RANDOM.format(kind=kind)}))"
+    """16 bytes spread evenly over all there are, as those of keyed requests are, and that no other kind has.
+
+    They grow with n twice: up to `dense`, and once more over the `rest` in between. A page is then written twice, not
+    once for each of its rows, and is three quarters full in the end, as pages are that grew at random.
+    """
+    return f"UNHEX(CONCAT(LPAD(HEX({_EVENLY}), 8, '0'), {_RANDOM.format(kind=kind)}))"
 
 
 USERS = (

@@ -56,6 +56,7 @@ class GrowthOptions:
     rounds: int = 5
     each: int = 3000
     clients: int = 128
+    keys: bool = False
     idle_seconds: float = 5.0
     audit: bool = False
 
@@ -79,6 +80,7 @@ async def growth(system: System, options: GrowthOptions) -> dict[str, Any]:
         "servers": await server_versions(system),
         "load": {
             "clients": options.clients, "rounds": options.rounds, "ordersEach": options.each,
+            "idempotencyKeys": options.keys,
             "small": {"orders": SMALL_ORDERS, "events": SMALL_EVENTS},
             "large": {"orders": options.orders, "events": options.events, "streams": options.streams},
         },
@@ -115,7 +117,7 @@ async def _fill(system: System, orders: int, events: int) -> Filled:
 
 def _load(side: Side, options: GrowthOptions) -> Any:
     """A sale of the first of the filled types: it has sold many tickets before."""
-    asked = SaleOptions(clients=options.clients, seconds=60, orders=options.each)
+    asked = SaleOptions(clients=options.clients, seconds=60, orders=options.each, keys=options.keys)
     return load_for(side.system, asked, side.users, [side.filled.ticket_types[0]])
 
 

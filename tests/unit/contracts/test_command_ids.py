@@ -1,5 +1,6 @@
 """A command id says what it carries to its own caller, and nothing to anybody else."""
 
+import time
 import uuid
 from datetime import UTC, datetime
 
@@ -66,9 +67,12 @@ def test_an_id_looks_the_same_to_every_release() -> None:
     assert sealed == "AAECAwQFBgcICQoLDA0ODwMGUMC9TKRAtA1q-xENcnITYo9KcHVEkA"
 
 
-def test_a_fresh_uuid_is_a_random_one() -> None:
-    """Version 4, variant of RFC 9562, never the same twice."""
+def test_fresh_uuids_grow_with_time() -> None:
+    """Version 7, variant of RFC 9562, never the same twice; a later moment's sorts behind."""
     made = [uuid.UUID(bytes=IDS.fresh()) for _ in range(100)]
-    assert {one.version for one in made} == {4}
+    assert {one.version for one in made} == {7}
     assert {one.variant for one in made} == {uuid.RFC_4122}
     assert len(set(made)) == 100
+    moments = [one.int >> 80 for one in made]
+    assert moments == sorted(moments)
+    assert abs(moments[0] / 1000 - time.time()) < 60
