@@ -93,13 +93,20 @@ class Publisher:
             raise BrokerAway(f"{exchange}/{routing_key}: channel closed") from error
         except LINK_ERRORS as error:
             raise PublishUnknown(f"{exchange}/{routing_key}: {error!r}") from error
+        except Exception as error:
+            # aiormq ends what waits with a bare Exception when its reader ends between two frames: whatever the
+            # library raises here, the message may have been kept, and whoever waits must hear an end.
+            raise PublishUnknown(f"{exchange}/{routing_key}: {error!r}") from error
 
     async def _exchange(self, name: str) -> AbstractExchange:
         channel = self._link.channel
         if id(channel) != self._channel_id:
             self._exchanges, self._channel_id = {}, id(channel)
         if name not in self._exchanges:
-            self._exchanges[name] = await channel.get_exchange(name, ensure=False)
+            try:
+                self._exchanges[name] = await channel.get_exchange(name, ensure=False)
+            except LINK_ERRORS as error:
+                raise BrokerAway(f"{name}: {error!r}") from error
         return self._exchanges[name]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contracts.broker import BrokerAway
-from contracts.publisher import Coalescer, Unroutable
+from contracts.publisher import Coalescer, Properties, Publisher, PublishUnknown, Unroutable
 
 
 class Broker:
@@ -83,3 +83,45 @@ async def test_who_gets_no_turn_was_surely_not_sent() -> None:
     assert broker.messages == [("a", 1)]
     await broker.confirm(0)
     await first
+
+
+class Library:
+    """A link, its channel and exchange in one: raises what it is told to, on the way or before it."""
+
+    def __init__(self, *, opening: Exception | None = None, sending: Exception | None = None):
+        self._opening, self._sending = opening, sending
+
+    @property
+    def channel(self) -> "Library":
+        """Of the link."""
+        return self
+
+    async def get_exchange(self, *_: object, **__: object) -> "Library":
+        """Of the channel."""
+        if self._opening:
+            raise self._opening
+        return self
+
+    async def publish(self, *_: object, **__: object) -> None:
+        """Of the exchange."""
+        if self._sending:
+            raise self._sending
+
+
+@pytest.mark.parametrize(
+    ("library", "end"),
+    [
+        (Library(sending=Exception("the reader ended between two frames")), PublishUnknown),
+        (Library(sending=KeyError("a bug of the library")), PublishUnknown),
+        (Library(opening=RuntimeError("no channel any more")), BrokerAway),
+    ],
+)
+async def test_whatever_the_library_raises_is_one_of_the_five_ends(
+    library: Library, end: type[Exception]
+) -> None:
+    """On the way: unknown. Before anything was sent: away. Who waits in the collector hears it."""
+    publisher = Publisher(library)  # type: ignore[arg-type]  # as much of a Link as is used
+    with pytest.raises(end):
+        await publisher.publish("x", "a", b"{}", Properties("application/json"))
+    with pytest.raises(end):
+        await Coalescer(publisher, "x").submit("a", b'{"id":1}')
