@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from pathlib import Path
 import aiohttp
 
 from contracts import failpoints
+from scripts.stack import ports
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually
 
@@ -30,10 +30,12 @@ _libc = ctypes.CDLL(None)
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody uses now.
+
+    None of those that the kernel gives to outgoing connections: one of these may have it before the process that it is
+    meant for has started, or while that is restarted.
+    """
+    return ports.pick(set())
 
 
 @dataclass(slots=True)
