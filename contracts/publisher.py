@@ -20,7 +20,7 @@ from contracts.envelope import BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, join_batch
 from contracts.patience import patience
 
 CONFIRM_SECONDS = 5.0
-MESSAGES_IN_FLIGHT = 4
+MESSAGES_IN_FLIGHT = 2
 """Of one collector: enough to keep the broker's log busy while a confirm travels (docs/performance.md)."""
 
 

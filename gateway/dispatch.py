@@ -28,7 +28,7 @@ from gateway.outcomes import Opened
 
 log = structlog.get_logger(__name__)
 
-CONFIRMED_KEPT = 20_000
+CONFIRMED_KEPT = 10_000
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )

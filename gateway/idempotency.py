@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 SCOPE = timedelta(hours=24)
 SCOPE_MS = 24 * 3600 * 1000
-KEPT_MAX = 20_000
+KEPT_MAX = 10_000
 WINDOW_MAX = 256
 SWAPS_MAX = 4
 

@@ -26,7 +26,7 @@ KEY_BYTES_MIN = 32
 DISTINCT_BYTES_MIN = 16
 """32 random bytes have fewer distinct values once in 10^13; a key typed by hand, often."""
 TOKEN_LENGTH_MAX = 2048
-CACHE_MAX = 20_000
+CACHE_MAX = 10_000
 HEADERS_MAX = 64
 """Our own tokens have one header per key; whoever holds a key may write it in another way."""
 _CLAIMS = ["exp", "iat", "iss", "aud", "sub", "jti", "roles", "access"]
