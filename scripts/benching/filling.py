@@ -17,6 +17,7 @@ from typing import Any
 
 import aiomysql
 import orjson
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
 from contracts.commands import ConfirmPayment, CreateQuote, PlaceOrder
 from contracts.resources import (
@@ -27,7 +28,7 @@ from contracts.resources import (
     payment_resource,
 )
 from contracts.times import to_sql
-from db.mysql import connection_arguments
+from db.mysql import connection_arguments, is_transient
 from scripts.benching import filling_sql as sql
 
 CHUNK = 25_000
@@ -256,4 +257,9 @@ async def _next_id(pool: aiomysql.Pool, table: str) -> int:
 async def _run(pool: aiomysql.Pool, statements: Sequence[str], told: Mapping[str, Any]) -> None:
     async with pool.acquire() as connection, connection.cursor() as cursor:
         for statement in statements:
-            await cursor.execute(statement, told)
+            # Two chunks at once meet at the borders of their ranges: the server ends one statement of the two.
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception(is_transient), stop=stop_after_attempt(10), reraise=True
+            ):
+                with attempt:
+                    await cursor.execute(statement, told)
