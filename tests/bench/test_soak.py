@@ -74,6 +74,6 @@ async def test_a_soak_that_is_told_to_end(system: System) -> None:
     samples = Impatient(stop)
     result = await soak(system, Options(minutes=60, rate=20, every=0.2), samples, stop)
     assert result["reasons"] == [], result
-    assert 0 < result["minutes"] < 60
+    assert result["minutes"] < 60
     assert result["history"]["operations"] > 0
     assert not result["judged"]
