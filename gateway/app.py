@@ -7,7 +7,7 @@ refuses to start with weak signing keys, a route outside the table, or a limit t
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import structlog
 from aiohttp import web
@@ -120,9 +120,8 @@ def build_app(
     metrics = metrics or Metrics()
     stopping = asyncio.Event()
     app = web.Application(client_max_size=BODY_BYTES_MAX)
-    frame = app[FRAME] = Frame(
-        RequestMetrics(metrics), _access_log(settings), stopping, settings.cors_origins
-    )
+    access_log = _access_log(settings)
+    frame = app[FRAME] = Frame(RequestMetrics(metrics), access_log, stopping, settings.cors_origins)
     app[SETTINGS], app[METRICS], app[CHECKS] = settings, metrics, Checks()
     app[STOPPING] = stopping
     app[REDIS] = quick_client(settings.redis_url.get_secret_value())
@@ -142,6 +141,7 @@ def build_app(
     check(app, tuple(table))
     app.cleanup_ctx.extend(contexts)
     app.on_shutdown.append(announce_stop)
+    app.on_cleanup.append(_last_lines(access_log))
     app.on_response_prepare.append(frame.before_stream)
     return app
 
@@ -149,6 +149,14 @@ def build_app(
 def _access_log(settings: Settings) -> LineLog | None:
     quiet = settings.log_level in ("warning", "error")
     return None if quiet else LineLog("request", settings.process)
+
+
+def _last_lines(access_log: LineLog | None) -> Callable[[web.Application], Awaitable[None]]:
+    async def write(_: web.Application) -> None:
+        if access_log is not None:
+            access_log.flush()
+
+    return write
 
 
 def _fetch_changes(app: web.Application) -> Fetch:
