@@ -194,10 +194,11 @@ async def _return(session: Session, values: list[Any]) -> int:
     return count
 
 
-async def _published(session: Session, ids: list[Any]) -> int:
-    for row_id in ids:
+async def _published(session: Session, parameters: list[Any]) -> int:
+    sent = orjson.loads(parameters[0])
+    for row_id in sent:
         session.drop("outbox", row_id)
-    return len(ids)
+    return len(sent)
 
 
 async def _alive(_: Session, __: str, ___: list[Any]) -> list[Row]:
@@ -222,5 +223,5 @@ STATEMENTS: tuple[tuple[str, Change], ...] = (
     (r"UPDATE ticket_types (FORCE INDEX \(PRIMARY\) )?SET available", _step),
     (r"UPDATE orders (FORCE INDEX \(PRIMARY\) )?SET status", _move),
     (r"UPDATE order_details (FORCE INDEX \(PRIMARY\) )?SET returned_version", _return),
-    (r"DELETE FROM outbox", _published),
+    (r"DELETE o FROM .* outbox AS o", _published),
 )
