@@ -105,6 +105,10 @@ class _Waiting:
     ahead: bool = False
 
 
+_HARMLESS = (VersionConflict, pymysql.err.IntegrityError, pymysql.err.ProgrammingError)
+"""Errors after which a session is as good as before, once it has been rolled back."""
+
+
 class Transaction:
     """One open transaction: the only way to write.
 
@@ -117,7 +121,8 @@ class Transaction:
     def __init__(self, cursor: Any, opening: str | None = None) -> None:
         """`opening` begins the transaction; without it the session is in autocommit."""
         self._cursor = cursor
-        self._waiting = [_Waiting(Statement(opening))] if opening else []
+        self._opening = opening
+        self._waiting: list[_Waiting] = []
         self._ahead: dict[Statement, list[Row]] = {}
         self.begun = False
 
@@ -172,6 +177,8 @@ class Transaction:
     async def _travel(self, last: list[_Waiting]) -> Result:
         """One round trip for all that waits and `last`; the last result."""
         flight, self._waiting = self._waiting + last, []
+        if self._opening and not self.begun:
+            flight.insert(0, _Waiting(Statement(self._opening)))
         self.begun = True
         conflict: str | None = None
         result = Result([], 0, 0)
@@ -241,7 +248,7 @@ class Database:
             yield cursor
         except BaseException as error:
             # What a cancelled or cut session would answer next is unknown: never give it to another.
-            if not isinstance(error, pymysql.err.IntegrityError | pymysql.err.ProgrammingError):
+            if not isinstance(error, _HARMLESS):
                 connection.close()
             raise
         finally:
@@ -274,6 +281,8 @@ class Database:
                 if transaction.begun:
                     await cursor.execute("ROLLBACK")
                 raise
+            if not transaction.begun:
+                return  # nothing was asked: there is nothing to commit
             # A packet of its own: whoever cuts it off cuts off the commit and nothing else.
             await cursor.execute("COMMIT")
 

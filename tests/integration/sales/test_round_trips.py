@@ -5,6 +5,7 @@ import pytest
 
 from db.mysql import Database, Statement, Transaction, VersionConflict, is_duplicate
 from tests.harness.people import person
+from tests.harness.scratch import Scratch
 
 ABSENT = 2**61
 
@@ -97,3 +98,22 @@ async def test_a_transaction_that_asked_nothing_leaves_nothing(database: Databas
         async with database.transaction():
             raise ValueError("early")
     assert await database.read("SELECT 1") == [(1,)]
+
+
+async def test_a_version_not_met_costs_no_session(world: Scratch) -> None:
+    """Conflicts are everyday: rolled back, the same session goes on."""
+    database = await Database.connect(world.mysql_url, size=1)
+
+    async def work(transaction: Transaction) -> None:
+        transaction.change_later(
+            "UPDATE users SET status = 'DISABLED' WHERE id = %s",
+            ABSENT,
+            expect=1,
+            conflict="nobody has it",
+        )
+
+    before = await database.read("SELECT CONNECTION_ID()")
+    with pytest.raises(VersionConflict):
+        await database.run(work)
+    assert await database.read("SELECT CONNECTION_ID()") == before
+    await database.close()
