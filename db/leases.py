@@ -264,21 +264,19 @@ class Share:
 
 
 async def forget_lapsed(database: Database, keep: timedelta, limit: int) -> int:
-    """Delete at most `limit` leases and presences that lapsed longer than `keep` ago; how many went."""
+    """Delete at most `limit` leases and presences that lapsed longer than `keep` ago; how many were found."""
     over = "expires_at < UTC_TIMESTAMP(6) - INTERVAL %s SECOND"
     seconds = int(keep.total_seconds())
     # Found without a lock: a scan that locks would stand in the way of every beat.
     rows = await database.read(
         f"SELECT kind, name FROM leases WHERE {over} ORDER BY kind, name LIMIT %s", seconds, limit
     )
-    return sum(
-        [
-            await database.write(
+    async with database.transaction() as transaction:
+        for row in rows:
+            transaction.later(
                 f"DELETE FROM leases WHERE kind = %s AND name = %s AND {over}", *row, seconds
             )
-            for row in rows
-        ]
-    )
+    return len(rows)
 
 
 async def holders(database: Database, kind: str) -> dict[str, str]:

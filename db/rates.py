@@ -86,7 +86,10 @@ async def forget_source(transaction: Transaction, source: str) -> None:
 
 
 async def forget_old(database: Database, keep: timedelta, limit: int) -> int:
-    """Delete at most `limit` rates that came longer than `keep` ago; how many went. They price nothing any more."""
+    """Delete at most `limit` rates that came longer than `keep` ago; how many were found.
+
+    They price nothing any more.
+    """
     over = "received_at < UTC_TIMESTAMP(6) - INTERVAL %s SECOND"
     seconds = int(keep.total_seconds())
     # Found without a lock: a scan that locks would hold up every report.
@@ -96,16 +99,11 @@ async def forget_old(database: Database, keep: timedelta, limit: int) -> int:
         seconds,
         limit,
     )
-    return sum(
-        [
-            await database.write(
-                f"DELETE FROM rates WHERE asset = %s AND currency = %s AND source = %s AND {over}",
-                *row,
-                seconds,
-            )
-            for row in rows
-        ]
-    )
+    gone = f"DELETE FROM rates WHERE asset = %s AND currency = %s AND source = %s AND {over}"
+    async with database.transaction() as transaction:
+        for row in rows:
+            transaction.later(gone, *row, seconds)
+    return len(rows)
 
 
 def _rate(row: Row) -> Rate:
