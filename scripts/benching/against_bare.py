@@ -11,17 +11,15 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import click
 
-from contracts.times import to_wire
 from scripts.benching.children import serving
 from scripts.benching.cpu import read_cpu
-from scripts.benching.machine import machine, server_versions
+from scripts.benching.machine import heading
 from scripts.benching.sale import make_shows
 from scripts.benching.system import System
 from scripts.benching.users import User, make_users
@@ -76,10 +74,7 @@ async def _compared(
     system: System, name: str, load: Load, expected: str, sample: Mapping[str, Any]
 ) -> dict[str, Any]:
     about = {
-        "bench": name,
-        "at": to_wire(datetime.now(UTC)),
-        "machine": machine(),
-        "servers": await server_versions(system),
+        **await heading(name, system),
         "load": {
             "clients": load.clients,
             "seconds": load.seconds,

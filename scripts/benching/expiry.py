@@ -12,16 +12,15 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 import aiohttp
 
-from contracts.times import to_wire
 from db.mysql import Database
 from scripts.benching.api import Api, Show
 from scripts.benching.auditing import audit_result
-from scripts.benching.machine import machine, server_versions
+from scripts.benching.machine import heading
 from scripts.benching.measuring import become_quiet
 from scripts.benching.returns import buy
 from scripts.benching.sale import QUOTA, SaleOptions, load_for
@@ -51,10 +50,7 @@ class ExpiryOptions:
 async def expiry(system: System, options: ExpiryOptions) -> dict[str, Any]:
     """Run it. Raises click.ClickException when a ticket does not come back within ten seconds."""
     about = {
-        "bench": "expiry",
-        "at": to_wire(datetime.now(UTC)),
-        "machine": machine(),
-        "servers": await server_versions(system),
+        **await heading("expiry", system),
         "load": {"clients": options.clients, "expiries": options.expiries, "life": options.life or None},
     }  # fmt: skip
     async with AsyncExitStack() as stack:

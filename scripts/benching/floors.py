@@ -10,11 +10,9 @@ import asyncio
 import json
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from contracts.times import to_wire
 from scripts.benching.baseline import OrderBody
 from scripts.benching.baseline_tables import baseline_tables
 from scripts.benching.children import serving
@@ -28,7 +26,7 @@ from scripts.benching.floor_parts import (
     token_checks,
     validation,
 )
-from scripts.benching.machine import machine, server_versions
+from scripts.benching.machine import heading
 from scripts.benching.samples import Samples, samples
 from scripts.benching.system import System
 from scripts.benching.users import make_users
@@ -69,10 +67,7 @@ class FloorOptions:
 async def floors(system: System, options: FloorOptions) -> dict[str, Any]:
     """Measure all parts; a JSON object of its own."""
     return {
-        "bench": "floors",
-        "at": to_wire(datetime.now(UTC)),
-        "machine": machine(),
-        "servers": await server_versions(system),
+        **await heading("floors", system),
     } | await floor_figures(system, options)
 
 

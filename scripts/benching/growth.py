@@ -23,7 +23,7 @@ from contracts.times import to_wire
 from scripts.benching.auditing import audit_result
 from scripts.benching.cpu import read_cpu
 from scripts.benching.filling import Filled, fill, pages_read
-from scripts.benching.machine import machine, server_versions
+from scripts.benching.machine import heading
 from scripts.benching.measuring import Measured, become_quiet, measure
 from scripts.benching.memory_read import resident
 from scripts.benching.sale import SaleOptions, load_for
@@ -74,10 +74,7 @@ class Side:
 async def growth(system: System, options: GrowthOptions) -> dict[str, Any]:
     """Run it. Raises click.ClickException when a side does not do its part."""
     result: dict[str, Any] = {
-        "bench": "growth",
-        "at": to_wire(datetime.now(UTC)),
-        "machine": machine(),
-        "servers": await server_versions(system),
+        **await heading("growth", system),
         "load": {
             "clients": options.clients, "rounds": options.rounds, "ordersEach": options.each,
             "idempotencyKeys": options.keys,

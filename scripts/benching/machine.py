@@ -6,12 +6,14 @@ In: the running system. Out: plain JSON. Must stay true: no name, address or acc
 import base64
 import os
 import platform
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import aiohttp
 
+from contracts.times import to_wire
 from db.mysql import Database
 from db.redis import quick_client
 from scripts.benching.system import System
@@ -32,6 +34,16 @@ def machine() -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "loadBefore": round(os.getloadavg()[0], 2),
+    }
+
+
+async def heading(bench: str, system: System) -> dict[str, Any]:
+    """What every result begins with: the bench, when, on what machine and servers."""
+    return {
+        "bench": bench,
+        "at": to_wire(datetime.now(UTC)),
+        "machine": machine(),
+        "servers": await server_versions(system),
     }
 
 

@@ -10,15 +10,13 @@ answered in the end; memory is read from the kernel, never from the process itse
 import asyncio
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from contracts.times import to_wire
 from scripts.benching.auditing import audit_result
 from scripts.benching.crowd import Tally, rush
-from scripts.benching.machine import machine, server_versions
+from scripts.benching.machine import heading
 from scripts.benching.measuring import become_quiet
 from scripts.benching.memory_read import peak, resident
 from scripts.benching.metrics import read_gauge
@@ -52,10 +50,7 @@ class MemoryOptions:
 async def memory(system: System, options: MemoryOptions) -> dict[str, Any]:
     """Run it. Raises click.ClickException when a process was replaced, or a client was left without an answer."""
     result: dict[str, Any] = {
-        "bench": "memory",
-        "at": to_wire(datetime.now(UTC)),
-        "machine": machine(),
-        "servers": await server_versions(system),
+        **await heading("memory", system),
         "load": {
             "clients": options.clients, "orders": options.orders, "purchases": options.purchases,
             "waiting": options.waiting,

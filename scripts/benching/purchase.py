@@ -7,14 +7,12 @@ what was begun is finished before the load ends.
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from contracts.times import to_wire
 from scripts.benching.auditing import audit_result
-from scripts.benching.machine import machine, server_versions
+from scripts.benching.machine import heading
 from scripts.benching.measuring import figures, measure
 from scripts.benching.sale import QUOTA, make_shows
 from scripts.benching.system import System
@@ -29,10 +27,7 @@ ORDER_ONLY = ("cpuMicrosPerOrder", "clientCpuMicrosPerOrder", "ordersPerSecond",
 async def purchase(system: System, *, clients: int, seconds: float) -> dict[str, Any]:
     """Run it. Raises click.ClickException when a step was refused."""
     about = {
-        "bench": "purchase",
-        "at": to_wire(datetime.now(UTC)),
-        "machine": machine(),
-        "servers": await server_versions(system),
+        **await heading("purchase", system),
         "load": {"clients": clients, "seconds": seconds, "users": USERS},
     }
     users = await make_users(system, USERS)

@@ -9,15 +9,13 @@ load goes on for all the time; expired orders return by the same road, a sweep e
 import asyncio
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import click
 
-from contracts.times import to_wire
 from scripts.benching.api import Api, Show
-from scripts.benching.machine import machine, server_versions
+from scripts.benching.machine import heading
 from scripts.benching.sale import QUOTA, SaleOptions, load_for
 from scripts.benching.system import System
 from scripts.benching.users import User, make_users
@@ -46,10 +44,7 @@ async def returns(system: System, *, clients: int, cancellations: int) -> dict[s
         answers = await busy
     ranked = sorted(times)
     return {
-        "bench": "returns",
-        "at": to_wire(datetime.now(UTC)),
-        "machine": machine(),
-        "servers": await server_versions(system),
+        **await heading("returns", system),
         "load": {"clients": clients, "cancellations": cancellations},
         "meanwhileOrdersPerSecond": round(answers.per_second(answers.accepted), 1),
         "backOnSaleMs": {

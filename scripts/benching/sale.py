@@ -7,13 +7,11 @@ one after the other; what the client counted as accepted is what the database ho
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import click
 
-from contracts.times import to_wire
 from db.mysql import Database
 from db.stock import read
 from scripts.benching.api import Api, Show
@@ -21,7 +19,7 @@ from scripts.benching.auditing import audit_result
 from scripts.benching.baseline_run import better, run_baseline
 from scripts.benching.filling import fill
 from scripts.benching.floors import FloorOptions, floor_figures
-from scripts.benching.machine import machine, server_versions
+from scripts.benching.machine import heading
 from scripts.benching.measuring import Measured, figures, measure
 from scripts.benching.system import System
 from scripts.benching.users import User, make_users
@@ -60,10 +58,7 @@ async def sale(
     Raises click.ClickException when the system does not do its part.
     """
     about = {
-        "bench": "sale",
-        "at": to_wire(datetime.now(UTC)),
-        "machine": machine(),
-        "servers": await server_versions(system),
+        **await heading("sale", system),
         "load": _told(options),
     }
     users = await make_users(system, options.users)

@@ -10,13 +10,11 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from contracts.times import to_wire
-from scripts.benching.machine import machine, server_versions
+from scripts.benching.machine import heading
 from scripts.benching.measuring import become_quiet
 from scripts.benching.sale import SaleOptions, make_shows, sale
 from scripts.benching.system import System
@@ -43,10 +41,7 @@ async def scale(
     """Run the sale for each count, `rounds` times. Raises click.ClickException when scaling fails."""
     before = sum(1 for name in system.pids() if name.startswith(f"{kind}-"))
     result: dict[str, Any] = {
-        "bench": "scale",
-        "at": to_wire(datetime.now(UTC)),
-        "machine": machine(),
-        "servers": await server_versions(system),
+        **await heading("scale", system),
         "load": {
             "kind": kind, "clients": options.clients, "events": options.events, "seconds": options.seconds,
             "rounds": rounds,

@@ -8,7 +8,8 @@ from scripts.benching.against_bare import door
 from scripts.benching.purchase import purchase
 from scripts.benching.sale import SaleOptions, sale
 from scripts.benching.system import System
-from tests.harness.scratch import JWT_KEYS, scratch
+from tests.bench.places import as_benches_see
+from tests.harness.scratch import scratch
 from tests.harness.system import running
 
 
@@ -16,15 +17,7 @@ from tests.harness.system import running
 async def system() -> AsyncIterator[System]:
     """EventHub on scratch places of this module's own, as the benches see it."""
     async with scratch() as world, running(world) as started:
-        yield System(
-            gateway_url=started.url,
-            mysql_url=world.mysql_url,
-            redis_url=world.redis_url,
-            amqp_url=world.amqp_url,
-            amqp_management_url=world.amqp_management_url,
-            jwt_keys=JWT_KEYS,
-            shards=started.settings.shards,
-        )
+        yield as_benches_see(world, started)
 
 
 async def test_a_sale_reports_what_was_sold(system: System) -> None:

@@ -10,7 +10,8 @@ import pytest
 from scripts.benching.system import System
 from scripts.soaking.soak import Options, soak
 from scripts.soaking.visit import Habits
-from tests.harness.scratch import JWT_KEYS, scratch
+from tests.bench.places import as_benches_see
+from tests.harness.scratch import scratch
 from tests.harness.system import running
 
 HABITS = Habits(scarce=0.2, streams=0.2, polls=0.2, repeats=0.5, adds=0.5)
@@ -23,15 +24,7 @@ async def system() -> AsyncIterator[System]:
         scratch() as world,
         running(world, order_ttl=2, quote_ttl=2, max_hold=4, webhook_allow_private=True) as started,
     ):
-        yield System(
-            gateway_url=started.url,
-            mysql_url=world.mysql_url,
-            redis_url=world.redis_url,
-            amqp_url=world.amqp_url,
-            amqp_management_url=world.amqp_management_url,
-            jwt_keys=JWT_KEYS,
-            shards=started.settings.shards,
-        )
+        yield as_benches_see(world, started)
 
 
 async def test_a_few_seconds_of_soak(system: System) -> None:

@@ -4,17 +4,15 @@ Three deciders with connections of their own decide 300 orders for 100 tickets a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import datetime
 
 import pytest
 
-from contracts.times import to_sql
 from db import stock as stocks
 from db.locks import AlwaysGranted, Seats
-from db.mysql import Database, Transaction
-from db.stock import Stock
+from db.mysql import Database
+from tests.faults.mutants import write_what_was_read
 from tests.harness.deciders import decider, items
 from tests.harness.desk import Desk, desk, place
 from tests.harness.people import person
@@ -58,18 +56,6 @@ async def sold(counter: Desk, seats: Seats | None) -> int:
     return int(rows[0][0])
 
 
-def unguarded(transaction: Transaction, steps: Sequence[tuple[Stock, int]], now: datetime) -> None:
-    """What a reader who trusts what it read would write. The ledger's key would say no as well: it goes too."""
-    for before, delta in steps:
-        transaction.later(
-            "UPDATE ticket_types SET available = %s, version = version + 1, updated_at = %s WHERE id = %s",
-            max(0, before.available + delta),
-            to_sql(now),
-            before.id,
-        )
-        transaction.later("DELETE FROM stock_ledger WHERE ticket_type_id = %s", before.id)
-
-
 async def test_the_version_alone_keeps_the_promise(place_of_its_own: Desk) -> None:
     """With a lock that is always granted exactly 100 are sold."""
     assert await sold(place_of_its_own, AlwaysGranted()) == TICKETS
@@ -84,5 +70,5 @@ async def test_control_without_version_and_lock_it_oversells(
     place_of_its_own: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: both guards off must sell more than there is, else the tests above prove nothing."""
-    monkeypatch.setattr(stocks, "_write", unguarded)
+    monkeypatch.setattr(stocks, "_write", write_what_was_read)
     assert await sold(place_of_its_own, AlwaysGranted()) > TICKETS
