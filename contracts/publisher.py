@@ -161,7 +161,10 @@ class Coalescer:
                     async with patience(self._turn_seconds):
                         await self._turns.acquire()
                 except TimeoutError:
-                    _end(lane.waiting, BrokerAway(f"{routing_key}: other messages wait for ever"))
+                    _end(
+                        lane.waiting,
+                        BrokerAway(f"{routing_key}: no turn within {self._turn_seconds} s"),
+                    )
                     lane.waiting.clear()
                     return
                 try:
