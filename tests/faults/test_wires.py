@@ -161,7 +161,7 @@ async def test_the_outbox_is_not_marked_in_the_dark(
     async with crew(counter, wired, "relay"):
         event_id, (type_id,) = await counter.sale(organizer, 10)
         await proven(books)
-        trap = wired.mysql.set(Trap("up", statement(b"DELETE FROM outbox"), loss))
+        trap = wired.mysql.set(Trap("up", statement(b"DELETE o FROM"), loss))
         order = result(await counter.ask(place(buyer, event_id, (type_id, 4))))
         await counter.ask(cancel(buyer, int(str(order["id"]))))
         assert await caught(trap)
