@@ -21,6 +21,7 @@ from tests.harness.scratch import SECRET, Scratch
 from tests.harness.staff import staff
 from tests.harness.waiting import eventually
 from tests.stubs.coingecko import (
+    PER_USD,
     PRICES,
     CoinGeckoStub,
     Wish,
@@ -104,10 +105,10 @@ async def test_one_call_brings_all_prices(services: Services, stub: CoinGeckoStu
 async def test_what_has_not_moved_is_not_news(services: Services, stub: CoinGeckoStub) -> None:
     """The same `last_updated_at` again: nothing stored, nothing put aside; later ones are taken."""
     stub.age = 30
+    said = body(json.dumps(stub.answer(",".join(PRICES), ",".join(PER_USD))))
+    stub.wishes = [said, said]
     async with job(services, stub) as polling:
         assert len((await polling.poll()).results) == 60
-        answer = stub.answer("bitcoin", "usd")
-        stub.wishes = [body(json.dumps(answer))]
         assert (await polling.poll()).results == []
         stub.age = 5
         assert len((await polling.poll()).good) == 60
