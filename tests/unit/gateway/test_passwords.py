@@ -1,6 +1,7 @@
 """Passwords: the right one fits, the queue ends, an unknown account costs the same."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -56,7 +57,11 @@ async def test_too_many_at_once_are_told_to_come_back(
 ) -> None:
     """The queue is bounded: 429 BUSY with a Retry-After; those inside are served."""
     monkeypatch.setattr(passwords, "WAITING_MAX", 3)
+    all_are_there = threading.Event()
+    pool._pool.submit(all_are_there.wait)
     asked = [asyncio.create_task(pool.hash("correct horse")) for _ in range(5)]
+    await asyncio.sleep(0)
+    all_are_there.set()
     answers = await asyncio.gather(*asked, return_exceptions=True)
     refused = [one for one in answers if isinstance(one, Refusal)]
     assert len(refused) == 2
