@@ -1,6 +1,9 @@
 """What is installed: from locks with hashes, and only what is missing."""
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -54,6 +57,23 @@ def test_without_the_right_to_install_the_command_to_run_is_told(
     monkeypatch.setattr(bootstrap.os, "geteuid", lambda: 1000)
     with pytest.raises(bootstrap.InstallError, match=r"apt-get install .* redis-server"):
         bootstrap.apt_install(["redis-server"])
+
+
+def test_a_named_python_is_taken_or_missed_aloud() -> None:
+    """EVENTHUB_PYTHON is used, and nothing else in its place."""
+
+    def status(python: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [CHECKOUT / "scripts" / "status", "--help"],
+            env=os.environ | {"EVENTHUB_PYTHON": python},
+            capture_output=True,
+            text=True,
+        )
+
+    assert status(sys.executable).returncode == 0
+    missing = status("/nowhere/python")
+    assert missing.returncode == 1
+    assert "EVENTHUB_PYTHON" in missing.stderr
 
 
 def test_given_urls_are_completed() -> None:
