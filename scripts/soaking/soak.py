@@ -106,6 +106,10 @@ async def _put_load(one: Soak, samples: TextIO | None, stop: asyncio.Event) -> f
         timeout = aiohttp.ClientTimeout(total=30)
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
         one.heard = await stack.enter_async_context(receiving(one.system, session))
+        if one.heard is None:
+            click.echo(
+                "note: no webhook comes; start with EVENTHUB_WEBHOOK_ALLOW_PRIVATE=true", err=True
+            )
         await stack.enter_async_context(reporting(one.system, one.database, session, one.beside))
         one.began, one.machine_before = loop.time(), machine_seconds()
         beside = [
