@@ -2,23 +2,23 @@
 
 In: StockChanged, EventChanged and EventCancelled on a queue of this process's own; rows.
 Out: `Door.heard`, `Door.changed` and `Door.read`.
-Must stay true: the queue goes with the connection and is never waited for; all types that are wanted in
+Must stay true: the queue never holds up whoever publishes and goes with the process; all types that are wanted in
 vain cost one pair of queries about every second, however many clients want them.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from pydantic import ValidationError
 
-from contracts.broker import Link
+from contracts.broker import LINK_ERRORS, BrokerAway, Link
 from contracts.envelope import Codec, Envelope, MalformedMessage, open_body
 from contracts.events import EventCancelled, EventChanged, StockChanged
-from contracts.topology import EVENTS_EXCHANGE
+from contracts.topology import DISCONNECTED_MS, EVENTS_EXCHANGE, Queue
 from db import catalogue
 from db.mysql import Database, is_away
 from db.stock import shortages
@@ -28,6 +28,9 @@ log = structlog.get_logger(__name__)
 
 QUEUE_LENGTH = 10_000
 """Old news go first when this process is slower than the sale."""
+UNUSED_MS = 10_000
+"""The queue of a process that was killed is gone after that."""
+STOP_SECONDS = 1.0
 TICK_SECONDS = 0.1
 AWAY_SECONDS = 1.0
 
@@ -37,6 +40,17 @@ class StockNews:
 
     def __init__(self, url: str, name: str, codec: Codec, door: Door) -> None:
         self._codec, self._door = codec, door
+        # A quorum queue: one on a single node of a cluster would refuse every event once its node is down
+        # (RabbitMQ 4.3 keeps its binding), and the relay would try for ever.
+        self._queue = Queue(
+            f"news.{name}",
+            {
+                "x-queue-type": "quorum",
+                "x-max-length": QUEUE_LENGTH,
+                "x-expires": UNUSED_MS,
+                "x-consumer-disconnected-timeout": DISCONNECTED_MS,
+            },
+        )
         self._link = Link(url, f"{name} stock news", on_open=self._opened)
 
     async def start(self) -> None:
@@ -44,13 +58,16 @@ class StockNews:
         await self._link.start()
 
     async def stop(self) -> None:
-        """Disconnect; the broker removes the queue."""
+        """Remove the queue and disconnect."""
+        with suppress(BrokerAway, *LINK_ERRORS):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._link.channel.queue_delete(self._queue.name)
         await self._link.stop()
 
     async def _opened(self, channel: AbstractChannel) -> None:
         await channel.set_qos(prefetch_count=500)
         queue = await channel.declare_queue(
-            exclusive=True, auto_delete=True, arguments={"x-max-length": QUEUE_LENGTH}
+            self._queue.name, durable=True, arguments=self._queue.arguments
         )
         for heard in (StockChanged, EventChanged, EventCancelled):
             await queue.bind(EVENTS_EXCHANGE, heard.TOPIC)

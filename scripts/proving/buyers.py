@@ -1,13 +1,14 @@
 """The load client: buyers who order, sometimes cancel, sometimes pay, and write down what they were told.
 
 In: gateways' addresses, buyers with tokens, ticket types, a seed. Out: a `History`.
-Must stay true: it draws every choice from its seed; each buyer buys once, so that effects are found by user.
+Must stay true: it draws every choice from its seed; each buyer buys once, so that effects are found by user; with
+somebody to send more buyers it ends when it is told to, however fast they are served.
 """
 
 import asyncio
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,9 @@ import aiohttp
 from scripts.proving.calling import Buyer, Caller
 from scripts.proving.history import History, Operation
 
-__all__ = ["Buyer", "Load", "Plan"]
+__all__ = ["Buyer", "Load", "More", "Plan"]
+
+More = Callable[[], Awaitable[Sequence[Buyer]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,13 @@ class Plan:
 
 
 class Load:
-    """Runs a plan for a list of buyers; each buys once."""
+    """Runs a plan for a list of buyers; each buys once. `more` sends further ones when the list is at its end."""
 
-    def __init__(self, plan: Plan, buyers: Sequence[Buyer], history: History) -> None:
-        self._plan, self.history = plan, history
+    def __init__(
+        self, plan: Plan, buyers: Sequence[Buyer], history: History, more: More | None = None
+    ) -> None:
+        self._plan, self.history, self._more = plan, history, more
+        self._sending, self._told_enough = asyncio.Lock(), False
         self._waiting = list(buyers)
         self._random = random.Random(plan.seed)  # noqa: S311 - a choice to be repeated, no secret
         self._numbers = 0
@@ -58,12 +64,19 @@ class Load:
 
     def enough(self) -> None:
         """Let nobody begin any more; those who have begun come to their ends."""
+        self._told_enough = True
         self._waiting.clear()
 
     async def _client(self, caller: Caller) -> None:
-        while self._waiting:
-            await self._buy(caller, self._waiting.pop())
+        while buyer := await self._next():
+            await self._buy(caller, buyer)
             self.done += 1
+
+    async def _next(self) -> Buyer | None:
+        async with self._sending:
+            if self._more and not self._waiting and not self._told_enough:
+                self._waiting.extend(await self._more())
+        return self._waiting.pop() if self._waiting and not self._told_enough else None
 
     async def _buy(self, caller: Caller, buyer: Buyer) -> None:
         pick, history = self._random, self.history

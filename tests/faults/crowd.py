@@ -6,6 +6,7 @@ Must stay true: the verdict is only given once every command has an end; progres
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 from db.many_accounts import add_accounts
 from db.mysql import Database
 from gateway.tokens import Tokens, parse_keys
-from scripts.proving.buyers import Buyer, Load, Plan
+from scripts.proving.buyers import Buyer, Load, More, Plan
 from scripts.proving.checking import check
 from scripts.proving.history import History
 from tests.faults.proof import END_SECONDS, proven
@@ -56,12 +57,20 @@ async def buyers(books: Database, count: int, name: str) -> list[Buyer]:
     return [Buyer(user_id, tokens.issue(user_id, ("USER",), since)) for user_id in ids]
 
 
+def newcomers(books: Database, name: str) -> More:
+    """Buyers without end, a thousand accounts at a time: `Load.enough` is the end."""
+    numbers = itertools.count()
+    return lambda: buyers(books, 1000, f"{name}-{next(numbers)}")
+
+
 @contextlib.asynccontextmanager
-async def crowd(plan: Plan, people: Sequence[Buyer], folder: Path) -> AsyncIterator[Load]:
-    """Let them buy beside the block; when it ends, wait for the last of them."""
+async def crowd(
+    plan: Plan, people: Sequence[Buyer], folder: Path, more: More | None = None
+) -> AsyncIterator[Load]:
+    """Let them buy beside the block, and whoever `more` sends; when it ends, wait for the last of them."""
     with (folder / "history.jsonl").open("w") as file:
         history = History(file)
-        load = Load(plan, people, history)
+        load = Load(plan, people, history, more)
         task = asyncio.create_task(load.run())
         try:
             yield load

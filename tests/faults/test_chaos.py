@@ -15,6 +15,7 @@ from tests.faults.crowd import (
     SEED,
     buyers,
     crowd,
+    newcomers,
     open_shop,
     progress,
     shelves,
@@ -57,15 +58,16 @@ async def test_a_worker_that_slept_past_its_lease_does_no_harm(
 ) -> None:
     """Both inventory workers sleep (SIGSTOP) in turn until the other has taken their shards, then wake up."""
     types = await shelves(counter, books, *QUOTAS)
-    people = await buyers(books, BUYERS, f"sleep{SEED}")
+    people = newcomers(books, f"sleep{SEED}")
     shop = await open_shop(city, EVERYBODY + GATEWAYS[:1])
     plan = Plan([shop["gateway-1"].url], types, SEED)
-    async with crowd(plan, people, tmp_path) as load:
+    async with crowd(plan, [], tmp_path, people) as load:
         for awake, asleep in (("inventory-1", "inventory-2"), ("inventory-2", "inventory-1")):
             await progress(load, load.done + BUYERS // 8)
             shop[asleep].send(signal.SIGSTOP)
             await _holds_everything(books, awake)
             shop[asleep].send(signal.SIGCONT)
+        load.enough()
     await verdict(books, load, "a lease lapses while its holder sleeps")
 
 

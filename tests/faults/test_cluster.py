@@ -9,7 +9,7 @@ import pytest
 from db.mysql import Database
 from scripts.proving.buyers import Plan
 from scripts.proving.proxy import Proxy
-from tests.faults.crowd import SEED, buyers, crowd, progress, shelves, verdict
+from tests.faults.crowd import SEED, crowd, newcomers, progress, shelves, verdict
 from tests.harness.cluster import Cluster, cluster
 from tests.harness.desk import Desk
 from tests.harness.processes import Processes
@@ -32,7 +32,7 @@ async def test_nodes_die_and_are_cut_off_during_a_sale(
 ) -> None:
     """The node that everybody is connected to and that leads dies, then a follower, then one is cut off, twice."""
     types = await shelves(counter, books, (60, 20), (8000, 8000))
-    people = await buyers(books, 12_000, f"cluster{SEED}")
+    people = newcomers(books, f"cluster{SEED}")
     first, second, third = nodes.nodes
     async with Proxy(first.url, "amqp", others=(second.url, third.url)) as balancer:
         environment = {"AMQP_URL": balancer.address}
@@ -40,7 +40,7 @@ async def test_nodes_die_and_are_cut_off_during_a_sale(
         for process in shop:
             await process.ready()
         plan = Plan([shop[-1].url], types, SEED, clients=8, cancels=0.2, pays=0.3)
-        async with crowd(plan, people, tmp_path) as load:
+        async with crowd(plan, [], tmp_path, people) as load:
             await progress(load, 30)
             for victim in (first, third):
                 await victim.kill()

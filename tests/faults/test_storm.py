@@ -17,8 +17,8 @@ from tests.faults.crowd import (
     EVERYBODY,
     GATEWAYS,
     SEED,
-    buyers,
     crowd,
+    newcomers,
     progress,
     shelves,
     verdict,
@@ -111,11 +111,11 @@ async def weather(
 ) -> None:
     """Let a crowd buy while the faults come one after the other, each for a part of the sale."""
     types = await shelves(counter, books, *QUOTAS)
-    people = await buyers(books, 400 * len(faults), f"storm{seed}-{len(faults)}")
+    people = newcomers(books, f"storm{seed}-{len(faults)}")
     async with town(city, places, EVERYBODY + GATEWAYS) as made:
         urls = [made.processes[name].url for name in GATEWAYS]
         plan = Plan(urls, types, seed, cancels=0.2, pays=0.3)
-        async with crowd(plan, people, folder) as load:
+        async with crowd(plan, [], folder, people) as load:
             for fault in faults:
                 await strike(made, load, fault)
             load.enough()
