@@ -9,13 +9,13 @@ vain cost one pair of queries about every second, however many clients want them
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from pydantic import ValidationError
 
-from contracts.broker import LINK_ERRORS, BrokerAway, Link
+from contracts.broker import Link
 from contracts.envelope import Codec, Envelope, MalformedMessage, open_body
 from contracts.events import EventCancelled, EventChanged, StockChanged
 from contracts.topology import DISCONNECTED_MS, EVENTS_EXCHANGE, Queue
@@ -29,8 +29,7 @@ log = structlog.get_logger(__name__)
 QUEUE_LENGTH = 10_000
 """Old news go first when this process is slower than the sale."""
 UNUSED_MS = 10_000
-"""The queue of a process that was killed is gone after that."""
-STOP_SECONDS = 1.0
+"""The queue of a process that has gone is gone after that."""
 TICK_SECONDS = 0.1
 AWAY_SECONDS = 1.0
 
@@ -58,10 +57,7 @@ class StockNews:
         await self._link.start()
 
     async def stop(self) -> None:
-        """Remove the queue and disconnect."""
-        with suppress(BrokerAway, *LINK_ERRORS):
-            async with asyncio.timeout(STOP_SECONDS):
-                await self._link.channel.queue_delete(self._queue.name)
+        """Disconnect; the broker removes the queue soon."""
         await self._link.stop()
 
     async def _opened(self, channel: AbstractChannel) -> None:
