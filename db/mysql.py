@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 TRANSACTION_SECONDS = 4.0
+VANISHED_SECONDS = 30
 ACQUIRE_SECONDS = 3.0
 ATTEMPTS = 5
 
@@ -215,7 +216,7 @@ class Database:
     @classmethod
     async def connect(cls, url: str, *, size: int = 8) -> "Database":
         """Open a pool of at most `size` sessions. Raises pymysql errors when the server says no."""
-        flavour = await _isolation_variable(url)
+        dialect = await _dialect(url)
         pool = await aiomysql.create_pool(
             **connection_arguments(url),
             minsize=1,
@@ -225,7 +226,7 @@ class Database:
             init_command=(
                 "SET time_zone = '+00:00', innodb_lock_wait_timeout = 3, "
                 "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
-                f"NO_ENGINE_SUBSTITUTION', {flavour} = 'REPEATABLE-READ'"
+                f"NO_ENGINE_SUBSTITUTION', {dialect}"
             ),
         )
         return cls(pool)
@@ -322,11 +323,16 @@ def connection_arguments(url: str) -> dict[str, Any]:
     }
 
 
-async def _isolation_variable(url: str) -> str:
-    """`tx_isolation` on MariaDB 10.11, `transaction_isolation` on MySQL 8 and later."""
+async def _dialect(url: str) -> str:
+    """What the two kinds of server call differently, as assignments of a SET."""
     connection = await aiomysql.connect(**connection_arguments(url))
     try:
         version: str = connection.get_server_info()
     finally:
         connection.close()
-    return "tx_isolation" if "MariaDB" in version else "transaction_isolation"
+    if "MariaDB" in version:
+        # A session whose client has vanished in the middle of a transaction lets its rows go. MySQL cannot.
+        return (
+            f"tx_isolation = 'REPEATABLE-READ', idle_write_transaction_timeout = {VANISHED_SECONDS}"
+        )
+    return "transaction_isolation = 'REPEATABLE-READ'"
