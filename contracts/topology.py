@@ -45,7 +45,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A durable quorum queue and its arguments (identity only; tunables would be policies)."""
+    """A durable quorum queue and its arguments: part of its identity, a broker refuses to have it with others."""
 
     name: str
     arguments: dict[str, Any]
@@ -136,7 +136,7 @@ def topology(shards: int, queue_length: int) -> Topology:
     single = {*returns, RATES_QUEUE, NOTIFY_QUEUE}
     queues += [Queue(name, _work_arguments(single=name in single)) for name in listeners]
     queues += [_retry_step(seconds) for seconds in RETRY_STEPS]
-    queues.append(Queue(DEAD_QUEUE, {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}))
+    queues.append(_dead_queue())
     return Topology(EXCHANGES, tuple(queues), tuple(_bindings(shards, commands, listeners)))
 
 
@@ -169,6 +169,17 @@ def _retry_step(seconds: int) -> Queue:
             "x-dead-letter-exchange": AGAIN_EXCHANGE,
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
+        },
+    )
+
+
+def _dead_queue() -> Queue:
+    return Queue(
+        DEAD_QUEUE,
+        {
+            "x-queue-type": "quorum",
+            "x-delivery-limit": 1_000_000,
+            "x-consumer-disconnected-timeout": DISCONNECTED_MS,
         },
     )
 

@@ -38,7 +38,9 @@ __all__ = [
 ]
 
 TRANSACTION_SECONDS = 4.0
-VANISHED_SECONDS = 30
+VANISHED_SECONDS = 10
+"""After so much silence the server ends a session and lets go of what it has locked: a client that vanished in the
+middle of a transaction (a cut cable, a frozen machine) never says so itself."""
 ACQUIRE_SECONDS = 3.0
 ATTEMPTS = 5
 
@@ -49,8 +51,8 @@ log = structlog.get_logger(__name__)
 DEADLOCK, LOCK_WAIT, CHANGED_SINCE_READ = 1213, 1205, 1020
 TRANSIENT = frozenset({DEADLOCK, LOCK_WAIT, CHANGED_SINCE_READ})
 DUPLICATE_KEY = 1062
-LOST = frozenset({1040, 1053, 1152, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3169})
-"""Server away, connection cut, too many connections: nothing can be said of a COMMIT under way."""
+LOST = frozenset({1040, 1053, 1152, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3169, 4031})
+"""Server away, connection cut, ended for its silence, too many of them: nothing can be said of a COMMIT under way."""
 
 
 class VersionConflict(Exception):
@@ -214,19 +216,25 @@ class Database:
         self._pool = pool
 
     @classmethod
-    async def connect(cls, url: str, *, size: int = 8) -> "Database":
-        """Open a pool of at most `size` sessions. Raises pymysql errors when the server says no."""
-        dialect = await _dialect(url)
+    async def connect(
+        cls, url: str, *, size: int = 8, vanished: int = VANISHED_SECONDS
+    ) -> "Database":
+        """Open a pool of at most `size` sessions, which the server ends after `vanished` seconds of silence.
+
+        Raises pymysql errors when the server says no.
+        """
+        isolation = await _isolation(url)
         pool = await aiomysql.create_pool(
             **connection_arguments(url),
             minsize=1,
             maxsize=size,
             autocommit=True,
-            pool_recycle=240,
+            # What the server is about to end is not given out any more.
+            pool_recycle=vanished / 2,
             init_command=(
                 "SET time_zone = '+00:00', innodb_lock_wait_timeout = 3, "
                 "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
-                f"NO_ENGINE_SUBSTITUTION', {dialect}"
+                f"NO_ENGINE_SUBSTITUTION', wait_timeout = {vanished}, {isolation} = 'REPEATABLE-READ'"
             ),
         )
         return cls(pool)
@@ -323,16 +331,11 @@ def connection_arguments(url: str) -> dict[str, Any]:
     }
 
 
-async def _dialect(url: str) -> str:
-    """What the two kinds of server call differently, as assignments of a SET."""
+async def _isolation(url: str) -> str:
+    """What this kind of server calls the isolation level."""
     connection = await aiomysql.connect(**connection_arguments(url))
     try:
         version: str = connection.get_server_info()
     finally:
         connection.close()
-    if "MariaDB" in version:
-        # A session whose client has vanished in the middle of a transaction lets its rows go. MySQL cannot.
-        return (
-            f"tx_isolation = 'REPEATABLE-READ', idle_write_transaction_timeout = {VANISHED_SECONDS}"
-        )
-    return "transaction_isolation = 'REPEATABLE-READ'"
+    return "tx_isolation" if "MariaDB" in version else "transaction_isolation"

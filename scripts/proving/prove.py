@@ -7,12 +7,13 @@ Must stay true: seeds are printed, and `--seed` runs one of them again; what it 
 
 import asyncio
 import os
+import platform
 import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -24,6 +25,7 @@ from scripts.proving.report import notes_of, parts_of, render
 from scripts.stack.home import CHECKOUT, SetupError
 from scripts.stack.programs import PYTHON
 from scripts.stack.testing import own_home, running_servers
+from scripts.versions import server_versions
 
 FIXED_SEED = 20260101
 FRESH_SEEDS = 2
@@ -64,7 +66,8 @@ def _prove(quick: bool, seeds: Sequence[int], urls: dict[str, str]) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="eventhub-prove-") as folder:
         notes = Path(folder) / "notes"
-        click.echo(f"seeds {', '.join(map(str, seeds))}")
+        where = _where(urls)
+        click.echo(f"seeds {', '.join(map(str, seeds))}\n{where}")
         junit = Path(folder) / "junit.xml"
         given = {
             "EVENTHUB_PROVE_SEED": ",".join(map(str, seeds)),
@@ -77,8 +80,16 @@ def _prove(quick: bool, seeds: Sequence[int], urls: dict[str, str]) -> int:
         )
         parts = parts_of(junit, seeds)
         told = notes_of(notes.read_text().splitlines()) if notes.exists() else []
-    click.echo(render(parts, told, time.monotonic() - began))
+    click.echo(render(parts, told, time.monotonic() - began, where))
     return 0 if parts and all(part.held for part in parts) else 1
+
+
+def _where(urls: Mapping[str, str]) -> str:
+    versions = asyncio.run(
+        server_versions(urls["MYSQL_URL"], urls["REDIS_URL"], urls["AMQP_MANAGEMENT_URL"])
+    )
+    told = [f"{name} {version}" for name, version in sorted(versions.items())]
+    return ", ".join([*told, f"Python {platform.python_version()}"])
 
 
 def _check(history: Path) -> int:

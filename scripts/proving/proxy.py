@@ -1,6 +1,6 @@
 """A TCP proxy that breaks connections on purpose: whole ones, or at one chosen packet.
 
-In: a server's address, a mode (`pass`, `cut`, `hole`, `delay`, `slices`), traps for packets. Out: a port to connect to.
+In: a server's URL, a `Mode`, traps for packets. Out: a URL to connect to.
 Must stay true: in `pass` every byte arrives, in order; a trap acts on whole packets and counts what it caught, so
 that a run in which nothing was lost can be told from one that survived a loss.
 """
@@ -10,14 +10,19 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, cast
 from urllib.parse import urlsplit, urlunsplit
 from weakref import WeakSet
 
 from scripts.proving.wires import Matches, Splitter, Wire
 
-Mode = Literal["pass", "cut", "hole", "delay", "slices"]
+Mode = Literal["pass", "cut", "hole", "mute", "delay", "slices"]
+"""hole: nothing arrives anywhere. mute: the server hears and acts, nobody hears its answers."""
 Direction = Literal["up", "down"]
+DEAF: dict[Mode, frozenset[Direction]] = {
+    "hole": frozenset({"up", "down"}),
+    "mute": frozenset({"down"}),
+}
 Action = Literal["drop", "cut", "cut answer"]
 """drop: this packet never was. cut: the connection breaks instead. cut answer: it arrives, its answer does not."""
 CHUNK = 65536
@@ -72,7 +77,6 @@ class Proxy:
 
     url: str = field(repr=False)
     """Holds a password, which no failed assertion should print."""
-    wire: Wire
     mode: Mode = "pass"
     others: Sequence[str] = field(default=(), repr=False)
     """Servers of the same cluster: who connects while the first is away is sent to the next that answers."""
@@ -81,12 +85,14 @@ class Proxy:
     _listener: asyncio.Server | None = None
     _pairs: set[_Pair] = field(default_factory=set)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
-    _healed: asyncio.Event = field(default_factory=asyncio.Event)
+    _open: dict[Direction, asyncio.Event] = field(
+        default_factory=lambda: {"up": asyncio.Event(), "down": asyncio.Event()}
+    )
 
     async def __aenter__(self) -> Self:
         self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._listener.sockets[0].getsockname()[1]
-        self._healed.set()
+        self.turn(self.mode)
         return self
 
     async def __aexit__(
@@ -97,9 +103,7 @@ class Proxy:
     ) -> None:
         assert self._listener is not None, "entered before it is left"
         self._listener.close()
-        self.cut()
-        for task in list(self._tasks):
-            task.cancel()
+        self.turn("cut")
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
@@ -114,13 +118,18 @@ class Proxy:
         """How many pass through now."""
         return len(self._pairs)
 
+    @property
+    def _wire(self) -> Wire:
+        return cast(Wire, urlsplit(self.url).scheme)
+
     def turn(self, mode: Mode) -> None:
         """Change how everything passes from now on; `cut` breaks what is open and refuses what comes."""
         self.mode = mode
-        if mode == "hole":
-            self._healed.clear()
-        else:
-            self._healed.set()
+        for direction, is_open in self._open.items():
+            if direction in DEAF.get(mode, frozenset()):
+                is_open.clear()
+            else:
+                is_open.set()
         if mode == "cut":
             self.cut()
 
@@ -139,7 +148,7 @@ class Proxy:
         assert task is not None, "asyncio runs this in a task"
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        await self._healed.wait()
+        await self._open["up"].wait()
         try:
             server_reader, server_writer = await self._connect()
         except (Cut, OSError):
@@ -177,15 +186,17 @@ class Proxy:
         direction: Direction,
         pair: _Pair,
     ) -> None:
-        splitter = Splitter(self.wire)
-        with contextlib.suppress(Cut, OSError):
-            while data := await reader.read(CHUNK):
-                await self._healed.wait()
-                passing = [
-                    packet for packet in splitter.feed(data) if self._lets(packet, direction, pair)
-                ]
-                await self._write(writer, b"".join(passing))
-            # What was whole has passed; the end of one direction ends both.
+        splitter = Splitter(self._wire)
+        with contextlib.suppress(Cut):
+            with contextlib.suppress(OSError):
+                while data := await reader.read(CHUNK):
+                    await self._open[direction].wait()
+                    passing = [
+                        one for one in splitter.feed(data) if self._lets(one, direction, pair)
+                    ]
+                    await self._write(writer, b"".join(passing))
+            # What was whole has passed; the end of one direction ends both. A hole swallows the end as well.
+            await self._open[direction].wait()
 
     def _lets(self, packet: bytes, direction: Direction, pair: _Pair) -> bool:
         """Whether a packet may pass. Raises Cut."""

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+NOT_HELD = frozenset({"failure", "error", "skipped"})
+"""What did not run has proven nothing."""
 ENDS = ("ok", "refused", "accepted", "unknown")
 
 
@@ -41,7 +43,7 @@ def parts_of(junit: Path, seeds: Sequence[int]) -> list[Part]:
         seed = _seed_of(case.get("name", ""), seeds)
         part = parts.setdefault((module, seed), Part(module, seed))
         part.seconds += float(case.get("time", "0"))
-        bad = [found for found in case if found.tag in ("failure", "error")]
+        bad = [found for found in case if found.tag in NOT_HELD]
         if bad:
             reason = (bad[0].get("message") or "").splitlines() or [""]
             part.failures.append(f"{case.get('name')}: {reason[0]}")
@@ -65,9 +67,9 @@ def notes_of(lines: Iterable[str]) -> list[str]:
     return told
 
 
-def render(parts: Sequence[Part], notes: Sequence[str], seconds: float) -> str:
-    """The whole report."""
-    lines = ["", f"{'':7}{'part':<22}{'seed':>11}{'faults':>8}{'seconds':>9}"]
+def render(parts: Sequence[Part], notes: Sequence[str], seconds: float, where: str) -> str:
+    """The whole report; `where`: the servers that it ran on."""
+    lines = ["", where, "", f"{'':7}{'part':<22}{'seed':>11}{'faults':>8}{'seconds':>9}"]
     for part in parts:
         verdict = "holds" if part.held else "BROKEN"
         lines.append(

@@ -27,7 +27,7 @@ from contracts.times import to_wire
 from db.mysql import Database
 from scripts.benching.auditing import audit_result
 from scripts.benching.cpu import machine_seconds
-from scripts.benching.machine import machine, server_versions
+from scripts.benching.machine import machine
 from scripts.benching.measuring import become_quiet
 from scripts.benching.system import System, running_system
 from scripts.soaking.audience import Heard, receiving, reporting, sign_in_and_out
@@ -36,6 +36,7 @@ from scripts.soaking.shoppers import Shoppers, make_shelves
 from scripts.soaking.telling import is_error, reasons, render
 from scripts.soaking.trends import JUDGED_SECONDS, Point, Trend, percentile, rate, trends
 from scripts.soaking.visit import Habits
+from scripts.versions import server_versions
 
 SAMPLE_SECONDS, TELL_SECONDS = 10.0, 60.0
 SETTINGS = ("EVENTHUB_ORDER_TTL", "EVENTHUB_QUOTE_TTL", "EVENTHUB_MAX_HOLD")
@@ -88,7 +89,9 @@ async def soak(
             "bench": "soak",
             "at": to_wire(datetime.now(UTC)),
             "machine": machine(),
-            "servers": await server_versions(system),
+            "servers": await server_versions(
+                system.mysql_url, system.redis_url, system.amqp_management_url
+            ),
             "load": {"visitsPerSecond": options.rate, "seed": options.seed, **_settings(system)},
             "rowsBefore": await table_rows(database),
         }

@@ -34,7 +34,7 @@ async def test_nodes_die_and_are_cut_off_during_a_sale(
     types = await shelves(counter, books, (60, 20), (8000, 8000))
     people = newcomers(books, f"cluster{SEED}")
     first, second, third = nodes.nodes
-    async with Proxy(first.url, "amqp", others=(second.url, third.url)) as balancer:
+    async with Proxy(first.url, others=(second.url, third.url)) as balancer:
         environment = {"AMQP_URL": balancer.address}
         shop = [await city.start(name, ready=False, environment=environment) for name in NAMES]
         for process in shop:

@@ -244,7 +244,7 @@ async def _prepare(stack: AsyncExitStack, places: Scratch) -> None:
     await Relaying.place.declare()
     Relaying.relays = []
     for number in range(RELAYS):
-        proxy = await stack.enter_async_context(Proxy(places.amqp_url, "amqp"))
+        proxy = await stack.enter_async_context(Proxy(places.amqp_url))
         relay = Relay(f"relay-{number}", database, proxy)
         stack.push_async_callback(relay.close)
         await relay.connect()

@@ -51,7 +51,7 @@ async def post(places: Scratch, counter: Desk) -> AsyncIterator[Post]:
     queue = await channel.declare_queue(QUEUE, durable=True)
     await queue.bind("amq.direct", QUEUE)
     await queue.purge()
-    async with Proxy(places.amqp_url, "amqp") as proxy:
+    async with Proxy(places.amqp_url) as proxy:
         link = Link(proxy.address, "post")
         await link.start(wait=20)
         publisher = Publisher(link, confirm_seconds=8)

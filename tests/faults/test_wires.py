@@ -39,7 +39,7 @@ class Wired:
 @pytest.fixture
 async def wired(places: Scratch) -> AsyncIterator[Wired]:
     """Proxies that let everything pass until a trap is set."""
-    async with Proxy(places.mysql_url, "mysql") as mysql, Proxy(places.amqp_url, "amqp") as amqp:
+    async with Proxy(places.mysql_url) as mysql, Proxy(places.amqp_url) as amqp:
         yield Wired(mysql, amqp, places.settings(MYSQL_URL=mysql.address, AMQP_URL=amqp.address))
 
 

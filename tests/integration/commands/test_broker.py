@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from scripts.proving.proxy import Proxy
 from tests.harness.sales import items, sale
 from tests.harness.scratch import Scratch
 from tests.harness.system import System, running
 from tests.harness.waiting import eventually
 from tests.integration.commands.conftest import WORKERS, People
-from tests.integration.commands.proxy import Proxy, proxied
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ async def way(alone: Scratch) -> AsyncIterator[tuple[System, Proxy]]:
     """A gateway that reaches the broker through a proxy; workers that reach it directly."""
     async with (
         running(alone, workers=WORKERS) as staffed,
-        proxied(alone.amqp_url) as (amqp_url, proxy),
-        running(replace(alone, amqp_url=amqp_url), workers=()) as system,
+        Proxy(alone.amqp_url) as proxy,
+        running(replace(alone, amqp_url=proxy.address), workers=()) as system,
     ):
         assert staffed.url != system.url
         yield system, proxy
@@ -37,7 +37,7 @@ async def test_with_the_broker_away_nothing_is_accepted(
     system, proxy = way
     show = await sale(system, people.organizer, 5)
     api, body = system.api(people.buyer), items((show.ticket_type, 1))
-    await proxy.cut()
+    proxy.turn("cut")
 
     async def refused() -> bool:
         answer = await api.post("/api/orders", body, key="away")
@@ -50,7 +50,7 @@ async def test_with_the_broker_away_nothing_is_accepted(
     assert (await api.get(f"/api/events/{show.event_id}")).status == 200
     ready = await api.get("/readyz")
     assert (ready.status, ready.body["missing"]) == (503, ["rabbitmq"])
-    await proxy.mend()
+    proxy.turn("pass")
 
     async def placed() -> bool:
         return (await api.post("/api/orders", body, key="away")).status == 201
@@ -66,7 +66,7 @@ async def test_a_publish_without_an_answer_is_given_out_to_poll(
     system, proxy = way
     show = await sale(system, people.organizer, 5)
     api, body = system.api(people.buyer), items((show.ticket_type, 1))
-    proxy.silence()
+    proxy.turn("mute")
     unknown = await api.post("/api/orders", body, key="dark", wait=1)
     assert (unknown.status, unknown.code) == (503, "UNAVAILABLE")
     command_id = unknown.body["commandId"]
@@ -75,7 +75,7 @@ async def test_a_publish_without_an_answer_is_given_out_to_poll(
     assert int(unknown.headers["Retry-After"]) >= 1
     decided = await api.get(f"/api/commands/{command_id}?wait=20")
     assert decided.body["status"] == "SUCCEEDED"
-    await proxy.mend()
+    proxy.turn("pass")
     again = await api.post("/api/orders", body, key="dark", wait=20)
     assert again.status == 201
     assert again.body == decided.body["result"]
@@ -92,10 +92,10 @@ async def test_after_a_publish_that_never_arrived_the_key_publishes_it_again(
     show = await sale(system, people.organizer, 5)
     api, body = system.api(people.buyer), items((show.ticket_type, 1))
     cutting = asyncio.create_task(api.post("/api/orders", body, key="cut"))
-    await proxy.cut()
+    proxy.turn("cut")
     first = await cutting
     assert first.status in (201, 503)
-    await proxy.mend()
+    proxy.turn("pass")
 
     async def placed() -> bool:
         return (await api.post("/api/orders", body, key="cut")).status == 201
@@ -143,14 +143,14 @@ async def test_orders_are_accepted_while_the_database_is_away(
     """For a ticket type that is known here: 202, and decided when the database is back."""
     async with (
         running(alone, workers=WORKERS) as staffed,
-        proxied(alone.mysql_url) as (mysql_url, proxy),
-        running(replace(alone, mysql_url=mysql_url), workers=()) as system,
+        Proxy(alone.mysql_url) as proxy,
+        running(replace(alone, mysql_url=proxy.address), workers=()) as system,
     ):
         show = await sale(staffed, people.organizer, 5)
         await staffed.stop("inventory")
         api, body = system.api(people.buyer), items((show.ticket_type, 1))
         assert (await api.post("/api/orders", body, wait=None)).status == 202
-        await proxy.cut()
+        proxy.turn("cut")
         accepted = await api.post("/api/orders", body, wait=1, key="no database")
         assert accepted.status == 202
         polled = await api.get(accepted.headers["Location"])
@@ -158,7 +158,7 @@ async def test_orders_are_accepted_while_the_database_is_away(
         assert int(polled.headers["Retry-After"]) >= 1
         unknown = await api.post("/api/orders", items((10**9, 1)), wait=1)
         assert (unknown.status, unknown.code) == (503, "UNAVAILABLE")
-        await proxy.mend()
+        proxy.turn("pass")
         staffed.start("inventory")
         decided = await api.get(accepted.headers["Location"] + "?wait=20")
         assert decided.body["status"] == "SUCCEEDED"

@@ -8,9 +8,9 @@ from redis.asyncio import Redis
 
 from db.redis import quick_client
 from gateway.event_list import LIST_SECONDS, EventList
+from scripts.proving.proxy import Mode, Proxy
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually
-from tests.integration.commands.proxy import proxied
 
 
 class Source:
@@ -104,16 +104,13 @@ async def test_a_dead_builder_stops_nobody(redis: Redis) -> None:
 
 async def test_without_redis_each_gateway_reads_for_itself(place: Scratch) -> None:
     """Cut or silent: the page comes all the same, once for all who ask at once."""
-    async with proxied(place.redis_url) as (url, proxy):
-        client = quick_client(url)
-        await client.ping()
-        for broken in ("cut", "silent"):
-            if broken == "cut":
-                await proxy.cut()
-            else:
-                await proxy.mend()
-                await client.ping()
-                proxy.silence()
+    async with Proxy(place.redis_url) as proxy:
+        client = quick_client(proxy.address)
+        modes: tuple[Mode, ...] = ("cut", "mute")
+        for broken in modes:
+            proxy.turn("pass")
+            await client.ping()
+            proxy.turn(broken)
             source, gateway = Source(), EventList(client)
             pages = await asyncio.gather(*(gateway.page("q", source.build) for _ in range(50)))
             assert set(pages) == {b"page 1"}

@@ -9,13 +9,13 @@ import pytest
 from redis.asyncio import Redis
 
 from db.mysql import Database
+from scripts.proving.proxy import Proxy
 from tests.harness.people import Person, person
 from tests.harness.sales import Sale, items, sale
 from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, System, running
 from tests.harness.waiting import eventually
 from tests.integration.commands.conftest import WORKERS, People
-from tests.integration.commands.proxy import proxied
 
 COMMAND, REPLAYED = "X-Command-Id", "Idempotent-Replayed"
 
@@ -256,8 +256,8 @@ async def test_a_gateway_gives_redis_back_what_it_forgot(
 ) -> None:
     """An undecided key is known again, a moment later, at a gateway where it was never asked."""
     async with (
-        proxied(alone.redis_url) as (redis_url, proxy),
-        running(replace(alone, redis_url=redis_url), workers=WORKERS) as system,
+        Proxy(alone.redis_url) as proxy,
+        running(replace(alone, redis_url=proxy.address), workers=WORKERS) as system,
         running(alone, workers=()) as second,
     ):
         show = await sale(system, people.organizer, 5)
@@ -265,9 +265,9 @@ async def test_a_gateway_gives_redis_back_what_it_forgot(
         body, buyer = items((show.ticket_type, 1)), people.buyer
         first = await system.api(buyer).post("/api/orders", body, key="bridge", wait=None)
         if how == "restart":
-            await proxy.cut()
+            proxy.turn("cut")
         await _flush(alone)
-        await proxy.mend()
+        proxy.turn("pass")
 
         async def noted() -> bool:
             async with Redis.from_url(alone.redis_url) as redis:

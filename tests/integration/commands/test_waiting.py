@@ -10,13 +10,13 @@ import pytest
 
 from db.mysql import Database
 from gateway import commands
+from scripts.proving.proxy import Mode, Proxy
 from tests.harness.people import Person, person
 from tests.harness.sales import Sale, items, sale
 from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, Api, System, running
 from tests.harness.waiting import eventually
 from tests.integration.commands.conftest import WORKERS, People
-from tests.integration.commands.proxy import proxied
 
 
 @pytest.fixture(scope="module")
@@ -243,22 +243,21 @@ async def test_with_redis_away_the_decision_still_comes_in_time(
     alone: Scratch, people: People
 ) -> None:
     """Cut, and as a black hole: MySQL is asked; with keys as well."""
-    async with proxied(alone.redis_url) as (redis_url, proxy):
-        there = replace(alone, redis_url=redis_url)
+    async with Proxy(alone.redis_url) as proxy:
+        there = replace(alone, redis_url=proxy.address)
         async with running(there, workers=WORKERS) as system:
             show = await sale(system, people.organizer, 10)
             api, body = system.api(people.buyer), items((show.ticket_type, 1))
-            for broken in (proxy.cut, proxy.silence):
-                result = broken()
-                if result is not None:
-                    await result
+            modes: tuple[Mode, ...] = ("cut", "mute")
+            for broken in modes:
+                proxy.turn(broken)
                 assert (await api.post("/api/orders", body, wait=20)).status == 201
-                keyed = await api.post("/api/orders", body, wait=20, key=f"away {broken.__name__}")
+                keyed = await api.post("/api/orders", body, wait=20, key=f"away {broken}")
                 assert keyed.status == 201
-                again = await api.post("/api/orders", body, wait=20, key=f"away {broken.__name__}")
+                again = await api.post("/api/orders", body, wait=20, key=f"away {broken}")
                 assert again.body == keyed.body
                 assert again.headers["Idempotent-Replayed"] == "true"
-                await proxy.mend()
+                proxy.turn("pass")
 
 
 async def test_a_lost_push_costs_little(

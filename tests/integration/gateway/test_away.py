@@ -1,11 +1,11 @@
 """MySQL gone and back: honest 503s, tokens still good, accounts as they were, and everything works again."""
 
 from db.mysql import Database
+from scripts.proving.proxy import Proxy
 from tests.harness.people import person
 from tests.harness.scratch import Scratch
 from tests.harness.system import Api, System, running
 from tests.harness.waiting import eventually
-from tests.integration.commands.proxy import proxied
 
 PASSWORD = "correct horse battery"
 
@@ -30,13 +30,13 @@ async def test_without_the_database(house: Scratch, records: Database) -> None:
     failed attempt to sign in counts for nobody; after its return all is well without a restart."""
     somebody, admin = await person(records), await person(records, "ADMIN")
     async with (
-        proxied(house.mysql_url) as (url, way),
-        running(house, workers=(), MYSQL_URL=url) as system,
+        Proxy(house.mysql_url) as way,
+        running(house, workers=(), MYSQL_URL=way.address) as system,
     ):
         api = system.api(somebody)
         body = {"email": "steady@example.com", "password": PASSWORD}
         assert (await api.post("/api/auth/register", body)).status == 201
-        await way.cut()
+        way.turn("cut")
         for answer in (
             await api.get("/api/auth/me"),
             await system.api(admin).get("/api/admin/users"),
@@ -53,7 +53,7 @@ async def test_without_the_database(house: Scratch, records: Database) -> None:
         assert (await system.api().get("/livez")).status == 200
         probe = await system.api().get("/readyz")
         assert (probe.status, probe.body["missing"]) == (503, ["mysql"])
-        await way.mend()
+        way.turn("pass")
         await until_ready(system)
         assert (await api.get("/api/auth/me")).status == 200
         assert await sign_in(system.api(), PASSWORD) == 200

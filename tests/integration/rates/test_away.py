@@ -6,13 +6,13 @@ import orjson
 import pytest
 
 from db.mysql import Database
+from scripts.proving.proxy import Proxy
 from tests.harness.people import person
 from tests.harness.sales import Sale, order, sale
 from tests.harness.scratch import Scratch
 from tests.harness.staff import staff
 from tests.harness.system import Answer, Api, System, running
 from tests.harness.waiting import eventually
-from tests.integration.commands.proxy import proxied
 from tests.integration.rates.broker import connected, fields, message, provider, publish
 from tests.integration.rates.test_providers import reasons
 from tests.integration.rates.test_rates_http import asset
@@ -79,16 +79,16 @@ async def test_reports_wait_for_the_database_in_their_order(
 ) -> None:
     """The worker's database goes away in the middle of a stream: each report is a rate once, in the order sent."""
     name, prices = asset(), [str(100 + n % 7) for n in range(60)]
-    async with proxied(world.mysql_url) as (url, proxy):
-        settings = world.settings(MYSQL_URL=url)
+    async with Proxy(world.mysql_url) as proxy:
+        settings = world.settings(MYSQL_URL=proxy.address)
         async with provider(world) as acme, staff(settings, "quote"):
             async with connected(acme["amqpUrl"]) as channel:
                 for n, price in enumerate(prices):
                     if n == 20:
-                        await proxy.cut()
+                        proxy.turn("cut")
                     sent = message(fields(name, price), acme["name"])
                     await publish(channel, f"rates.{acme['name']}.{name}", sent)
-            await proxy.mend()
+            proxy.turn("pass")
 
             async def told() -> list[str]:
                 rates = await _told(database, name)

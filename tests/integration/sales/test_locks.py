@@ -13,12 +13,12 @@ from db.leases import Share
 from db.locks import SALES_WITHOUT_LOCK, SeatLocks, seat_key
 from db.mysql import Database
 from db.redis import quick_client
+from scripts.proving.proxy import Proxy
 from tests.harness.desk import Desk, desk, place
 from tests.harness.people import Person, person
 from tests.harness.scratch import Scratch
 from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.commands.proxy import proxied
 
 
 @pytest.fixture
@@ -192,14 +192,14 @@ async def test_a_holder_that_the_database_is_away_from_lets_go(
     database: Database, world: Scratch
 ) -> None:
     """Cut off alone, it gives its names up when their time is over, says so once, and another has them all."""
-    async with proxied(world.mysql_url) as (url, way):
-        theirs = await Database.connect(url)
+    async with Proxy(world.mysql_url) as way:
+        theirs = await Database.connect(way.address)
         lapses: list[int] = []
         alone = Holder(theirs, "a", "1" * 32, on_lapse=lambda: lapses.append(1))
         async with asyncio.TaskGroup() as tasks:
             living = tasks.create_task(alone.live())
             await eventually(lambda: _is(counts(alone), (6,)))
-            await way.cut()
+            way.turn("cut")
             other = Holder(database, "b", "2" * 32)
             tasks.create_task(other.live())
             await eventually(lambda: _is(counts(alone, other), (0, 6)))

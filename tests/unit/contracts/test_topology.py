@@ -4,6 +4,7 @@ from contracts.commands import COMMANDS
 from contracts.events import EVENTS, routing_key
 from contracts.topology import (
     DEAD_QUEUE,
+    DISCONNECTED_MS,
     EVENT_SUBSCRIPTIONS,
     RETRY_STEPS,
     Topology,
@@ -11,6 +12,7 @@ from contracts.topology import (
     retry_step,
     topology,
 )
+from db.leases import LEASE_SECONDS
 
 WHOLE: Topology = topology(shards=4, queue_length=100)
 LADDER = {retry_queue(seconds) for seconds in RETRY_STEPS}
@@ -21,6 +23,17 @@ def test_every_queue_is_a_quorum_queue_with_a_delivery_limit() -> None:
     for queue in WHOLE.queues:
         assert queue.arguments["x-queue-type"] == "quorum"
         assert queue.name in LADDER or "x-delivery-limit" in queue.arguments
+
+
+def test_every_consumer_of_a_lost_node_is_replaced_within_a_leases_time() -> None:
+    """RabbitMQ 4.3 waits a minute unless it is told otherwise; steps of the ladder have no consumers."""
+    told = {
+        queue.name: queue.arguments.get("x-consumer-disconnected-timeout")
+        for queue in WHOLE.queues
+        if queue.name not in LADDER
+    }
+    assert set(told.values()) == {DISCONNECTED_MS}
+    assert DISCONNECTED_MS / 1000 <= LEASE_SECONDS
 
 
 def test_what_gives_up_a_message_hands_it_on_at_least_once() -> None:

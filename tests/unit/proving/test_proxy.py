@@ -7,6 +7,7 @@ import pytest
 
 from scripts.proving.proxy import Proxy, Trap
 from scripts.proving.wires import COMMIT, Splitter, basic_ack, basic_publish
+from tests.harness.waiting import eventually
 
 QUERY = b"\x07\x00\x00\x00\x03COMMIT"
 OTHER = b"\x09\x00\x00\x00\x03SELECT 1"
@@ -42,19 +43,43 @@ def test_each_packet_is_known_for_what_it_is() -> None:
     assert [basic_publish(packet) for packet in (FRAME, PUBLISH, QUERY)] == [False, True, False]
 
 
-@pytest.fixture
-async def echo() -> AsyncIterator[str]:
-    """A server that says everything back; its URL."""
+class Server:
+    """Says everything back, writes down what it hears, hangs up when it is told to."""
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self) -> None:
+        self.url = ""
+        self.heard = bytearray()
+        self.hang_up = asyncio.Event()
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        ending = asyncio.create_task(self._end(writer))
         while data := await reader.read(1000):
+            self.heard += data
             writer.write(data)
+        ending.cancel()
         writer.close()
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    yield f"mysql://user:secret@{host}:{port}/x"
-    server.close()
+    async def _end(self, writer: asyncio.StreamWriter) -> None:
+        await self.hang_up.wait()
+        writer.close()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    """Somebody behind the proxy."""
+    made = Server()
+    listener = await asyncio.start_server(made.talk, "127.0.0.1", 0)
+    host, port = listener.sockets[0].getsockname()
+    made.url = f"mysql://user:secret@{host}:{port}/x"
+    yield made
+    listener.close()
+
+
+@pytest.fixture
+def echo(server: Server) -> str:
+    """Its URL."""
+    return server.url
 
 
 async def say(proxy: Proxy, data: bytes, expect: int) -> bytes:
@@ -72,7 +97,7 @@ async def say(proxy: Proxy, data: bytes, expect: int) -> bytes:
 @pytest.mark.parametrize("mode", ["pass", "delay", "slices"])
 async def test_what_passes_is_whole(echo: str, mode: str) -> None:
     """Slow or sliced, nothing is missing."""
-    async with Proxy(echo, "mysql", mode=mode) as proxy:  # type: ignore[arg-type]  # one of the modes
+    async with Proxy(echo, mode=mode) as proxy:  # type: ignore[arg-type]  # one of the modes
         assert proxy.address == f"mysql://user:secret@127.0.0.1:{proxy.port}/x"
         assert await say(proxy, OTHER + QUERY, len(OTHER + QUERY)) == OTHER + QUERY
 
@@ -85,7 +110,7 @@ async def test_a_trap_catches_its_packet_once(
     echo: str, action: str, direction: str, comes_back: bytes
 ) -> None:
     """The first COMMIT is lost as the trap says, the next connection's passes; the count says one."""
-    async with Proxy(echo, "mysql") as proxy:
+    async with Proxy(echo) as proxy:
         trap = proxy.set(Trap(direction, COMMIT, action))  # type: ignore[arg-type]  # words of theirs
         assert await say(proxy, QUERY + OTHER, len(OTHER)) == comes_back
         assert trap.caught == 1
@@ -95,7 +120,7 @@ async def test_a_trap_catches_its_packet_once(
 
 async def test_cut_refuses_until_it_is_healed(echo: str) -> None:
     """Open connections break, new ones too; afterwards all is well."""
-    async with Proxy(echo, "mysql") as proxy:
+    async with Proxy(echo) as proxy:
         proxy.turn("cut")
         assert await say(proxy, QUERY, len(QUERY)) == b""
         proxy.turn("pass")
@@ -104,9 +129,39 @@ async def test_cut_refuses_until_it_is_healed(echo: str) -> None:
 
 async def test_a_black_hole_swallows_and_gives_back(echo: str) -> None:
     """Nothing comes while it lasts; what was sent meanwhile arrives afterwards, as after a partition."""
-    async with Proxy(echo, "mysql", mode="pass") as proxy:
-        proxy.turn("hole")
+    async with Proxy(echo, mode="hole") as proxy:
         waiting = asyncio.create_task(say(proxy, QUERY, len(QUERY)))
+        done, _ = await asyncio.wait({waiting}, timeout=0.2)
+        assert not done
+        proxy.turn("pass")
+        assert await waiting == QUERY
+
+
+async def test_a_black_hole_swallows_the_end_of_a_connection_as_well(server: Server) -> None:
+    """A server that hangs up is not heard: its client finds out when the way is there again."""
+    async with Proxy(server.url) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        writer.write(OTHER)
+        await reader.readexactly(len(OTHER))
+        proxy.turn("hole")
+        server.hang_up.set()
+        gone = asyncio.create_task(reader.read())
+        done, _ = await asyncio.wait({gone}, timeout=0.2)
+        assert not done
+        proxy.turn("pass")
+        assert await gone == b""
+        writer.close()
+
+
+async def test_a_mute_server_hears_and_nobody_hears_its_answer(server: Server) -> None:
+    """What went up has arrived; what comes back is there when it may speak again."""
+    async with Proxy(server.url, mode="mute") as proxy:
+        waiting = asyncio.create_task(say(proxy, QUERY, len(QUERY)))
+
+        async def heard() -> bool:
+            return bytes(server.heard) == QUERY
+
+        await eventually(heard)
         done, _ = await asyncio.wait({waiting}, timeout=0.2)
         assert not done
         proxy.turn("pass")

@@ -11,6 +11,7 @@ JUNIT = """<testsuites><testsuite>
 <testcase classname="tests.faults.test_wires" name="test_c" time="1"/>
 <testcase classname="tests.faults.test_wires" name="test_c[8-a]" time="1"/>
 </testsuite></testsuites>"""
+WHERE = "database 9.7.0, rabbitmq 4.3.6, redis 8.0, Python 3.11.2"
 NOTE = '{"what": "kill -9", "seed": 7, "ok": 1200, "refused": 3}'
 
 
@@ -24,7 +25,8 @@ def test_a_failure_is_named(tmp_path: Path) -> None:
         ("wires", 7, True),
         ("wires", 8, True),
     ]
-    text = render(parts, notes_of([NOTE]), 12)
+    text = render(parts, notes_of([NOTE]), 12, WHERE)
+    assert WHERE in text
     assert "test_b: oversold by 3" in text
     assert "kill -9: 1,200 ok, 3 refused" in text
     assert text.splitlines()[-1] == "the promise is BROKEN; seeds 7, 8; 12 s"
@@ -34,10 +36,21 @@ def test_everything_held(tmp_path: Path) -> None:
     """Only then the last line says so, with its seeds."""
     junit = tmp_path / "junit.xml"
     junit.write_text(JUNIT.replace('<failure message="oversold by 3&#10;more"/>', ""))
-    last = render(parts_of(junit, [7, 8]), [], 12).splitlines()[-1]
+    last = render(parts_of(junit, [7, 8]), [], 12, WHERE).splitlines()[-1]
     assert last == "0 lost, 0 oversold, 0 paid twice; seeds 7, 8; 12 s"
+
+
+def test_what_was_skipped_is_not_held(tmp_path: Path) -> None:
+    """A test that did not run is named like one that failed."""
+    junit = tmp_path / "junit.xml"
+    junit.write_text(
+        JUNIT.replace("failure", "skipped").replace("oversold by 3&#10;more", "no cluster here")
+    )
+    text = render(parts_of(junit, [7, 8]), [], 12, WHERE)
+    assert "test_b: no cluster here" in text
+    assert "BROKEN" in text.splitlines()[-1]
 
 
 def test_nothing_ran() -> None:
     """No part at all is no proof."""
-    assert "BROKEN" in render([], [], 0)
+    assert "BROKEN" in render([], [], 0, WHERE)
