@@ -3,38 +3,42 @@
 In: their URLs. Out: a version each. Must stay true: no name, address or account in it.
 """
 
-from urllib.parse import unquote, urlsplit, urlunsplit
-
-import aiohttp
+import aio_pika
 
 from db.mysql import Database
 from db.redis import quick_client
 
 
-async def server_versions(
-    mysql_url: str, redis_url: str, management_url: str | None
-) -> dict[str, str]:
-    """Versions of database, Redis and broker (without its management API: unknown). Raises their errors."""
-    database = await Database.connect(mysql_url, size=1)
-    redis = quick_client(redis_url)
+async def server_versions(mysql_url: str, amqp_url: str, redis_url: str) -> dict[str, str]:
+    """Versions of database, broker and Redis. Raises their errors."""
+    return {
+        "database": await _database_version(mysql_url),
+        "rabbitmq": await _broker_version(amqp_url),
+        "redis": await _redis_version(redis_url),
+    }
+
+
+async def _database_version(url: str) -> str:
+    database = await Database.connect(url, size=1)
     try:
-        mysql = (await database.read("SELECT VERSION()"))[0][0]
-        info = await redis.info("server")
+        [[version]] = await database.read("SELECT VERSION()")
     finally:
         await database.close()
-        await redis.aclose()
-    versions = {"database": str(mysql), "redis": str(info["redis_version"])}
-    if management_url:
-        versions["rabbitmq"] = await _broker_version(management_url)
-    return versions
+    return str(version)
 
 
 async def _broker_version(url: str) -> str:
-    parts = urlsplit(url)
-    account = aiohttp.BasicAuth(unquote(parts.username or ""), unquote(parts.password or ""))
-    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    async with (
-        aiohttp.ClientSession(auth=account) as session,
-        session.get(f"{bare}/api/overview") as answer,
-    ):
-        return str((await answer.json())["rabbitmq_version"])
+    # What it greets with: its management API is not there yet when it has just started.
+    async with await aio_pika.connect(url) as connection:
+        assert connection.transport is not None, "it is open"
+        greeting = connection.transport.connection.server_properties
+    return str(greeting["version"])
+
+
+async def _redis_version(url: str) -> str:
+    redis = quick_client(url)
+    try:
+        info = await redis.info("server")
+    finally:
+        await redis.aclose()
+    return str(info["redis_version"])

@@ -38,7 +38,5 @@ async def heading(bench: str, system: System) -> dict[str, Any]:
         "bench": bench,
         "at": to_wire(datetime.now(UTC)),
         "machine": machine(),
-        "servers": await server_versions(
-            system.mysql_url, system.redis_url, system.amqp_management_url
-        ),
+        "servers": await server_versions(system.mysql_url, system.amqp_url, system.redis_url),
     }

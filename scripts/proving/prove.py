@@ -85,10 +85,8 @@ def _prove(quick: bool, seeds: Sequence[int], urls: dict[str, str]) -> int:
 
 
 def _where(urls: Mapping[str, str]) -> str:
-    versions = asyncio.run(
-        server_versions(urls["MYSQL_URL"], urls["REDIS_URL"], urls["AMQP_MANAGEMENT_URL"])
-    )
-    told = [f"{name} {version}" for name, version in sorted(versions.items())]
+    versions = asyncio.run(server_versions(urls["MYSQL_URL"], urls["AMQP_URL"], urls["REDIS_URL"]))
+    told = [f"{name} {version}" for name, version in versions.items()]
     return ", ".join([*told, f"Python {platform.python_version()}"])
 
 

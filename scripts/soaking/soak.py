@@ -89,9 +89,7 @@ async def soak(
             "bench": "soak",
             "at": to_wire(datetime.now(UTC)),
             "machine": machine(),
-            "servers": await server_versions(
-                system.mysql_url, system.redis_url, system.amqp_management_url
-            ),
+            "servers": await server_versions(system.mysql_url, system.amqp_url, system.redis_url),
             "load": {"visitsPerSecond": options.rate, "seed": options.seed, **_settings(system)},
             "rowsBefore": await table_rows(database),
         }
