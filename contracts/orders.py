@@ -33,6 +33,9 @@ ORDER_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
     OrderStatus.EXPIRED: frozenset(),
 }
 
+GIVING_BACK = frozenset({OrderStatus.CANCELLED, OrderStatus.EXPIRED})
+"""Ends after which an order's tickets go back on sale."""
+
 PAYMENT_MOVES: dict[PaymentStatus, frozenset[PaymentStatus]] = {
     PaymentStatus.PENDING: frozenset(
         {PaymentStatus.CONFIRMED, PaymentStatus.EXPIRED, PaymentStatus.LATE}

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from contracts.orders import OrderStatus, may_move
+from contracts.orders import GIVING_BACK, OrderStatus, may_move
 from contracts.resources import OrderDetailRow, OrderRow
 from contracts.times import to_sql
+from db import returns
 from db.mysql import Database, Row, Transaction, placeholders
 from db.rows import ORDER_COLUMNS, ORDER_DETAIL_COLUMNS, order_detail_row, order_row
 
@@ -238,14 +239,15 @@ def extend(
     return changed
 
 
-def move(
+def end(
     transaction: Transaction,
     orders: Sequence[OrderRow],
     to: OrderStatus,
     reason: str,
     now: datetime,
 ) -> list[OrderRow]:
-    """Move locked orders to a status, with a history row each."""
+    """End locked orders without payment, with a history row each; from now on they owe their tickets."""
+    assert to in GIVING_BACK, f"{to} keeps its tickets"
     for order in orders:
         assert may_move(OrderStatus(order.status), to), f"{order.status} never becomes {to}"
     for version in {order.version for order in orders}:
@@ -263,6 +265,7 @@ def move(
         )
     moved = [replace(o, status=str(to), version=o.version + 1, updated_at=now) for o in orders]
     _remember(transaction, moved, reason, now)
+    returns.owe(transaction, [order.id for order in moved], now)
     return moved
 
 

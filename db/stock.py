@@ -170,6 +170,7 @@ class Unreturned:
     """A line of a cancelled or expired order whose tickets have not come back."""
 
     id: int
+    order_id: int
     ticket_type_id: int
     quantity: int
 
@@ -182,7 +183,7 @@ async def unreturned(
     if not wanted:
         return []
     rows = await transaction.fetch(
-        "SELECT d.id, d.ticket_type_id, d.quantity FROM order_details d "
+        "SELECT d.id, d.order_id, d.ticket_type_id, d.quantity FROM order_details d "
         "JOIN orders o ON o.id = d.order_id "
         f"WHERE d.order_id IN ({placeholders(wanted)}) AND d.returned_version IS NULL "
         "AND o.status IN ('CANCELLED', 'EXPIRED') ORDER BY d.id",

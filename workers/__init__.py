@@ -5,6 +5,7 @@
     deciding.py   commands -> one transaction -> outcomes
     reacting.py   events -> one transaction (or none)
     handlers.py   what a worker offers to the road
+    sweeping.py   jobs that look for what is due
     process.py    start, health, stop
 
 A worker never imports another worker.

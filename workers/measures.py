@@ -40,3 +40,6 @@ RELAY_BATCH = Histogram(
 QUEUE_MESSAGES = Gauge("eventhub_queue_messages", "Messages waiting in a queue", ["queue"])
 LEASES_HELD = Gauge("eventhub_leases_held", "Names this process holds", ["kind"])
 EXPIRED = Counter("eventhub_orders_expired_total", "Unpaid orders ended by the sweep")
+OVERDUE_RETURNS = Counter(
+    "eventhub_overdue_returns_total", "Ended orders whose tickets came back without their event"
+)

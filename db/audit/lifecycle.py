@@ -12,7 +12,7 @@ def history(_: Options) -> Rule:
     )
     return Rule(
         5,
-        "Every order's history is a path of legal moves; an expired or cancelled order gave its stock back once; "
+        "Every order's history is a path of legal moves; an expired or cancelled order gave its stock back once, or owes it; "
         "no paid order's event is cancelled.",
         (
             Check(
@@ -67,6 +67,25 @@ _HISTORY = (
         GROUP BY o.id, o.status
         HAVING COUNT(d.returned_version) > 0
            AND (o.status IN ('PENDING_PAYMENT', 'CONFIRMED') OR COUNT(d.returned_version) <> COUNT(*))
+        """,
+    ),
+    Check(
+        "an ended order holds tickets that nothing will bring back",
+        """
+        SELECT o.id AS orderId, o.status, COUNT(*) AS details
+        FROM order_details d JOIN orders o ON o.id = d.order_id
+        LEFT JOIN pending_returns p ON p.order_id = o.id
+        WHERE d.returned_version IS NULL AND o.status IN ('CANCELLED', 'EXPIRED') AND p.order_id IS NULL
+        GROUP BY o.id, o.status
+        """,
+    ),
+    Check(
+        "an order owes tickets that it may keep, or that are back",
+        """
+        SELECT p.order_id AS orderId, o.status, p.ended_at AS endedAt
+        FROM pending_returns p JOIN orders o ON o.id = p.order_id
+        LEFT JOIN order_details d ON d.order_id = p.order_id AND d.returned_version IS NULL
+        WHERE d.id IS NULL OR o.status NOT IN ('CANCELLED', 'EXPIRED')
         """,
     ),
     Check(

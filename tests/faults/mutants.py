@@ -116,7 +116,7 @@ def returned_twice() -> None:
         lines: list[Unreturned] = []
         for order_id in sorted(set(order_ids)):
             rows = await transaction.fetch(
-                "SELECT id, ticket_type_id, quantity FROM order_details WHERE order_id = %s",
+                "SELECT id, order_id, ticket_type_id, quantity FROM order_details WHERE order_id = %s",
                 order_id,
             )
             lines += [Unreturned(*row) for row in rows]

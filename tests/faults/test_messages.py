@@ -10,15 +10,16 @@ import pytest
 
 from contracts.envelope import SINGLE, join_batch
 from contracts.publisher import Properties, PublishUnknown
-from contracts.topology import AGAIN_EXCHANGE, EVENTS_EXCHANGE
+from contracts.topology import AGAIN_EXCHANGE, EVENTS_EXCHANGE, returns_queue, shard_of
 from db.mysql import Database
-from tests.faults.crowd import SEED
+from tests.faults.crowd import SEED, note
 from tests.faults.proof import END_SECONDS, ends, proven
 from tests.harness.desk import Desk, desk, place, result
 from tests.harness.people import Person, person
 from tests.harness.scratch import Scratch, scratch
 from tests.harness.seeds import at_length
 from tests.harness.staff import staff
+from tests.harness.waiting import eventually
 from tests.integration.payments.till import cancel
 
 pytestmark = pytest.mark.timeout(300)
@@ -82,6 +83,32 @@ async def test_everything_comes_fifty_times_in_any_order(
             await proven(books)
     rows = await books.read("SELECT available FROM ticket_types WHERE id = %s", type_id)
     assert rows[0][0] == 30 - 4
+
+
+@pytest.mark.full
+async def test_the_queue_that_brings_tickets_back_is_deleted(
+    counter: Desk, books: Database
+) -> None:
+    """With everything that lay on it: the tickets are missed after a while, and come back without it."""
+    organizer, buyer = await person(books, "ORGANIZER"), await person(books)
+    async with staff(counter.settings, "inventory"):
+        event_id, (type_id,) = await counter.sale(organizer, 30)
+        placed = [result(await counter.ask(place(buyer, event_id, (type_id, 2)))) for _ in range(5)]
+    async with staff(counter.settings, "order", "relay"):
+        for order in placed:
+            result(await counter.ask(cancel(buyer, int(str(order["id"])))))
+
+        async def published() -> bool:
+            return await books.read("SELECT COUNT(*) FROM outbox") == [(0,)]
+
+        await eventually(published)
+    queue = returns_queue(shard_of(event_id, counter.settings.shards))
+    deleted = await counter.publisher._link.channel.queue_delete(queue)
+    assert deleted.message_count, "the events lay on it"
+    async with staff(counter.settings, *CREW, "relay"):
+        await proven(books)
+    assert await books.read("SELECT available FROM ticket_types WHERE id = %s", type_id) == [(30,)]
+    note("the queue that brings tickets back deleted", {"ok": 2 * len(placed)})
 
 
 async def backlog(counter: Desk, books: Database, count: int) -> None:

@@ -4,6 +4,7 @@ A seed is a history: a failing one is named, and `EVENTHUB_PROVE_SEED` and `scri
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,10 +13,11 @@ import structlog
 from contracts.outcomes import Outcome
 from gateway.outcomes import Deadlines, Opened
 from tests.faults.crowd import note
-from tests.faults.simulation import money, statements, store
+from tests.faults.simulation import money, statements, store, world
 from tests.faults.simulation.store import Session
 from tests.faults.simulation.world import Broken, World
 from tests.harness.seeds import FIXED
+from workers.process import Services
 
 FEW, MANY = 12, 1_000
 
@@ -33,9 +35,9 @@ def live(first: int, count: int) -> int:
     """Live through worlds; how many deaths there were. Raises Broken naming its seed."""
     deaths = 0
     for seed in range(first, first + count):
-        world = World(seed)
-        world.run()
-        deaths += world.deaths
+        lived = World(seed)
+        lived.run()
+        deaths += lived.deaths
     return deaths
 
 
@@ -62,8 +64,8 @@ def test_a_seed_is_a_history(seed: int) -> None:
     assert first.deaths == second.deaths
 
 
-def _rows(world: World) -> list[object]:
-    tables = world.store.tables
+def _rows(lived: World) -> list[object]:
+    tables = lived.store.tables
     return [
         (row["id"], row["status_code"], row["decided_at"])
         for row in tables["command_outcomes"].values()
@@ -73,7 +75,8 @@ def _rows(world: World) -> list[object]:
 async def _every_line(session: Session, _: str, ids: list[int]) -> list[tuple[object, ...]]:
     """Lines of orders, whether they came back or not."""
     rows = [one for one in session.current("order_details") if one["order_id"] in ids]
-    return [(one["id"], one["ticket_type_id"], one["quantity"]) for one in rows]
+    names = ("id", "order_id", "ticket_type_id", "quantity")
+    return [tuple(one[name] for name in names) for one in rows]
 
 
 async def _these(_: Session, __: str, ids: list[int]) -> list[tuple[object, ...]]:
@@ -90,7 +93,7 @@ async def _mark_again(session: Session, values: list[object]) -> int:
 
 def _without_return_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     queries = [
-        ("SELECT d.id, d.ticket_type_id", _every_line),
+        ("SELECT d.id, d.order_id", _every_line),
         ("SELECT id FROM order_details", _these),
     ]
     marks = [("UPDATE order_details", _mark_again)]
@@ -163,12 +166,22 @@ def _without_tombstones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Deadlines, "settle", _settle_in_words)
 
 
+async def _no_look(_: Services) -> int:
+    """Who relies on events alone."""
+    return 0
+
+
+def _without_overdue_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world, "OVERDUE", replace(world.OVERDUE, sweep=_no_look))
+
+
 MUTANTS = {
     "version": (_without_version_check, "add up|ledger|oversold"),
     "returned": (_without_return_guard, "add up"),
     "outcome": (_without_outcome_key, "clients were told|orders .* are not"),
     "order": (_without_order_locks, "add up|paid|history"),
     "tombstone": (_without_tombstones, "told 503"),
+    "overdue": (_without_overdue_returns, "come to rest"),
     "receipt": (_without_receipt_key, "two receipts|was said"),
 }
 

@@ -1,13 +1,14 @@
 """`python -m workers.inventory`: one inventory process; run as many as there are shards to share."""
 
 from workers.inventory.handlers import HANDLERS
+from workers.inventory.overdue import OVERDUE
 from workers.inventory.shards import serve_shards
 from workers.process import Services, Worker, main
 
 
 def make(_: Services) -> Worker:
-    """Inventory consumes the shards it holds leases of."""
-    return Worker("inventory", HANDLERS, jobs=[serve_shards])
+    """Inventory consumes the shards it holds leases of; one process looks for returns that were lost."""
+    return Worker("inventory", HANDLERS, jobs=[serve_shards, OVERDUE])
 
 
 if __name__ == "__main__":

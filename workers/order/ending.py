@@ -26,7 +26,7 @@ def end(
     `details`: the lines of each order, read after it was locked.
     """
     rows = [one.row for one in locked]
-    moved = orders.move(context.transaction, rows, to, reason, context.now)
+    moved = orders.end(context.transaction, rows, to, reason, context.now)
     ended = []
     for row, one in zip(moved, locked, strict=True):
         resource = order_resource(row, details[row.id])

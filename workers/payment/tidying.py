@@ -5,22 +5,17 @@ Must stay true: nothing depends on this: a confirmation looks at order, total an
 are locked here, by primary key, so the one lock order holds.
 """
 
-import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
 
-import structlog
-
 from contracts.events import OrderEvent, OrderItemsAdded
 from db import payments
-from db.mysql import Transaction, is_away, is_transient
+from db.mysql import Transaction
 from workers.handlers import Context, NewEvents, Received
 from workers.process import Services
-
-log = structlog.get_logger(__name__)
+from workers.sweeping import Sweeping
 
 BATCH = 500
-SWEEP_SECONDS = 1.0
 
 
 async def end_quotes(context: Context, events: Sequence[Received[OrderEvent]]) -> NewEvents:
@@ -47,22 +42,8 @@ def _smallest_that_stands(event: OrderEvent) -> Decimal:
     return Decimal(event.order["totalCost"]) if added else Decimal("Infinity")
 
 
-async def end_old_quotes(services: Services) -> None:
-    """The sweep: pending quotes past their time, every second, until the process stops."""
-    while not services.stop.is_set():
-        try:
-            ended = await sweep(services)
-        except Exception as error:
-            if not (is_away(error) or is_transient(error)):
-                raise
-            log.warning("quotes not swept, trying again", error=repr(error))
-            ended = 0
-        if ended < BATCH:
-            await _pause(services.stop)
-
-
 async def sweep(services: Services) -> int:
-    """End at most 500 quotes; how many ended. Several workers may do so at once."""
+    """End at most 500 quotes; how many ended."""
     ids = await payments.past_their_time(services.database, BATCH)
 
     async def work(transaction: Transaction) -> int:
@@ -71,9 +52,4 @@ async def sweep(services: Services) -> int:
     return await services.database.run(work) if ids else 0
 
 
-async def _pause(stop: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(SWEEP_SECONDS):
-            await stop.wait()
-    except TimeoutError:
-        return
+OLD_QUOTES = Sweeping("old quotes", sweep, BATCH, idle_seconds=1.0)

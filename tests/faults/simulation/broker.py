@@ -11,11 +11,13 @@ import aiormq.exceptions
 
 from contracts.broker import BrokerAway
 from contracts.publisher import Properties, PublishUnknown
-from contracts.topology import DEAD_EXCHANGE, Topology
+from contracts.topology import DEAD_EXCHANGE, Topology, returns_queue
 from tests.faults.simulation.weather import Weather
 from workers.intake import Delivery
 
 IDLE_SECONDS = 0.2
+PURGED = (returns_queue(0),)
+"""Somebody deletes it, or what is on it: the tickets must come back all the same."""
 
 
 @dataclass(slots=True, eq=False)
@@ -132,6 +134,8 @@ class Broker:
                 and _fits(binding.key, key)
                 and binding.queue in self.queues
             ):
+                if binding.queue in PURGED and self.weather.happens("purge"):
+                    continue
                 times = 2 if self.weather.happens("twice") else 1
                 for _ in range(times):
                     self.queues[binding.queue].append(Parcel(body, properties, binding.queue))

@@ -5,7 +5,7 @@ Must stay true: which rows are locked, and which are read from the snapshot, is 
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -110,8 +110,9 @@ async def _unreturned(session: Session, _: str, ids: list[Any]) -> list[Row]:
     ended = {
         one["id"] for one in session.plain("orders") if one["status"] in ("CANCELLED", "EXPIRED")
     }
+    names = ("id", "order_id", "ticket_type_id", "quantity")
     return [
-        (one["id"], one["ticket_type_id"], one["quantity"])
+        tuple(one[name] for name in names)
         for one in session.plain("order_details")
         if one["order_id"] in ids and one["order_id"] in ended and one["returned_version"] is None
     ]
@@ -132,6 +133,23 @@ async def _overdue(session: Session, _: str, __: list[Any]) -> list[Row]:
         for one in rows
         if one["status"] == "PENDING_PAYMENT" and one["expires_at"] <= now
     ]
+
+
+async def _overdue_returns(session: Session, _: str, values: list[Any]) -> list[Row]:
+    seconds, limit = values
+    ended = session.store.now().replace(tzinfo=None) - timedelta(seconds=seconds)
+    rows = [one for one in session.plain("pending_returns") if one["ended_at"] <= ended]
+    rows.sort(key=lambda one: one["ended_at"])
+    return [(one["order_id"],) for one in rows[:limit]]
+
+
+async def _settled(session: Session, parameters: list[Any]) -> int:
+    settled = set(orjson.loads(parameters[0]))
+    rows = [one for one in session.current("pending_returns") if one["order_id"] in settled]
+    for row in rows:
+        await session.lock("pending_returns", row["id"])
+        session.drop("pending_returns", row["id"])
+    return len(rows)
 
 
 async def _outcomes(session: Session, sql: str, ids: list[Any]) -> list[Row]:
@@ -213,9 +231,13 @@ QUERIES: tuple[tuple[str, Query], ...] = (
     (r"SELECT d.ticket_type_id, SUM", _shortage),
     (r"SELECT o.id.* FROM orders o FORCE", _orders),
     (r"SELECT d.order_id, ", _details),
-    (r"SELECT d.id, d.ticket_type_id, d.quantity FROM order_details d JOIN", _unreturned),
+    (
+        r"SELECT d.id, d.order_id, d.ticket_type_id, d.quantity FROM order_details d JOIN",
+        _unreturned,
+    ),
     (r"SELECT id FROM order_details FORCE", _still),
     (r"SELECT id FROM orders WHERE status = %s AND expires_at", _overdue),
+    (r"SELECT order_id FROM pending_returns", _overdue_returns),
     (r"SELECT id,user_id.* FROM command_outcomes", _outcomes),
     (r"SELECT id, stream, aggregate, routing_key, body FROM outbox", _pending),
 )
@@ -224,4 +246,5 @@ STATEMENTS: tuple[tuple[str, Change], ...] = (
     (r"UPDATE orders (FORCE INDEX \(PRIMARY\) )?SET status", _move),
     (r"UPDATE order_details (FORCE INDEX \(PRIMARY\) )?SET returned_version", _return),
     (r"DELETE o FROM .* outbox AS o", _published),
+    (r"DELETE p FROM .* pending_returns AS p", _settled),
 )

@@ -21,7 +21,7 @@ LOCK_WAIT_SECONDS = 3.0
 Table = dict[Any, dict[str, Any]]
 TABLES = (
     "events", "ticket_types", "orders", "order_details", "order_history", "stock_ledger",
-    "command_outcomes", "outbox", "payments", "payment_receipts", "rates",
+    "command_outcomes", "outbox", "payments", "payment_receipts", "pending_returns", "rates",
 )  # fmt: skip
 UNIQUE: dict[str, tuple[tuple[str, ...], ...]] = {
     "command_outcomes": (("id",),),
@@ -30,6 +30,7 @@ UNIQUE: dict[str, tuple[tuple[str, ...], ...]] = {
     "order_history": (("order_id", "version"),),
     "payments": (("command_id",), ("order_id", "asset")),
     "payment_receipts": (("tx_hash",),),
+    "pending_returns": (("order_id",),),
 }
 KEYS = {
     ("payments", ("order_id", "asset")): "uq_payments_pending",

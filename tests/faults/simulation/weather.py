@@ -24,6 +24,8 @@ class Weather:
             name: self.random.choice((0.0, 0.02, 0.1))
             for name in ("commit", "publish", "twice", "ack", "busy", "cut")
         }
+        # Each relay of a world publishes everything: most of what is lost once comes from another one.
+        self._odds["purge"] = self.random.choice((0.0, 0.5))
 
     def time(self) -> float:
         """Virtual seconds."""

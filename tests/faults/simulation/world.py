@@ -13,8 +13,6 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
-import pymysql.err
-
 from contracts.command_ids import CommandId, CommandIds
 from contracts.commands import (
     KINDS,
@@ -40,13 +38,15 @@ from tests.faults.simulation.weather import Weather
 from workers.deciding import Deciding
 from workers.handlers import Decides
 from workers.inventory.handlers import HANDLERS
-from workers.order import sweep
+from workers.inventory.overdue import OVERDUE
 from workers.order.handlers import cancel_orders
-from workers.payment import tidying
+from workers.order.sweep import EXPIRY
 from workers.payment.handlers import HANDLERS as PAYMENT
+from workers.payment.tidying import OLD_QUOTES
 from workers.reacting import Reacting
 from workers.relay import publishing
 from workers.road import Road
+from workers.sweeping import Sweeping
 
 SECRET = "a master secret of a simulated world"
 CODEC, IDS = Codec(SECRET), CommandIds(SECRET)
@@ -251,32 +251,26 @@ class World:
 
     async def _inventory(self, life: int) -> None:
         # Both serve the shard at once, which single active consumer and leases would prevent.
+        looking = asyncio.create_task(self._keep(OVERDUE, self._services(life)))
         await self._road(life, HANDLERS, (returns_queue(0), inventory_queue(0))).run()
+        await looking
 
     async def _order(self, life: int) -> None:
         handlers = {CancelOrder.TYPE: Decides(CancelOrder, cancel_orders)}
-        sweeping = asyncio.create_task(self._sweep(self._services(life)))
+        sweeping = asyncio.create_task(self._keep(EXPIRY, self._services(life)))
         await self._road(life, handlers, ("order",)).run()
         await sweeping
 
-    async def _sweep(self, services: Any) -> None:
+    async def _keep(self, sweeping: Sweeping, services: Any) -> None:
         while True:
-            await sweep._try_sweep(services)
+            # Several sweep at once, which leases would prevent.
+            await sweeping.once(services)
             await self.weather.pause(0.5)
 
     async def _payment(self, life: int) -> None:
-        sweeping = asyncio.create_task(self._end_old_quotes(self._services(life)))
+        sweeping = asyncio.create_task(self._keep(OLD_QUOTES, self._services(life)))
         await self._road(life, PAYMENT, ("payment", "payment.events")).run()
         await sweeping
-
-    async def _end_old_quotes(self, services: Any) -> None:
-        while True:
-            try:
-                await tidying.sweep(services)
-            except pymysql.err.OperationalError:
-                # As the worker's own loop has it: the connection was lost, or a row was not free in time.
-                pass
-            await self.weather.pause(0.5)
 
     async def _relay(self, life: int) -> None:
         services = self._services(life)
@@ -346,7 +340,8 @@ class World:
         quoted = [one for one in tables["payments"].values() if one["status"] == "PENDING"]
         undecided = len(tables["command_outcomes"]) < len(self.sent)
         asked = undecided or not self.clients.satisfied
-        return not (busy or tables["outbox"] or unpaid or quoted or asked)
+        waiting = tables["outbox"] or tables["pending_returns"]
+        return not (busy or waiting or unpaid or quoted or asked)
 
     def _judge(self) -> None:
         """Every rule of the audit that such a world can break. Raises Broken."""

@@ -178,6 +178,12 @@ MOVES = [
         "cancelled over a paid order",
         "UPDATE events SET status = 'CANCELLED' WHERE id = {event_id}",
     ),
+    (
+        5,
+        "owed although it is back",
+        f"INSERT INTO pending_returns SELECT {{cancelled}}, {_NOW}",
+    ),
+    (5, "owed by an order that lives", f"INSERT INTO pending_returns SELECT id, {_NOW}"),
     (5, "half given back", _line("{cancelled}", "{seats}", 0, _KIND.format("TAKE"))),
 ]
 SILENCE = [

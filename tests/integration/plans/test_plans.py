@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from contracts.commands import AddItems, CancelOrder, OrderItem
-from db import orders, outbox, outcomes
+from db import orders, outbox, outcomes, returns
 from db import stock as stocks
 from db.mysql import Database, Statement, Transaction
 from tests.harness.desk import FINGERPRINT, Desk, desk, place, result
@@ -127,6 +127,7 @@ async def test_sweeps_and_reads_beside_the_sale_read_nothing_whole(
     await orders.past_deadline(database, 200)
     await orders.unpaid_of_event(database, event_id, 200)
     await stocks.shortages(database, types)
+    await returns.overdue(database, 30, 200)
     await outcomes.find(database, [b"0" * 16, b"1" * 16])
     await outbox.pending(database, [0, 1, 2], 500)
     assert await full_scans(database, recorded) == []
