@@ -54,6 +54,9 @@ DUPLICATE_KEY = 1062
 LOST = frozenset({1040, 1053, 1152, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3169, 4031})
 """Server away, connection cut, ended for its silence, too many of them: nothing can be said of a COMMIT under way."""
 
+UNWRITABLE = frozenset({3, 1021, 1026, 1114, 1290, 1836})
+"""The server is there and takes nothing, for its disk is full or it is read-only: nothing of the transaction stays."""
+
 
 class VersionConflict(Exception):
     """A conditional UPDATE met another version than the one that was read: roll back, read again."""
@@ -76,12 +79,12 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the database could not be reached or answered too late."""
+    """Whether the database could not be reached, answered too late, or cannot write at all now."""
     if isinstance(
         error, DatabaseAway | TimeoutError | ConnectionError | asyncio.IncompleteReadError
     ):
         return True
-    return error_code(error) in LOST or isinstance(error, pymysql.err.InterfaceError)
+    return error_code(error) in LOST | UNWRITABLE or isinstance(error, pymysql.err.InterfaceError)
 
 
 def is_duplicate(error: BaseException) -> bool:

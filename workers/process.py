@@ -72,7 +72,11 @@ class Services:
                 await self.stop.wait()
 
     async def database_back(self) -> None:
-        """Wait until the database answers. Raises Stopping when the process is to end first."""
+        """Wait until the database answers. Raises Stopping when the process is to end first.
+
+        A moment at least: a server that answers may still have no room to write.
+        """
+        await self.rest(DATABASE_POLL_SECONDS)
         while not self.stop.is_set():
             try:
                 await self.database.read("SELECT 1")

@@ -12,8 +12,8 @@ def history(_: Options) -> Rule:
     )
     return Rule(
         5,
-        "Every order's history is a path of legal moves; an expired or cancelled order gave its stock back once, or owes it; "
-        "no paid order's event is cancelled.",
+        "Every order's history is a path of legal moves; an expired or cancelled order gave its stock back once, "
+        "or owes it; no paid order's event is cancelled.",
         (
             Check(
                 "an illegal move",

@@ -23,7 +23,7 @@ from db.outbox import Cause
 from db.registry import QuoteRegistry
 from workers.handlers import ACK, Dead, End
 from workers.intake import Delivery
-from workers.process import Services
+from workers.process import Services, Stopping
 from workers.quote.judging import Faulty, Report
 from workers.quote.opening import Sent, Unreadable, open_report, provider_of
 from workers.quote.reports import Taken, take
@@ -138,14 +138,11 @@ def _vouched(report: Report | Faulty, active: Collection[str]) -> Report | Fault
 
 async def _database_back(services: Services) -> None:
     """Wait for the database. A process that is told to stop meanwhile leaves the message where it is, in its place."""
-    while not services.stop.is_set():
-        try:
-            await services.database.read("SELECT 1")
-            return
-        except Exception as error:
-            if not is_away(error):
-                raise
-        await asyncio.sleep(0.25)
+    try:
+        await services.database_back()
+        return
+    except Stopping:
+        log.info("stopping before the database is back")
     # Never ends: the connection is closed with the process, and the broker puts the message back at its place.
     await asyncio.Event().wait()
 

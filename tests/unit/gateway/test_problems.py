@@ -20,6 +20,10 @@ from gateway.problems import Refusal, from_exception, to_response
         ConnectionRefusedError(111, "secret host"),
         pymysql.err.OperationalError(2003, "Can't connect to secret host"),
         pymysql.err.OperationalError(2013, "Lost connection"),
+        pymysql.err.OperationalError(1114, "The table 'secret' is full"),
+        pymysql.err.OperationalError(
+            1290, "The MySQL server is running with the --read-only option"
+        ),
         pymysql.err.InterfaceError(0, "closed"),
     ],
 )
