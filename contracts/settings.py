@@ -43,6 +43,9 @@ class Settings(BaseSettings):
 
     order_ttl: int = Field(900, ge=1)
     max_hold: int = Field(1800, ge=1)
+    returns_overdue: int = Field(30, ge=1)
+    """After so long an ended order's tickets come back without its event. A return takes a fraction of a second, on the
+    retry ladder a few."""
     quote_ttl: int = Field(900, ge=1)
     command_deadline: float = Field(60, gt=0)
     seat_lease: float = Field(5, gt=0)

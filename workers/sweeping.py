@@ -55,7 +55,7 @@ class Sweeping:
                 await services.rest(self.idle_seconds)
 
     async def once(self, services: Services) -> int:
-        """One sweep; 0 when the database cannot be asked now."""
+        """One sweep; 0 when the database cannot be asked now. Any other error is a defect, and ends the process."""
         try:
             return await self.sweep(services)
         except Exception as error:

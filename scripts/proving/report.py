@@ -12,6 +12,8 @@ from pathlib import Path
 
 NOT_HELD = frozenset({"failure", "error", "skipped"})
 """What did not run has proven nothing."""
+TESTS_FAILED = 1
+"""pytest's exit code when all tests ran and some failed."""
 ENDS = ("ok", "refused", "accepted", "unknown")
 
 
@@ -31,10 +33,11 @@ class Part:
         return self.passed > 0 and not self.failures
 
 
-def parts_of(junit: Path, seeds: Sequence[int]) -> list[Part]:
+def parts_of(junit: Path, seeds: Sequence[int], exit_code: int) -> list[Part]:
     """The parts of one run of pytest, by module and seed. Raises OSError when it left no file.
 
-    A test that runs once for each seed has it in its name's brackets; everything else ran under the first.
+    A test that runs once for each seed has it in its name's brackets; everything else ran under the first. A run
+    that did not come to its end, or failed without naming a test, is a part that did not hold.
     """
     parts: dict[tuple[str, int], Part] = {}
     # Our own pytest wrote the file a moment ago: nothing hostile can be in it.
@@ -49,7 +52,10 @@ def parts_of(junit: Path, seeds: Sequence[int]) -> list[Part]:
             part.failures.append(f"{case.get('name')}: {reason[0]}")
         else:
             part.passed += 1
-    return list(parts.values())
+    found = list(parts.values())
+    if exit_code and (exit_code != TESTS_FAILED or all(part.held for part in found)):
+        found.append(Part("the run", seeds[0], failures=[f"pytest ended with {exit_code}"]))
+    return found
 
 
 def _seed_of(name: str, seeds: Sequence[int]) -> int:

@@ -20,6 +20,8 @@ from db.migrate import migrate
 from db.mysql import connection_arguments
 
 SECRET = "a master secret for tests only, long enough"
+NEVER = "1000000000"
+"""Seconds: tickets come back by their events in tests, or a lost event would be seen by none of them."""
 JWT_KEYS = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 
 
@@ -43,6 +45,7 @@ class Scratch:
             "EVENTHUB_JWT_KEYS": JWT_KEYS,
             "EVENTHUB_LIMITS_OFF_FOR": "127.0.0.0/8",
             "EVENTHUB_ARGON2": "64,1,1",
+            "EVENTHUB_RETURNS_OVERDUE": NEVER,
             **more,
         }
 
@@ -57,6 +60,7 @@ class Scratch:
             "jwt_keys": JWT_KEYS,
             "limits_off_for": "127.0.0.0/8",
             "argon2": "64,1,1",
+            "returns_overdue": NEVER,
             "shards": 4,
             "port": 0,
         }

@@ -27,6 +27,11 @@ class Weather:
         # Each relay of a world publishes everything: most of what is lost once comes from another one.
         self._odds["purge"] = self.random.choice((0.0, 0.5))
 
+    @property
+    def purges(self) -> bool:
+        """Whether queues are emptied in this world."""
+        return self._odds["purge"] > 0
+
     def time(self) -> float:
         """Virtual seconds."""
         return asyncio.get_running_loop().time()

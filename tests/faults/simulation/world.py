@@ -58,6 +58,7 @@ DEADLINES = (0.3, 3.0, 60.0)
 POWER_CUTS, LONGEST_START = 0.1, 5.0
 """How many of the deaths are everybody's, and how long it takes then until they are back."""
 HASHES = 12
+OVERDUE_SECONDS, NEVER = 30, 10**6
 CALLER: dict[str, Any] = {"principal": BUYER, "fingerprint": "0" * 32}
 REST_SECONDS = 400.0
 
@@ -124,6 +125,8 @@ class World:
                 "command_deadline": self.weather.random.choice(DEADLINES),
             }
             | {"quote_ttl": QUOTE_TTL, "max_hold": 2 * ORDER_TTL}
+            # Where no queue is purged tickets must come back by their events alone.
+            | {"returns_overdue": OVERDUE_SECONDS if self.weather.purges else NEVER}
         )
         self.loop = SimulatedLoop()
         end = (BEGINNING + timedelta(days=30)).replace(tzinfo=None)

@@ -20,12 +20,11 @@ QUOTA, TAKEN = 10, 3
 
 
 @pytest.fixture
-async def counter(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
-    """A desk at places of its own, where a return is overdue at once."""
-    monkeypatch.setattr(overdue, "OVERDUE_SECONDS", 0)
+async def counter() -> AsyncIterator[Desk]:
+    """A desk at places of its own, where a return is overdue after a second."""
     async with scratch() as places:
         database = await Database.connect(places.mysql_url)
-        async with desk(places, database) as opened:
+        async with desk(places, database, returns_overdue=1) as opened:
             yield opened
         await database.close()
 
@@ -89,6 +88,21 @@ async def test_a_purged_queue_costs_no_ticket(counter: Desk) -> None:
     async with staff(counter.settings, "inventory", "relay"):
         await back(counter, type_id)
         await quiet(counter)
+
+
+async def test_what_is_owed_by_nobody_is_forgotten(counter: Desk) -> None:
+    """A worker of the version before gave the tickets back, and knew of no row to delete."""
+    _, type_id = await ended(counter)
+    [[order]] = await counter.database.read("SELECT order_id FROM pending_returns")
+    async with staff(counter.settings, "inventory", "relay"):
+        await quiet(counter)
+    await counter.database.write(
+        "INSERT INTO pending_returns SELECT id, updated_at - INTERVAL 1 MINUTE FROM orders WHERE id = %s",
+        order,
+    )
+    async with staff(counter.settings, "inventory", make=only_sweeping):
+        await quiet(counter)
+    assert await available(counter, type_id) == QUOTA
 
 
 async def test_an_event_that_comes_late_brings_nothing_twice(counter: Desk) -> None:

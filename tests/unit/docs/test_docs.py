@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from contracts.settings import Settings
+from scripts.proving.prove import EVERYTHING
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,6 +32,29 @@ def test_every_table_says_how_long_it_is_kept() -> None:
     }
     assert len(made) > 20
     assert made - named == set()
+
+
+def proofs() -> list[tuple[str, str]]:
+    """(module, word in brackets or nothing) of everything that docs/guarantees.md names as a proof."""
+    page = (ROOT / "docs/guarantees.md").read_text()
+    table = page.partition("## What is promised")[2].partition("\n## ")[0]
+    named: list[tuple[str, str]] = []
+    for line in table.splitlines():
+        for name, words in re.findall(r"`([\w/.]*test_\w+(?:\.py)?)`(?: \(([^)]*)\))?", line):
+            path = name if "/" in name else f"tests/faults/{name}.py"
+            named += [(path, word) for word in words.split(", ")]
+    return named
+
+
+@pytest.mark.parametrize(("path", "word"), proofs())
+def test_a_proof_that_is_named_is_run_by_prove(path: str, word: str) -> None:
+    """Each module and each word of the table selects a test, and scripts/prove runs it."""
+    source = (ROOT / path).read_text()
+    tests = re.findall(r"^(?:async )?def (test_\w+)", source, re.MULTILINE)
+    parameters = re.findall(r'"([^"\n]+)"', source)
+    assert tests
+    assert any(word in name for name in [*tests, *parameters]), word
+    assert any(path == one or path.startswith(f"{one}/") for one in EVERYTHING), path
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

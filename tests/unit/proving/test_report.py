@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from scripts.proving.report import notes_of, parts_of, render
 
 JUNIT = """<testsuites><testsuite>
@@ -19,7 +21,7 @@ def test_a_failure_is_named(tmp_path: Path) -> None:
     """Its part is BROKEN, the others hold, and the last line does not claim the promise."""
     junit = tmp_path / "junit.xml"
     junit.write_text(JUNIT)
-    parts = parts_of(junit, [7, 8])
+    parts = parts_of(junit, [7, 8], 1)
     assert [(part.name, part.seed, part.held) for part in parts] == [
         ("deaths", 7, False),
         ("wires", 7, True),
@@ -36,7 +38,7 @@ def test_everything_held(tmp_path: Path) -> None:
     """Only then the last line says so, with its seeds."""
     junit = tmp_path / "junit.xml"
     junit.write_text(JUNIT.replace('<failure message="oversold by 3&#10;more"/>', ""))
-    last = render(parts_of(junit, [7, 8]), [], 12, WHERE).splitlines()[-1]
+    last = render(parts_of(junit, [7, 8], 0), [], 12, WHERE).splitlines()[-1]
     assert last == "0 lost, 0 oversold, 0 paid twice; seeds 7, 8; 12 s"
 
 
@@ -46,8 +48,18 @@ def test_what_was_skipped_is_not_held(tmp_path: Path) -> None:
     junit.write_text(
         JUNIT.replace("failure", "skipped").replace("oversold by 3&#10;more", "no cluster here")
     )
-    text = render(parts_of(junit, [7, 8]), [], 12, WHERE)
+    text = render(parts_of(junit, [7, 8], 0), [], 12, WHERE)
     assert "test_b: no cluster here" in text
+    assert "BROKEN" in text.splitlines()[-1]
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 5])
+def test_a_run_that_ended_badly_holds_nothing(tmp_path: Path, code: int) -> None:
+    """Stopped half-way, or failed where no test is named: what did pass does not make up for it."""
+    junit = tmp_path / "junit.xml"
+    junit.write_text(JUNIT.replace('<failure message="oversold by 3&#10;more"/>', ""))
+    text = render(parts_of(junit, [7, 8], code), [], 12, WHERE)
+    assert f"pytest ended with {code}" in text
     assert "BROKEN" in text.splitlines()[-1]
 
 
