@@ -34,7 +34,9 @@ from gateway.problems import Refusal
 log = structlog.get_logger(__name__)
 
 SCOPE = timedelta(hours=24)
-SCOPE_MS = 24 * 3600 * 1000
+REMEMBERED_MS = 15 * 60 * 1000
+"""How long Redis holds an attempt: far longer than it stays undecided. After that its outcome is found by its UUID;
+a day of a busy sale's keys would be gigabytes."""
 KEPT_MAX = 10_000
 WINDOW_MAX = 256
 SWAPS_MAX = 4
@@ -176,7 +178,7 @@ class AttemptStore:
 
     async def _replace(self, key: Key, expected: bytes, value: bytes) -> bytes | None:
         """None when it was replaced (or Redis is away), else what is held instead."""
-        held: bytes | None = await self._swap.run(key.redis_key, expected, value, SCOPE_MS)
+        held: bytes | None = await self._swap.run(key.redis_key, expected, value, REMEMBERED_MS)
         return held
 
 
