@@ -48,9 +48,12 @@ async def audit(
     began = time.monotonic()
     async with database.session() as cursor:
         session = Transaction(cursor)
+        at = await session.now()
         await session.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         try:
-            verdicts = await judge(cursor, quiet, Options(retention, tuple(expected_dead) or (0,)))
+            verdicts = await judge(
+                cursor, quiet, Options(retention, tuple(expected_dead) or (0,), at)
+            )
         except pymysql.err.ProgrammingError:
             # After every other error the pool closes the session: leave no transaction open in this one.
             await session.execute("ROLLBACK")

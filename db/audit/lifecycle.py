@@ -1,6 +1,7 @@
 """Rules 5 and 6: orders move along the table of moves; a quiet system has nothing under way."""
 
 from contracts.orders import ORDER_MOVES, OrderStatus
+from contracts.times import to_sql
 from db.audit.rule import Check, Options, Rule
 
 
@@ -131,8 +132,9 @@ def quiet_now(options: Options) -> Rule:
                 "an unpaid order is past its deadline",
                 """
                 SELECT id AS orderId, expires_at AS expiresAt FROM orders
-                WHERE status = 'PENDING_PAYMENT' AND expires_at <= UTC_TIMESTAMP(6)
+                WHERE status = 'PENDING_PAYMENT' AND expires_at <= %s
                 """,
+                (to_sql(options.at),),
             ),
             Check(
                 "a cancelled event has an unpaid order",

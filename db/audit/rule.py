@@ -6,6 +6,7 @@ computes exactly (DECIMAL), never in floats.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 
@@ -15,6 +16,8 @@ class Options:
 
     retention: int
     expected_dead: tuple[int, ...]
+    at: datetime
+    """Just before the snapshot, by the database's clock: a check may run a minute later."""
 
 
 @dataclass(frozen=True, slots=True)

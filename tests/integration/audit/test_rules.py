@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import orjson
@@ -10,7 +11,7 @@ import pytest
 
 from db.audit import DEFAULT_RETENTION, audit, judge
 from db.audit.rule import Options
-from db.mysql import Database
+from db.mysql import Database, Transaction
 from tests.harness.desk import desk
 from tests.harness.people import person
 from tests.harness.scratch import Scratch
@@ -25,18 +26,31 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 async def broken_by(
-    books: Books, sql: str, *, quiet: bool, retention: int = DEFAULT_RETENTION
+    books: Books,
+    sql: str,
+    *,
+    quiet: bool,
+    retention: int = DEFAULT_RETENTION,
+    earlier: timedelta = timedelta(),
 ) -> list[int]:
     """The rules that do not hold in a transaction that wrote this and takes it back."""
     async with books.database.session() as cursor:
         await cursor.execute("BEGIN")
         await cursor.execute("SET foreign_key_checks = 0")
         changed = await cursor.execute(sql.format(**books.ids))
-        verdicts = await judge(cursor, quiet, Options(retention, (0,)))
+        at = await Transaction(cursor).now() - earlier
+        verdicts = await judge(cursor, quiet, Options(retention, (0,), at))
         await cursor.execute("ROLLBACK")
         await cursor.execute("SET foreign_key_checks = 1")
     assert changed == 1, f"{changed} rows were written"
     return [one.id for one in verdicts if one.findings]
+
+
+async def test_a_deadline_that_passes_during_the_audit_is_not_missed(books: Books) -> None:
+    """An order is held against the time of the snapshot that shows it, however long the checks before took."""
+    sql = "UPDATE orders SET expires_at = UTC_TIMESTAMP(6) WHERE id = {held}"
+    assert await broken_by(books, sql, quiet=True) == [6]
+    assert await broken_by(books, sql, quiet=True, earlier=timedelta(minutes=1)) == []
 
 
 async def test_right_books_are_found_right(books: Books) -> None:
