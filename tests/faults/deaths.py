@@ -1,10 +1,11 @@
 """Chains of deaths: a process dies at each of its failpoints, one life after the other, then lives.
 
-In: a process's name, its points, how to give it something to do. Out: the commands it was given meanwhile.
+In: a process's name, its points, how to give it something to do. Out: what it was given meanwhile.
 Must stay true: what the last life finds was left by every kind of death; a point that never fired is a failure.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from tests.harness.processes import Processes
 
@@ -17,18 +18,21 @@ DECIDES = (
     "worker.acked",
 )
 REACTS = ("worker.received", "worker.written", "worker.committed", "worker.settled", "worker.acked")
-CONSUMES = ("worker.received", "worker.settled", "worker.acked")
+"""What whoever writes without deciding passes: events, a provider's reports."""
+BURIES = ("worker.received", "worker.committed", "worker.settled", "worker.acked")
+"""What the relay passes with a dead letter."""
 RELAYS = ("relay.selected", "relay.published", "relay.marked")
 EXPIRES = ("expiry.selected", "expiry.written", "expiry.committed")
 
-Give = Callable[[], Awaitable[bytes]]
+T = TypeVar("T")
+Give = Callable[[], Awaitable[T]]
 
 
 async def die_at_each(
-    city: Processes, name: str, points: Sequence[str], give: Give, *, last: bool = True
-) -> list[bytes]:
+    city: Processes, name: str, points: Sequence[str], give: Give[T], *, last: bool = True
+) -> list[T]:
     """Let `name` die at every point, each life given one thing to do; then start it for good (`last`)."""
-    given: list[bytes] = []
+    given: list[T] = []
     for point in points:
         # What earlier lives left takes this one through the point, or the new thing does.
         life = await city.start(name, failpoints=f"{point}=kill", ready=False)

@@ -3,19 +3,19 @@
 Real processes; the victim dies at a failpoint, its next life at the next one, the last life finishes.
 """
 
-import itertools
 from collections.abc import Awaitable, Callable
 
-import orjson
 import pytest
 
 from contracts.commands import PublishRate
 from contracts.outcomes import Outcome
 from contracts.times import from_sql, to_wire
 from db.mysql import Database
-from tests.faults.deaths import CONSUMES, DECIDES, EXPIRES, REACTS, RELAYS, die_at_each
+from tests.faults.deaths import DECIDES, EXPIRES, REACTS, RELAYS, die_at_each
+from tests.faults.listening import hook, listen, told, written_for
 from tests.faults.proof import END_SECONDS, ends, proven
-from tests.harness.desk import FINGERPRINT, Desk, place, result
+from tests.faults.shows import TICKETS, Show, open_show
+from tests.harness.desk import FINGERPRINT, Desk, result
 from tests.harness.people import Person, person
 from tests.harness.processes import Processes
 from tests.harness.staff import staff
@@ -24,41 +24,13 @@ from tests.integration.payments.till import cancel, confirm, fresh_hash, quote, 
 
 pytestmark = pytest.mark.timeout(300)
 
-TICKETS = 40
-
-
-class Show:
-    """An event on sale, its organizer and a buyer."""
-
-    def __init__(self, counter: Desk, organizer: Person, buyer: Person) -> None:
-        self.counter, self.organizer, self.buyer = counter, organizer, buyer
-        self.event_id, self.type_id = 0, 0
-
-    async def order(self) -> bytes:
-        """Send an order for one ticket."""
-        return await self.counter.send(place(self.buyer, self.event_id, (self.type_id, 1)))
-
-    async def placed(self) -> int:
-        """An order that is there; its id."""
-        made = result(await self.counter.outcome(await self.order()))["id"]
-        assert isinstance(made, int)
-        return made
-
-    async def available(self) -> int:
-        """Tickets left."""
-        rows = await self.counter.database.read(
-            "SELECT available FROM ticket_types WHERE id = %s", self.type_id
-        )
-        return int(rows[0][0])
+ASSET = "XMR"
 
 
 @pytest.fixture
 async def show(counter: Desk, books: Database) -> Show:
     """A show with forty tickets, made while everybody lives."""
-    made = Show(counter, await person(books, "ORGANIZER"), await person(books))
-    async with staff(counter.settings, "inventory-9"):
-        made.event_id, (made.type_id,) = await counter.sale(made.organizer, TICKETS)
-    return made
+    return await open_show(counter, books)
 
 
 def statuses(found: list[Outcome]) -> list[int]:
@@ -116,21 +88,9 @@ async def test_order_dies_while_it_cancels(
 async def test_the_sweep_dies(city: Processes, counter: Desk, books: Database, show: Show) -> None:
     """Three deaths of the sweep: orders past their time end once, their tickets come back once."""
     async with staff(counter.settings, "inventory", "relay", "notify", "payment"):
-
-        async def overdue() -> bytes:
-            uuid = await show.order()
-            await counter.outcome(uuid)
-            await books.write(
-                "UPDATE orders SET expires_at = UTC_TIMESTAMP(6) WHERE command_id = %s", uuid
-            )
-            return uuid
-
-        sent = await die_at_each(city, "order-1", EXPIRES, overdue)
+        sent = await die_at_each(city, "order-1", EXPIRES, show.overdue)
         await proven(books)
-    rows = await books.read(
-        "SELECT status, COUNT(*) FROM orders WHERE event_id = %s GROUP BY status", show.event_id
-    )
-    assert [tuple(row) for row in rows] == [("EXPIRED", len(sent))]
+    assert await show.statuses() == [("EXPIRED", 2)] * len(sent)
     assert await show.available() == TICKETS
 
 
@@ -165,33 +125,29 @@ async def test_payment_dies_while_it_quotes_and_confirms(
 async def test_quote_dies_while_rates_arrive(
     city: Processes, counter: Desk, books: Database
 ) -> None:
-    """Six deaths over six reports of a rate: each report is decided once."""
+    """Six deaths over six reports of a rate: each is stored and told once, the last one stands."""
     provider = await person(books, "PROVIDER")
-    cents = itertools.count(1)
+    heard = await listen(counter, "rate.updated")
+    reported = [f"2000.{number:02d}" for number in range(1, len(DECIDES) + 1)]
+    waiting = iter(reported)
 
     async def report() -> bytes:
-        rows = await books.read("SELECT UTC_TIMESTAMP(6)")
-        command = PublishRate(
-            principal=provider.principal,
-            fingerprint=FINGERPRINT,
-            asset="ETH",
-            currency="USD",
-            rate=f"2000.{next(cents):02d}",
-            observed_at=to_wire(from_sql(rows[0][0])),
-        )
-        return await counter.send(command)
+        return await counter.send(await _rate(books, provider, next(waiting)))
 
     sent = await die_at_each(city, "quote-1", DECIDES, report)
-    assert set(statuses(await ends(books, sent))) <= {200, 409}
+    assert statuses(await ends(books, sent)) == [200] * len(DECIDES)
+    stored = await books.read("SELECT rate FROM rates WHERE asset = %s", ASSET)
+    assert [f"{row[0]:.2f}" for row in stored] == reported[-1:]
     async with staff(counter.settings, "relay", "notify"):
         await proven(books)
+    assert told(await heard(), ASSET) == reported
 
 
 async def test_relay_dies_between_outbox_and_broker(
     city: Processes, counter: Desk, books: Database, show: Show
 ) -> None:
     """Three deaths: each event of each order reaches a listener at least once, the outbox ends empty."""
-    heard = await _listen(counter)
+    heard = await listen(counter, "order.placed")
     async with staff(counter.settings, "inventory", "notify", "payment", "order"):
 
         async def decided() -> bytes:
@@ -204,7 +160,7 @@ async def test_relay_dies_between_outbox_and_broker(
         await proven(books)
 
     async def all_heard() -> bool:
-        return set(made) <= set(await heard())
+        return set(made) <= {one["data"]["order"]["id"] for one in await heard()}
 
     assert await eventually(all_heard, within=END_SECONDS)
 
@@ -213,12 +169,19 @@ async def test_relay_dies_between_outbox_and_broker(
 async def test_notify_dies_while_it_listens(
     city: Processes, counter: Desk, books: Database, show: Show
 ) -> None:
-    """Three deaths: no event is dropped or left behind on its queue."""
+    """Five deaths over five orders: for the buyer's webhook each is written down once, none is left on the queue."""
+    endpoint = await hook(books, show.buyer, "order.placed")
     async with staff(counter.settings, "inventory", "relay", "payment", "order"):
-        sent = await die_at_each(city, "notify-1", CONSUMES, show.order)
-        await ends(books, sent)
-        await eventually(_empty(counter, "notify"), within=END_SECONDS, every=0.2)
+        sent = await die_at_each(city, "notify-1", REACTS, show.order)
+        orders = {f"order:{result(one)['id']}" for one in await ends(books, sent)}
+
+        async def all_written() -> bool:
+            return set(await written_for(books, endpoint)) == orders
+
+        assert await eventually(all_written, within=END_SECONDS)
+        assert await eventually(_empty(counter, "notify"), within=END_SECONDS, every=0.2)
         await proven(books)
+    assert await written_for(books, endpoint) == dict.fromkeys(orders, 1)
 
 
 def _empty(counter: Desk, queue: str) -> Callable[[], Awaitable[bool]]:
@@ -230,26 +193,14 @@ def _empty(counter: Desk, queue: str) -> Callable[[], Awaitable[bool]]:
     return look
 
 
-async def _listen(counter: Desk) -> Callable[[], Awaitable[list[int]]]:
-    """Order ids of the OrderPlaced events that have come so far, repeats included."""
-    channel = counter.publisher._link.channel
-    queue = await channel.declare_queue(
-        "listener", durable=True, arguments={"x-queue-type": "quorum"}
+async def _rate(books: Database, provider: Person, rate: str) -> PublishRate:
+    """What a provider reports now of an asset that no feed knows."""
+    rows = await books.read("SELECT UTC_TIMESTAMP(6)")
+    return PublishRate(
+        principal=provider.principal,
+        fingerprint=FINGERPRINT,
+        asset=ASSET,
+        currency="USD",
+        rate=rate,
+        observed_at=to_wire(from_sql(rows[0][0])),
     )
-    await queue.bind("eventhub.events", "order.placed")
-    heard: list[int] = []
-
-    async def drain() -> list[int]:
-        while message := await queue.get(fail=False):
-            await message.ack()
-            heard.extend(_orders(message.body))
-        return heard
-
-    return drain
-
-
-def _orders(body: bytes) -> list[int]:
-    parsed = orjson.loads(body)
-    return [
-        one["data"]["order"]["id"] for one in (parsed if isinstance(parsed, list) else [parsed])
-    ]

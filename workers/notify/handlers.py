@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
+from contracts import failpoints
 from contracts.envelope import Envelope
 from contracts.events import EVENTS, Event
 from db import deliveries, webhooks
-from db.mysql import Database, is_away
+from db.mysql import Database, Transaction, is_away
 from workers.handlers import ACK, Consumes, End, Handler, Received, Retry
 from workers.notify import audience
 from workers.notify.lines import EventLines
@@ -73,8 +74,15 @@ class Notifier:
             return 0
         listeners = await webhooks.listeners(self._database, concerned)
         new = audience.deliveries(events, listeners) if listeners else []
-        if new:
-            await self._database.run(lambda transaction: deliveries.add(transaction, new))
+        if not new:
+            return 0
+
+        async def work(transaction: Transaction) -> None:
+            await deliveries.add(transaction, new)
+            failpoints.reach("worker.written")
+
+        await self._database.run(work)
+        failpoints.reach("worker.committed")
         return len(new)
 
 

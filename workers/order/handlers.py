@@ -7,6 +7,7 @@ Must stay true: every path locks orders by primary key first and decides on the 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
+from contracts import failpoints
 from contracts.commands import CancelOrder
 from contracts.events import EventCancelled
 from contracts.orders import OrderStatus
@@ -66,6 +67,7 @@ def cancel_event_orders(
             event_id = one.message.event["id"]
             while ids := await orders.unpaid_of_event(services.database, event_id, EVENT_BATCH):
                 await services.database.run(_cancelling(services, one, ids))
+                failpoints.reach("worker.committed")
         return [ACK] * len(events)
 
     return consume
@@ -83,6 +85,8 @@ def _cancelling(
             ended = end(context, unpaid, details, OrderStatus.CANCELLED, "event")
             events = [(event, cause.cause) for _, event in ended]
             services.outbox.add(transaction, context.now, events)
+            await transaction.flush()
+            failpoints.reach("worker.written")
 
     return work
 

@@ -16,6 +16,7 @@ from datetime import timedelta
 import structlog
 from prometheus_client import Counter
 
+from contracts import failpoints
 from contracts.rates import PROVIDER_PREFIX, Rate, Reason
 from db import providers, rates
 from db.mysql import Transaction, is_away, is_transient
@@ -113,11 +114,15 @@ async def _until_done(services: Services, messages: Sequence[_Message]) -> Taken
         causes = [Cause(one.sent.message_id, None) for one in new]
         events = list(zip(taken.events, causes, strict=True))
         services.outbox.add(transaction, now, events)
+        await transaction.flush()
+        failpoints.reach("worker.written")
         return taken
 
     while True:
         try:
-            return await services.database.run(work)
+            taken = await services.database.run(work)
+            failpoints.reach("worker.committed")
+            return taken
         except Exception as error:
             if is_away(error):
                 await _database_back(services)

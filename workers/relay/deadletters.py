@@ -18,6 +18,7 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from pydantic import ValidationError
 
+from contracts import failpoints
 from contracts.command_ids import CommandIds
 from contracts.commands import COMMANDS, Command
 from contracts.envelope import BATCH, Codec, Envelope, MalformedMessage, open_body
@@ -54,6 +55,7 @@ class DeadLetterSink:
         envelopes = _envelopes(message)
         letter = dead_letter(message, envelopes)
         await deadletters.store(self._database, letter)
+        failpoints.reach("worker.committed")
         commands = [one for one in envelopes if one.type in COMMANDS]
         if commands:
             await self._fail(commands)
