@@ -16,9 +16,11 @@ import aiormq.exceptions
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
+from contracts.amqp_reading import read_anything
 from contracts.topology import Topology
 
 log = structlog.get_logger(__name__)
+read_anything()
 
 CONNECT_SECONDS = 5
 HEARTBEAT_SECONDS = 10

@@ -24,6 +24,8 @@ SINGLE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 BODY_BYTES_MAX = 512 * 1024
 """No message of ours is larger; a larger one on a queue is dead-lettered unread."""
+DEPTH_FREE = 200
+"""So many brackets cannot be nested deeper than our writer goes (254)."""
 BATCH_COMMANDS_MAX = 64
 BATCH_BYTES_MAX = 256 * 1024
 
@@ -155,10 +157,21 @@ def open_body(body: bytes, content_type: str | None) -> list[Envelope]:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise MalformedMessage(f"not JSON: {error}") from None
+    _require_writable(body, parsed)
     items = parsed if content_type == BATCH else [parsed]
     if not isinstance(items, list) or not items:
         raise MalformedMessage("a batch is a non-empty JSON array")
     return [envelope_from_json(item) for item in items]
+
+
+def _require_writable(body: bytes, parsed: Any) -> None:
+    """The reader goes four times as deep as the writer, which signatures and dead letters need."""
+    if body.count(b"[") + body.count(b"{") <= DEPTH_FREE:
+        return
+    try:
+        orjson.dumps(parsed)
+    except TypeError:
+        raise MalformedMessage("nested too deeply") from None
 
 
 def envelope_from_json(fields: object) -> Envelope:

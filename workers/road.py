@@ -284,7 +284,8 @@ def _is_lost(delivery: Delivery) -> bool:
 
 def _attempt(delivery: Delivery) -> int:
     attempt = (delivery.message.headers or {}).get(ATTEMPT_HEADER, 0)
-    return attempt if isinstance(attempt, int) else 0
+    # Whoever may write to a queue may write this: it must stay a step of the ladder, and fit into a header again.
+    return min(max(attempt, 0), RETRY_ATTEMPTS_MAX) if isinstance(attempt, int) else 0
 
 
 def _first_error(error: ValidationError) -> str:

@@ -36,7 +36,8 @@ EVERYTHING = (
     "tests/integration/gateway/test_authorisation.py",
     "tests/integration/gateway/test_hostile.py",
     "tests/integration/locking/test_vanished.py",
-    "tests/integration/rates/test_providers.py",
+    "tests/integration/rates/test_broker_rights.py",
+    "tests/integration/sales/test_hostile_corpus.py",
     "tests/integration/sales/test_hostile_messages.py",
     "tests/integration/sales/test_overdue.py",
 )

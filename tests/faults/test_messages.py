@@ -2,13 +2,16 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from contracts.commands import Command
 from contracts.envelope import SINGLE, join_batch
+from contracts.outcomes import Outcome
 from contracts.publisher import Properties, PublishUnknown
 from contracts.topology import AGAIN_EXCHANGE, EVENTS_EXCHANGE, returns_queue, shard_of
 from db.mysql import Database
@@ -20,7 +23,15 @@ from tests.harness.scratch import Scratch, scratch
 from tests.harness.seeds import at_length
 from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import cancel
+from tests.integration.payments.till import (
+    cancel,
+    confirm,
+    fresh_hash,
+    order_row,
+    quote,
+    receipts,
+    set_rate,
+)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -58,34 +69,49 @@ async def play_relay(counter: Desk, books: Database, pick: random.Random, times:
     return len(rows)
 
 
+async def storm(
+    counter: Desk, books: Database, pick: random.Random, commands: Sequence[Command]
+) -> list[Outcome]:
+    """Send each command fifty times, all shuffled over each other; their outcomes."""
+    made = [(counter.queue(command), *counter.envelope(command)) for command in commands]
+    messages = [(queue, counter.codec.encode(envelope)) for queue, _, envelope in made] * TIMES
+    pick.shuffle(messages)
+    await put(counter, AGAIN_EXCHANGE, messages)
+    return await ends(books, [uuid for _, uuid, _ in made])
+
+
 @pytest.mark.parametrize("seed", at_length())
 async def test_everything_comes_fifty_times_in_any_order(
     counter: Desk, books: Database, seed: int
 ) -> None:
-    """Commands ×50 shuffled over each other, their events ×50 shuffled: each counts once."""
+    """Commands ×50 shuffled over each other, their events ×50 shuffled: each counts once, orders and money alike."""
     pick = random.Random(seed)
     organizer, buyer = await person(books, "ORGANIZER"), await person(books)
+    await set_rate(books, "BTC", "50000")
     async with staff(counter.settings, *CREW):
         event_id, (type_id,) = await counter.sale(organizer, 30)
-        commands = [place(buyer, event_id, (type_id, 1)) for _ in range(12)]
-        made = [counter.envelope(command) for command in commands]
-        queue = counter.queue(commands[0])
-        storm = [(queue, counter.codec.encode(envelope)) for _, envelope in made] * TIMES
-        pick.shuffle(storm)
-        await put(counter, AGAIN_EXCHANGE, storm)
-        orders = [int(str(result(one)["id"])) for one in await ends(books, [u for u, _ in made])]
-        assert len(set(orders)) == 12
-        ended = [await counter.send(cancel(buyer, order)) for order in orders[:8] * 3]
-        codes = [one.code for one in await ends(books, ended)]
-        assert sorted(codes, key=str) == sorted([None] * 8 + ["ORDER_NOT_PENDING"] * 16, key=str)
+        wanted = [place(buyer, event_id, (type_id, 1)) for _ in range(10)]
+        orders = [_id(one) for one in await storm(counter, books, pick, wanted)]
+        assert len(set(orders)) == 10
+        asked = [quote(buyer, order) for order in orders[:3]]
+        payments = [_id(one) for one in await storm(counter, books, pick, asked)]
+        # Each quote is paid by two hashes, each of the others is cancelled by two commands.
+        shown = [confirm(buyer, payment, fresh_hash()) for payment in payments * 2]
+        ended = [cancel(buyer, order) for order in orders[3:8] * 2]
+        told = await storm(counter, books, pick, shown + ended)
+        assert Counter(one.code for one in told[:6]) == {None: 3, "ORDER_NOT_PENDING": 3}
+        assert Counter(one.code for one in told[6:]) == {None: 5, "ORDER_NOT_PENDING": 5}
         assert await play_relay(counter, books, pick, TIMES) > 8
         async with staff(counter.settings, "relay"):
             await proven(books)
     rows = await books.read("SELECT available FROM ticket_types WHERE id = %s", type_id)
-    assert rows[0][0] == 30 - 4
+    assert rows[0][0] == 30 - 5
+    assert [await order_row(books, order) for order in orders[:3]] == [("CONFIRMED", 3)] * 3
+    taken = await receipts(books, *payments)
+    assert {one for one, _ in taken} == {command.tx_hash for command in shown}
+    assert sorted(status for _, status in taken) == ["APPLIED"] * 3 + ["LATE"] * 3
 
 
-@pytest.mark.full
 async def test_the_queue_that_brings_tickets_back_is_deleted(
     counter: Desk, books: Database
 ) -> None:
@@ -105,7 +131,8 @@ async def test_the_queue_that_brings_tickets_back_is_deleted(
     queue = returns_queue(shard_of(event_id, counter.settings.shards))
     deleted = await counter.publisher._link.channel.queue_delete(queue)
     assert deleted.message_count, "the events lay on it"
-    async with staff(counter.settings, *CREW, "relay"):
+    impatient = counter.settings.model_copy(update={"returns_overdue": 1})
+    async with staff(impatient, *CREW, "relay"):
         await proven(books)
     assert await books.read("SELECT available FROM ticket_types WHERE id = %s", type_id) == [(30,)]
     note("the queue that brings tickets back deleted", {"ok": 2 * len(placed)})
@@ -191,9 +218,11 @@ async def test_an_older_database_comes_back_under_a_newer_broker(tmp_path: Path)
         stack.push_async_callback(books.close)
         counter = await stack.enter_async_context(desk(places, books))
         organizer, buyer = await person(books, "ORGANIZER"), await person(books)
+        await set_rate(books, "BTC", "50000")
         async with staff(counter.settings, *CREW, "relay"):
             event_id, (type_id,) = await counter.sale(organizer, 40)
             kept = [await _ordered(counter, buyer, event_id, type_id) for _ in range(5)]
+            quotes = [_id(await counter.ask(quote(buyer, order))) for order in kept[1:3]]
             await proven(books)
         rows = await books.read(
             "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() "
@@ -201,20 +230,33 @@ async def test_an_older_database_comes_back_under_a_newer_broker(tmp_path: Path)
         )
         tables = [row[0] for row in rows]
         await _copy(books, tables, back=False)
-        async with staff(counter.settings, "inventory", "order"):
+        paid = [confirm(buyer, payment, fresh_hash()) for payment in quotes]
+        async with staff(counter.settings, "inventory", "order", "payment"):
             lost = [await _ordered(counter, buyer, event_id, type_id) for _ in range(5)]
             for order in (*lost[:3], kept[0]):
                 await counter.ask(cancel(buyer, order))
+            result(await counter.ask(paid[0]))
+            gone = _id(await counter.ask(quote(buyer, lost[3])))
+            result(await counter.ask(confirm(buyer, gone, fresh_hash())))
         # Their events reach the queues, nobody hears them yet; new commands wait as well.
         assert await play_relay(counter, books, random.Random(SEED), 1) > 8
         waiting = [await counter.send(place(buyer, event_id, (type_id, 1))) for _ in range(7)]
+        # One whose first payment the backup does not know shows the same hash again, one pays only now.
+        waiting += [await counter.send(command) for command in paid]
         await _copy(books, tables, back=True)
         async with staff(counter.settings, *CREW, "relay"):
-            assert [one.status_code for one in await ends(books, waiting)] == [201] * 7
+            assert [one.status_code for one in await ends(books, waiting)] == [201] * 7 + [200] * 2
             await proven(books)
+        assert [await order_row(books, order) for order in kept[1:3]] == [("CONFIRMED", 3)] * 2
+        hashes = sorted(command.tx_hash for command in paid)
+        assert await receipts(books, *quotes, gone) == [(one, "APPLIED") for one in hashes]
         rows = await books.read("SELECT available FROM ticket_types WHERE id = %s", type_id)
         assert rows[0][0] == 40 - 5 - 7
 
 
 async def _ordered(counter: Desk, buyer: Person, event_id: int, type_id: int) -> int:
-    return int(str(result(await counter.ask(place(buyer, event_id, (type_id, 1))))["id"]))
+    return _id(await counter.ask(place(buyer, event_id, (type_id, 1))))
+
+
+def _id(made: Outcome) -> int:
+    return int(str(result(made)["id"]))

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -24,7 +25,7 @@ from hypothesis.stateful import (
 )
 
 from contracts.command_ids import CommandIds
-from contracts.commands import Command
+from contracts.commands import CancelOrder, Command
 from contracts.envelope import Codec
 from contracts.events import OrderCancelled
 from contracts.outcomes import Outcome
@@ -32,17 +33,21 @@ from db import outcomes
 from db.audit import audit
 from db.locks import AlwaysGranted
 from db.mysql import Database, Transaction
+from db.outbox import Outbox
 from tests.harness.deciders import decider, items
 from tests.harness.desk import Desk, place
 from tests.harness.people import Person, person
 from tests.harness.scratch import SECRET, Scratch
-from tests.integration.payments.till import cancel
+from tests.integration.payments.till import age, cancel, confirm, fresh_hash, quote, set_rate
 from workers.deciding import Deciding
 from workers.handlers import Context, Decides, Received
-from workers.inventory.handlers import HANDLERS
+from workers.inventory.handlers import HANDLERS as INVENTORY
 from workers.inventory.returns import give_back
 from workers.order.handlers import cancel_orders
+from workers.order.sweep import sweep
+from workers.payment.handlers import HANDLERS as PAYMENT
 
+DEALT_WITH = {**PAYMENT, **INVENTORY, CancelOrder.TYPE: Decides(CancelOrder, cancel_orders)}
 QUOTA = 9
 ORDERS = st.integers(0, 5)
 
@@ -53,12 +58,35 @@ class Ordered:
 
     id: int
     quantity: int
-    cancelled: bool = False
+    status: str = "PENDING_PAYMENT"
+    lapsed: bool = False
+    """Its time is over, whether the sweep has seen it or not."""
     returned: bool = False
+    payment: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether its tickets are to come back."""
+        return self.status in ("CANCELLED", "EXPIRED")
+
+    @property
+    def refusal(self) -> str | None:
+        """What everybody is told who wants to end or to pay it."""
+        waits = self.status == "PENDING_PAYMENT" and not self.lapsed
+        return None if waits else "ORDER_NOT_PENDING"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A transaction hash that was shown for a payment, and what was said."""
+
+    payment: int
+    tx_hash: str
+    code: str | None
 
 
 class Sale(RuleBasedStateMachine):
-    """Orders, cancellations, events heard once, twice or late; commands said again."""
+    """Orders, payments, cancellations, lapsed times; events heard once, twice or late; commands said again."""
 
     runner: asyncio.Runner
     stack: AsyncExitStack
@@ -66,12 +94,15 @@ class Sale(RuleBasedStateMachine):
     deciding: Deciding
     organizer: Person
     buyer: Person
+    services: Any
+    """What the sweep needs of a process."""
 
     @initialize()
     def open(self) -> None:
         """A new event with nine tickets."""
         self.orders: list[Ordered] = []
         self.said: list[tuple[Command, bytes, int]] = []
+        self.shown: list[Shown] = []
         self.event_id, self.type_id = self.run(_event(self.counter.database, self.organizer))
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -89,7 +120,7 @@ class Sale(RuleBasedStateMachine):
             item.received = Received(
                 envelope, command, "test", CommandIds(SECRET).open(envelope.id, self.buyer.id), True
             )
-        handler = HANDLERS.get(command.TYPE) or Decides(type(command), cancel_orders)
+        handler = DEALT_WITH[command.TYPE]
         await self.deciding.decide(handler, [item])  # type: ignore[arg-type]  # a Decides
         await self.deciding.settle()
         found = await outcomes.find(self.counter.database, [item.received.uuid])
@@ -121,8 +152,58 @@ class Sale(RuleBasedStateMachine):
         """Once; the second time it is not pending any more."""
         order = self.orders[number % len(self.orders)]
         outcome = self.decide(cancel(self.buyer, order.id))
-        assert outcome.code == ("ORDER_NOT_PENDING" if order.cancelled else None)
-        order.cancelled = True
+        assert outcome.code == order.refusal
+        if not order.refusal:
+            order.status = "CANCELLED"
+
+    @precondition(lambda self: self.orders)
+    @rule(number=ORDERS)
+    def quote(self, number: int) -> None:
+        """One price for as long as the order waits."""
+        order = self.orders[number % len(self.orders)]
+        outcome = self.decide(quote(self.buyer, order.id))
+        assert outcome.code == order.refusal
+        if not order.refusal:
+            assert outcome.status_code == (200 if order.payment else 201)
+            paid = orjson.loads(outcome.body)["id"]
+            assert paid == (order.payment or paid)
+            order.payment = paid
+
+    @precondition(lambda self: any(one.payment for one in self.orders))
+    @rule(number=ORDERS)
+    def pay(self, number: int) -> None:
+        """Paid by the first hash that comes in time; any other is kept as late."""
+        quoted = [one for one in self.orders if one.payment]
+        order = quoted[number % len(quoted)]
+        tx_hash = fresh_hash()
+        outcome = self.decide(confirm(self.buyer, order.payment or 0, tx_hash))
+        assert outcome.code == order.refusal
+        self.shown.append(Shown(order.payment or 0, tx_hash, outcome.code))
+        if not order.refusal:
+            order.status = "CONFIRMED"
+
+    @precondition(lambda self: self.shown)
+    @rule(number=ORDERS, other=ORDERS)
+    def show_again(self, number: int, other: int) -> None:
+        """A hash is answered as it was; for another payment it is used."""
+        first = self.shown[number % len(self.shown)]
+        payment = self.shown[other % len(self.shown)].payment
+        outcome = self.decide(confirm(self.buyer, payment, first.tx_hash))
+        assert outcome.code == (first.code if payment == first.payment else "TX_HASH_USED")
+
+    @precondition(lambda self: self.orders)
+    @rule(number=ORDERS, swept=st.booleans())
+    def lapse(self, number: int, swept: bool) -> None:
+        """An order's time is over, and perhaps the sweep comes by."""
+        order = self.orders[number % len(self.orders)]
+        if order.status == "PENDING_PAYMENT" and not order.lapsed:
+            self.run(age(self.counter.database, "orders", order.id, 1))
+            order.lapsed = True
+        if swept:
+            self.run(sweep(self.services))
+            for one in self.orders:
+                if one.lapsed and one.status == "PENDING_PAYMENT":
+                    one.status = "EXPIRED"
 
     @precondition(lambda self: self.orders)
     @rule(numbers=st.lists(ORDERS, min_size=1, max_size=4))
@@ -131,7 +212,7 @@ class Sale(RuleBasedStateMachine):
         heard = [self.orders[number % len(self.orders)] for number in numbers]
         self.run(self._hear([order.id for order in heard]))
         for order in heard:
-            order.returned = order.cancelled
+            order.returned = order.ended
 
     async def _hear(self, ids: list[int]) -> None:
         async def work(transaction: Transaction) -> None:
@@ -156,12 +237,26 @@ class Sale(RuleBasedStateMachine):
         """The database counts as the model does, and the audit has nothing to say."""
         if not hasattr(self, "type_id"):
             return
-        rows = self.run(
-            self.counter.database.read(
-                "SELECT available FROM ticket_types WHERE id = %s", self.type_id
+        books = {str(one): state for one, state in self.run(self._books())}
+        assert books.pop("left") == str(self.left)
+        orders = {str(one.id): one.status for one in self.orders}
+        receipts = {one.tx_hash: "LATE" if one.code else "APPLIED" for one in self.shown}
+        assert books == orders | receipts
+
+    async def _books(self) -> list[tuple[object, str]]:
+        """What is for sale, the orders, the money."""
+        return list(
+            await self.counter.database.read(
+                "SELECT 'left', CAST(available AS CHAR) FROM ticket_types WHERE id = %s "
+                "UNION ALL SELECT CAST(id AS CHAR), status FROM orders WHERE event_id = %s "
+                "UNION ALL SELECT r.tx_hash, r.status FROM payment_receipts r "
+                "JOIN payments p ON p.id = r.payment_id JOIN orders o ON o.id = p.order_id "
+                "WHERE o.event_id = %s",
+                self.type_id,
+                self.event_id,
+                self.event_id,
             )
         )
-        assert rows[0][0] == self.left
 
     def teardown(self) -> None:
         """After each history."""
@@ -237,5 +332,9 @@ async def _prepare(runner: asyncio.Runner, places: Scratch) -> None:
     chosen = places.settings()
     nothing: Any = None
     Sale.counter = Desk(chosen, database, nothing, nothing, Codec(SECRET), CommandIds(SECRET))
+    Sale.services = SimpleNamespace(
+        database=database, settings=chosen, redis=None, outbox=Outbox(Codec(SECRET), "test", 4)
+    )
+    await set_rate(database, "BTC", "50000")
     Sale.deciding = await decider(Sale.stack, chosen, AlwaysGranted())
     Sale.organizer, Sale.buyer = await person(database, "ORGANIZER"), await person(database)

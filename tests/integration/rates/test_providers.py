@@ -1,4 +1,4 @@
-"""Providers on the real broker: what their user may do, and what becomes of what they send."""
+"""Providers on the real broker: how they come and go, and what becomes of what they send."""
 
 import asyncio
 import random
@@ -7,11 +7,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aio_pika
-import aiohttp
 import aiormq.exceptions
 import pytest
 
-from contracts.topology import COMMANDS_EXCHANGE, DEAD_EXCHANGE, EVENTS_EXCHANGE
 from db import rates
 from db.mysql import Database
 from tests.harness.people import person
@@ -28,8 +26,6 @@ from tests.integration.rates.broker import (
     publish,
 )
 from tests.integration.rates.test_rates_http import asset
-
-REFUSED = (aiormq.exceptions.ChannelClosed, aiormq.exceptions.ConnectionClosed)
 
 
 @pytest.fixture(scope="module")
@@ -174,33 +170,6 @@ async def test_what_cannot_be_read_is_a_dead_letter(
     (row,) = await eventually(dead)
     assert row[0] == body
     assert "unreadable report" in row[1]
-
-
-async def test_the_broker_refuses_everything_else(acme: dict[str, Any], world: Scratch) -> None:
-    """Other exchanges, the default one, other keys, a stranger's user_id, declaring, binding, consuming, the API."""
-    url, name = acme["amqpUrl"], acme["name"]
-    body = message(fields("BTC", "64000"), name)
-    for exchange in ("", COMMANDS_EXCHANGE, EVENTS_EXCHANGE, DEAD_EXCHANGE, "amq.topic"):
-        await _refused_publish(url, exchange, "quote.rates", body)
-    for key in ("rates.other.BTC", "rates", "quote.rates", f"rates.{name}"):
-        await _refused_publish(url, "eventhub.rates", key, body)
-    forged = message(fields("BTC", "64000"), "somebody")
-    await _refused_publish(url, "eventhub.rates", f"rates.{name}.BTC", forged)
-    async with connected(url) as channel:
-        with pytest.raises(REFUSED):
-            await channel.declare_queue("mine")
-    async with connected(url) as channel:
-        with pytest.raises(REFUSED):
-            await channel.declare_exchange("mine")
-    async with connected(url) as channel:
-        queue = await channel.get_queue("quote.rates", ensure=False)
-        with pytest.raises(REFUSED):
-            await queue.get(fail=False)
-    async with connected(url) as channel:
-        queue = await channel.get_queue("quote.rates", ensure=False)
-        with pytest.raises(REFUSED):
-            await queue.bind("eventhub.rates", "rates.#")
-    assert await _api_status(world, name, acme["brokerPassword"]) == 401
 
 
 async def test_new_passwords_end_the_old_ones(world: Scratch, system: System) -> None:
@@ -355,24 +324,3 @@ async def _until_cut(url: str) -> asyncio.Event:
     connection = await aio_pika.connect(url, timeout=5)
     connection.close_callbacks.add(lambda *_: gone.set())
     return gone
-
-
-async def _refused_publish(url: str, exchange: str, key: str, sent: aio_pika.Message) -> None:
-    async with connected(url) as channel:
-        target = (
-            await channel.get_exchange(exchange, ensure=False)
-            if exchange
-            else channel.default_exchange
-        )
-        with pytest.raises(REFUSED):
-            await target.publish(sent, key)
-
-
-async def _api_status(world: Scratch, user: str, password: str) -> int:
-    api = urlsplit(world.amqp_management_url)
-    headers = {"Authorization": aiohttp.encode_basic_auth(user, password)}
-    async with (
-        aiohttp.ClientSession(headers=headers) as session,
-        session.get(f"http://{api.hostname}:{api.port}/api/overview") as response,
-    ):
-        return response.status

@@ -1,4 +1,4 @@
-"""Whatever lies on a queue: dead-lettered with its reason, neighbours unharmed, the worker alive."""
+"""Forged, broken and untrue messages: dead-lettered with their reason, neighbours unharmed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,17 +17,6 @@ from tests.harness.people import Person, person
 from tests.harness.scratch import Scratch
 from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-
-WORKING_QUEUES = (
-    "inventory.0",
-    "inventory.1.returns",
-    "order",
-    "order.events",
-    "payment",
-    "payment.events",
-    "quote",
-    "notify",
-)
 
 
 @pytest.fixture(scope="module")
@@ -60,31 +49,6 @@ async def dead(database: Database, mark: str) -> str:
     await database.write("UPDATE dead_letters SET status = 'DROPPED' WHERE reason = %s", reason)
     assert reason is not None
     return reason
-
-
-@pytest.mark.parametrize("queue", WORKING_QUEUES)
-@pytest.mark.parametrize(
-    ("body", "content_type", "reason"),
-    [
-        (b"\x00\xff garbage", SINGLE, "not JSON"),
-        (b"<html/>", "text/html", "content type"),
-        (b" " * 600_000, SINGLE, "over"),
-        (
-            b'{"specversion":"1.0","id":"x","type":"nonsense","source":"s",'
-            b'"time":"2026-01-01T00:00:00Z","data":{}}',
-            SINGLE,
-            "no handler",
-        ),
-    ],
-    ids=["garbage", "html", "oversized", "unknown type"],
-)
-async def test_what_cannot_be_read_is_kept_with_its_reason(
-    counter: Desk, database: Database, queue: str, body: bytes, content_type: str, reason: str
-) -> None:
-    """On every queue; the reason says why in words."""
-    mark = f"{queue}-{reason}".replace(" ", "-")
-    await put(counter, queue, body, content_type, mark)
-    assert reason in await dead(database, mark)
 
 
 async def test_a_forged_command_is_not_executed(counter: Desk, database: Database) -> None:
