@@ -9,7 +9,6 @@ properly, and is found again by its Idempotency-Key; waiting handlers have a lim
 """
 
 import asyncio
-import contextlib
 from typing import Any
 
 import structlog
@@ -118,10 +117,12 @@ class GatewayRunner(web.AppRunner):
             await site.stop()
         for connection in self._connections():
             connection.leaving = True
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 while self._is_busy():
                     await asyncio.sleep(0.02)
+        except TimeoutError:
+            log.warning("gateway.stopped_with_requests_left")
 
     def _is_busy(self) -> bool:
         return any(connection.is_busy for connection in self._connections())

@@ -3,10 +3,12 @@
 In: an operation, its path and body, whether it has an Idempotency-Key. Out: the operation with its end; each answer
 counted in `told`.
 Must stay true: nothing is believed that was not told: no answer is an unknown end; with a key it asks again, as a
-careful client does, and expects the same command.
+careful client does, and expects the same command. An answer that nobody may be given (500, no JSON) is kept, whatever
+comes after it.
 """
 
 import asyncio
+import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,6 +22,8 @@ from scripts.proving.history import End, History, Operation
 AGAIN_SECONDS = 0.25
 ATTEMPTS = 40
 NOTHING_DONE = frozenset({400, 401, 403, 404, 409, 413, 415, 422, 429, 503})
+ANSWERS = NOTHING_DONE | {200, 201, 202}
+"""Whatever else a gateway says to a call is no answer: it must know what it did, or that nobody can know (503)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +89,53 @@ class Caller:
     ) -> Operation:
         """POST once; the operation as it stands after the answer, or without one."""
         gateway = self.pick.choice(self.gateways)
-        before: End = operation.end if operation.attempts > 1 else "refused"
         arguments: dict[str, Any] = {} if body is None else {"json": body}
         try:
             async with self.session.post(gateway + path, headers=headers, **arguments) as answer:
-                told = await answer.json(content_type=None)
-                self._count(answer, told)
-                return operation.ended(
-                    end_of(answer.status, told, before),
-                    status=answer.status,
-                    code=told.get("code"),
-                    command_id=answer.headers.get("X-Command-Id") or told.get("commandId"),
-                    made=told.get("id") if answer.status in (200, 201) else None,
-                )
+                raw = await answer.read()
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             self.told[f"unanswered {type(error).__name__}"] += 1
             return operation.ended("unknown", status=None)
+        told = _document(raw)
+        self._count(answer, told or {})
+        return answered(operation, answer.status, told, answer.headers.get("X-Command-Id"))
 
     def _count(self, answer: aiohttp.ClientResponse, told: Mapping[str, Any]) -> None:
         self.told[f"{answer.status} {told['code']}" if "code" in told else str(answer.status)] += 1
         if answer.headers.get("Idempotent-Replayed"):
             self.told["replayed"] += 1
+
+
+def answered(
+    operation: Operation, status: int, told: Mapping[str, Any] | None, named: str | None
+) -> Operation:
+    """The operation after an answer: its JSON (None: it had none), and the command that its header names."""
+    broken = operation.broken
+    if told is None or status not in ANSWERS:
+        code = "without a document" if told is None else told.get("code", "")
+        broken = (*broken, f"{status} {code}".strip())
+    if told is None:
+        return operation.ended("unknown", status=status, broken=broken)
+    before: End = operation.end if operation.attempts > 1 else "refused"
+    end = end_of(status, told, before)
+    # An end that is still open is that of the command last heard of.
+    known = operation.command_id if end in ("accepted", "unknown") else None
+    return operation.ended(
+        end,
+        status=status,
+        code=told.get("code"),
+        command_id=named or told.get("commandId") or known,
+        made=told.get("id") if status in (200, 201) else None,
+        broken=broken,
+    )
+
+
+def _document(raw: bytes) -> Mapping[str, Any] | None:
+    try:
+        told = json.loads(raw)
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None
 
 
 def end_of(status: int, told: Mapping[str, Any], before: End) -> End:

@@ -3,72 +3,117 @@
 In: the operations of a history; a database at rest. Out: lies, each a sentence; none when every client was told the
 truth.
 Must stay true: a success is there with that very result; a refusal had no effect; an unknown happened once or not
-at all; what was accepted was decided, or is past its deadline without effect. Nothing is written.
+at all; what was accepted was decided, or (where messages were lost on purpose) is past its deadline without effect;
+no answer is one that nobody may be given (500). Nothing is written.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from contracts.signing import from_text
-from db.mysql import Database, Row
-from scripts.proving.history import Operation
+from db.mysql import Database
+from scripts.proving.effects import Effects, read, uuid_of
+from scripts.proving.history import Kind, Operation
 
-CHUNK = 500
+Others = Mapping[tuple[Kind, int], Sequence[Operation]]
+"""Operations by kind and target: what else may have touched it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Effects:
-    """What the database says of the operations' subjects."""
+class _Case:
+    """One operation as it ended, what the database says, and all operations that have a target."""
 
-    orders: Mapping[int, Sequence[tuple[int, str]]]
-    """User -> (order id, status)."""
-    lines: Mapping[int, Sequence[tuple[int, int]]]
-    """Order -> (ticket type, quantity), ascending."""
-    outcomes: Mapping[bytes, int]
-    """Command UUID -> status of its outcome."""
-    payments: Mapping[int, str]
-    """Payment -> status."""
-    receipts: Mapping[str, tuple[int, str]]
-    """Transaction hash -> (payment, APPLIED or LATE)."""
-    added: Mapping[int, Sequence[Operation]] = field(default_factory=dict)
-    """Order -> what its buyer wanted to add: part of what its lines may be."""
+    operation: Operation
+    effects: Effects
+    others: Others
 
+    @property
+    def peers(self) -> list[Operation]:
+        """The other operations of this kind on this target."""
+        mine = self.operation
+        found = self.others.get((mine.kind, mine.target or 0), ())
+        return [one for one in found if one.number != mine.number]
 
-async def check(database: Database, operations: Sequence[Operation]) -> list[str]:
-    """Every lie that a client was told."""
-    effects = await _effects(database, operations)
-    return [lie for operation in operations for lie in lies(operation, effects)]
+    @property
+    def alone(self) -> bool:
+        """Whether nothing else can have done what this one wanted: all others of its kind were refused."""
+        return all(one.end == "refused" for one in self.peers)
 
 
-def lies(operation: Operation, effects: Effects) -> list[str]:
-    """What is untrue about one operation."""
-    told = _OF_KIND[operation.kind](operation, effects)
-    told += _undecided(operation, effects)
+async def check(
+    database: Database, operations: Sequence[Operation], *, deadline: float | None = None
+) -> list[str]:
+    """Every lie that a client was told.
+
+    deadline: seconds after which an accepted command may have been lost, if it has neither outcome nor effect; None:
+    none may be lost, each must have its outcome.
+    """
+    return lies(operations, await read(database, operations, deadline))
+
+
+def lies(operations: Sequence[Operation], effects: Effects) -> list[str]:
+    """What is untrue about these operations."""
+    settled = [_settled(one, effects) for one in operations]
+    others = _by_target(settled)
     return [
-        f"operation {operation.number} ({operation.kind}, {operation.end}): {lie}" for lie in told
+        f"operation {one.number} ({one.kind}, {one.end}): {lie}"
+        for one, ended in zip(operations, settled, strict=True)
+        for lie in _lies(one, _Case(ended, effects, others))
     ]
 
 
-def _place(operation: Operation, effects: Effects) -> list[str]:
+def _lies(operation: Operation, case: _Case) -> list[str]:
+    return [
+        *_OF_KIND[operation.kind](case),
+        *_of_command(operation, case.effects),
+        *_answers(operation),
+    ]
+
+
+def _settled(operation: Operation, effects: Effects) -> Operation:
+    """What was accepted ended as its outcome says; without one nothing may have come of it.
+
+    An unknown end stays unknown: the answer that is missing may be that of another attempt of its key.
+    """
+    if operation.end != "accepted" or operation.command_id is None:
+        return operation
+    command = uuid_of(operation.command_id)
+    status = effects.outcomes.get(command)
+    if status is None or status >= 300:
+        return operation.ended("refused", code=f"and its outcome is {status}")
+    if operation.kind == "quote":
+        return operation  # which payment it was told, nobody wrote down
+    return operation.ended("ok", made=effects.made.get(command))
+
+
+def _by_target(operations: Iterable[Operation]) -> dict[tuple[Kind, int], list[Operation]]:
+    found: dict[tuple[Kind, int], list[Operation]] = {}
+    for operation in operations:
+        if operation.target is not None:
+            found.setdefault((operation.kind, operation.target), []).append(operation)
+    return found
+
+
+def _place(case: _Case) -> list[str]:
     """A buyer of one order: what they have says what happened."""
-    has = effects.orders.get(operation.user_id, ())
+    operation = case.operation
+    has = [order for order, _ in case.effects.orders.get(operation.user_id, ())]
     if len(has) > 1:
-        return [f"happened {len(has)} times: orders {[order for order, _ in has]}"]
+        return [f"happened {len(has)} times: orders {has}"]
     if operation.end == "ok":
-        if [order for order, _ in has] != [operation.made]:
-            return [f"told order {operation.made}, has {[order for order, _ in has]}"]
-        return _lines(operation, effects)
+        if has != [operation.made]:
+            return [f"told order {operation.made}, has {has}"]
+        return _lines(case)
     if operation.end == "refused" and has:
-        return [f"told {operation.status} {operation.code}, has order {has[0][0]}"]
+        return [f"told {operation.status} {operation.code}, has order {has[0]}"]
     return []
 
 
-def _lines(operation: Operation, effects: Effects) -> list[str]:
+def _lines(case: _Case) -> list[str]:
     """An order's tickets are those asked for, those added, and perhaps those whose addition has no known end."""
-    order = operation.made or 0
-    adds = effects.added.get(order, ())
-    has = _tickets(effects.lines.get(order, ()))
+    operation, order = case.operation, case.operation.made or 0
+    adds = case.others.get(("add", order), ())
+    has = _tickets(case.effects.lines.get(order, ()))
     least = _tickets(operation.items) + _asked(one for one in adds if one.end == "ok")
     most = least + _asked(one for one in adds if one.end in ("accepted", "unknown"))
     if least <= has <= most:
@@ -89,31 +134,46 @@ def _tickets(lines: Iterable[tuple[int, int]]) -> Counter[int]:
     return counts
 
 
-def _add(operation: Operation, effects: Effects) -> list[str]:
+def _add(case: _Case) -> list[str]:
     """Its tickets are looked at with those of its order; here only that it was told the right order."""
+    operation = case.operation
     if operation.end == "ok" and operation.made != operation.target:
         return [f"asked to add to order {operation.target}, told order {operation.made}"]
     return []
 
 
-def _cancel(operation: Operation, effects: Effects) -> list[str]:
-    now = dict(effects.orders.get(operation.user_id, ())).get(operation.target or 0)
+def _cancel(case: _Case) -> list[str]:
+    operation = case.operation
+    target = operation.target or 0
+    now = dict(case.effects.orders.get(operation.user_id, ())).get(target)
     if operation.end == "ok" and now != "CANCELLED":
-        return [f"told that order {operation.target} is cancelled, it is {now}"]
+        return [f"told that order {target} is cancelled, it is {now}"]
+    if operation.end == "refused" and case.alone and target in case.effects.cancelled:
+        return [f"told {operation.status} {operation.code}, but order {target} was cancelled"]
     return []
 
 
-def _quote(operation: Operation, effects: Effects) -> list[str]:
-    if operation.end == "ok" and operation.made not in effects.payments:
-        return [f"told payment {operation.made}, there is none"]
+def _quote(case: _Case) -> list[str]:
+    """The payments of its order are those that buyers were told, and perhaps one for each unknown end."""
+    operation = case.operation
+    has = case.effects.payments.get(operation.target or 0, ())
+    if operation.end == "ok" and operation.made not in has:
+        return [f"told payment {operation.made}, there is none of order {operation.target}"]
+    asked = [operation, *case.peers]
+    untold = sorted(set(has) - {one.made for one in asked if one.end == "ok"})
+    if len(untold) > sum(one.end in ("accepted", "unknown") for one in asked):
+        told = f"told {operation.status} {operation.code}"
+        return [f"{told}, order {operation.target} has payments {untold} that nobody was told of"]
     return []
 
 
-def _confirm(operation: Operation, effects: Effects) -> list[str]:
-    receipt = effects.receipts.get(operation.tx_hash or "")
+def _confirm(case: _Case) -> list[str]:
+    operation = case.operation
+    receipt = case.effects.receipts.get((operation.tx_hash or "").lower())
     if operation.end == "ok" and receipt != (operation.target, "APPLIED"):
         return [f"told that {operation.tx_hash} paid payment {operation.target}, it is {receipt}"]
-    if operation.end == "refused" and receipt is not None and receipt[1] == "APPLIED":
+    taken = receipt is not None and receipt[1] == "APPLIED"
+    if operation.end == "refused" and taken and case.alone:
         return [f"told {operation.status} {operation.code}, but the money was taken"]
     return []
 
@@ -121,68 +181,25 @@ def _confirm(operation: Operation, effects: Effects) -> list[str]:
 _OF_KIND = {"place": _place, "add": _add, "cancel": _cancel, "quote": _quote, "confirm": _confirm}
 
 
-def _undecided(operation: Operation, effects: Effects) -> list[str]:
-    """A command that a client holds an id of has an end, and a success or refusal has that one."""
+def _of_command(operation: Operation, effects: Effects) -> list[str]:
+    """The command that a client holds an id of: its outcome is what they were told, and is what came of it."""
     if operation.command_id is None:
-        return []
-    status = effects.outcomes.get(uuid_of(operation.command_id))
-    if operation.end == "ok" and status != operation.status:
-        return [f"told {operation.status}, its outcome is {status}"]
-    if operation.end == "accepted" and status is None:
-        return ["accepted, and never decided"]
-    return []
+        return ["accepted, and no command named"] if operation.end == "accepted" else []
+    command = uuid_of(operation.command_id)
+    status, came = effects.outcomes.get(command), effects.made.get(command)
+    told = []
+    if operation.end in ("ok", "refused") and status != operation.status:
+        told.append(f"told {operation.status}, its outcome is {status}")
+    lost = operation.end == "accepted" and status is None
+    if lost and not effects.may_be_lost(operation.command_id):
+        told.append("accepted, and never decided")
+    if came is not None and (status is None or status >= 300):
+        told.append(f"its outcome is {status}, and order {came} shows its effect")
+    if operation.end != "unknown" and status == 201 and came is None:
+        told.append("its outcome is 201, and there is no effect")
+    return told
 
 
-def uuid_of(command_id: str) -> bytes:
-    """The UUID inside a command id (not verified: the checker believes the gateway's own answers)."""
-    return from_text(command_id)[:16]
-
-
-async def _effects(database: Database, operations: Sequence[Operation]) -> Effects:
-    users = sorted({one.user_id for one in operations})
-    commands = sorted({uuid_of(one.command_id) for one in operations if one.command_id})
-    orders: dict[int, list[tuple[int, str]]] = {}
-    found = await _rows(database, "SELECT user_id, id, status FROM orders WHERE user_id IN", users)
-    for user_id, order_id, status in found:
-        orders.setdefault(user_id, []).append((order_id, status))
-    ids = [row[1] for row in found]
-    lines: dict[int, list[tuple[int, int]]] = {}
-    for order_id, type_id, quantity in await _rows(
-        database,
-        "SELECT order_id, ticket_type_id, quantity FROM order_details WHERE order_id IN",
-        ids,
-    ):
-        lines.setdefault(order_id, []).append((type_id, quantity))
-    outcomes = await _rows(
-        database, "SELECT id, status_code FROM command_outcomes WHERE id IN", commands
-    )
-    payments = await _rows(database, "SELECT id, status FROM payments WHERE order_id IN", ids)
-    receipts = await _rows(
-        database,
-        "SELECT tx_hash, payment_id, status FROM payment_receipts WHERE payment_id IN",
-        [row[0] for row in payments],
-    )
-    return Effects(
-        orders,
-        {order: sorted(has) for order, has in lines.items()},
-        {bytes(row[0]): row[1] for row in outcomes},
-        {row[0]: row[1] for row in payments},
-        {row[0]: (row[1], row[2]) for row in receipts},
-        _additions(operations),
-    )
-
-
-def _additions(operations: Iterable[Operation]) -> dict[int, list[Operation]]:
-    found: dict[int, list[Operation]] = {}
-    for operation in operations:
-        if operation.kind == "add" and operation.target is not None:
-            found.setdefault(operation.target, []).append(operation)
-    return found
-
-
-async def _rows(database: Database, select: str, values: Sequence[object]) -> list[Row]:
-    rows: list[Row] = []
-    for start in range(0, len(values), CHUNK):
-        chunk = values[start : start + CHUNK]
-        rows += await database.read(f"{select} ({','.join(['%s'] * len(chunk))})", *chunk)
-    return rows
+def _answers(operation: Operation) -> list[str]:
+    """No client may be given an answer that says nothing of what was done."""
+    return [f"answered {answer}" for answer in operation.broken]

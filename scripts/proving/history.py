@@ -37,6 +37,8 @@ class Operation:
     made: int | None = None
     """The id of what a success made or changed."""
     attempts: int = 0
+    broken: tuple[str, ...] = ()
+    """Answers that nobody may be given, in order: "500 INTERNAL"."""
 
     def ended(self, end: End, **told: object) -> "Operation":
         """The same operation with its end."""
@@ -76,6 +78,7 @@ def load(lines: Iterable[str]) -> list[Operation]:
     for line in lines:
         fields = json.loads(line)
         fields["items"] = tuple((one, quantity) for one, quantity in fields["items"])
+        fields["broken"] = tuple(fields.get("broken", ()))
         history.write(Operation(**fields))
     return history.operations
 

@@ -1,4 +1,8 @@
-"""SIGTERM to processes under a steady load, and nobody notices: no dead letter, no second effect, no lie."""
+"""SIGTERM to processes under a steady load, and nobody notices: no dead letter, no second effect, no lie.
+
+Whether a process ended within its time is its own word: a worker whose nine seconds (workers/process.py) were not
+enough says so and still ends with 0.
+"""
 
 import asyncio
 import contextlib
@@ -6,9 +10,12 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from db.mysql import Database
 from scripts.benching.system import System
@@ -19,10 +26,11 @@ from tests.faults.proof import END_SECONDS, proven
 from tests.harness.processes import Process, Processes, processes
 from tests.harness.scratch import JWT_KEYS, Scratch
 from tests.harness.waiting import eventually
+from workers import process
 
 pytestmark = pytest.mark.timeout(240)
 
-NAMES = (*EVERYBODY, "quote-1", *GATEWAYS)
+NAMES = EVERYBODY + GATEWAYS
 KINDS: dict[str, tuple[str, ...]] = {
     "inventory": ("inventory-1", "inventory-2"),
     "gateway": GATEWAYS,
@@ -34,6 +42,10 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 """What is stopped, one after the other; of two, in turn."""
 RATE = 25.0
+CUT_SHORT = "stopped with work left on the queues"
+"""What a worker says whose time to stop was over first."""
+LAST_WORDS = {"gateway": "gateway.stopped"}
+"""What a kind of process says once all that it began has ended."""
 READY_SECONDS = 150.0
 """What a busy machine may take to start one beside all the others."""
 BETWEEN = 12
@@ -66,6 +78,7 @@ class Town:
         code = await self.shop[name].stop(within=END_SECONDS)
         self.stops.append((asyncio.get_running_loop().time() - began, name))
         assert code == 0, f"{name} ended with {code}: {self.shop[name].tail}"
+        ended_in_time(self.shop[name])
         self.shop[name] = await self._city.start(name, ready=False, port=self.shop[name].port)
 
     async def _some_visits(self) -> None:
@@ -75,6 +88,14 @@ class Town:
             return self.shoppers.told.visits >= before + BETWEEN
 
         await eventually(look, within=END_SECONDS, every=0.02)
+
+
+def ended_in_time(one: Process) -> None:
+    """Nothing in its log says that its time to stop was over before its work was. Raises AssertionError."""
+    said = one.log.read_text(errors="replace")
+    assert CUT_SHORT not in said, f"{one.name}: {one.tail}"
+    kind = one.name.partition("-")[0]
+    assert LAST_WORDS.get(kind, "stopping") in said, f"{one.name}: {one.tail}"
 
 
 @contextlib.asynccontextmanager
@@ -143,6 +164,33 @@ async def stopped(city: Processes, places: Scratch, books: Database, times: int)
     middle, (longest, name) = median(seconds for seconds, _ in made.stops), max(made.stops)
     lasted = f"median {middle:.1f} s, longest {longest:.1f} s ({name})"
     note(f"{len(made.stops)} graceful stops under load, {lasted}", ends)
+
+
+class Endless:
+    """A road, and an intake, on which something never ends."""
+
+    async def start(self, wait: float) -> None:
+        """There at once."""
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        await asyncio.Event().wait()
+
+    async def drain(self, runner: "asyncio.Task[None]") -> None:
+        """Its work never ends."""
+        await runner
+
+
+async def test_a_worker_whose_time_is_over_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The very words that no process may have said here."""
+    monkeypatch.setattr(process, "STOP_SECONDS", 0.01)
+    stop = asyncio.Event()
+    stop.set()
+    services: Any = SimpleNamespace(stop=stop, intake=Endless())
+    road: Any = Endless()
+    with capture_logs() as logs:
+        await process._work(services, process.Worker("tired", {}), road)
+    assert CUT_SHORT in [line["event"] for line in logs]
 
 
 async def test_each_process_stopped_once(city: Processes, places: Scratch, books: Database) -> None:

@@ -4,8 +4,10 @@ On private servers of this module's own; each test ends with the verdict over wh
 """
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -14,20 +16,22 @@ from redis.asyncio import Redis
 
 from db.migrate import migrate
 from db.mysql import Database, Transaction
-from scripts.proving.buyers import Plan
+from scripts.proving.buyers import Load, Plan
+from scripts.proving.checking import check
 from tests.faults.crowd import (
     EVERYBODY,
+    FEED_SECONDS,
     GATEWAYS,
     SEED,
     buyers,
     crowd,
-    note,
     open_shop,
     progress,
+    rates_go_on,
     shelves,
     verdict,
 )
-from tests.faults.proof import END_SECONDS, proven
+from tests.faults.proof import END_SECONDS
 from tests.harness.desk import Desk, desk
 from tests.harness.processes import Process, Processes, processes
 from tests.harness.servers import Machines, Server, machines
@@ -37,6 +41,8 @@ pytestmark = pytest.mark.timeout(300)
 
 QUOTAS = ((60, 20), (3000, 3000))
 MANY = 6000
+DEADLINE = 20
+"""Of commands, in seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +74,11 @@ async def shop(
 ) -> AsyncIterator["Shop"]:
     """Everybody at work on these servers, through all that happens to them."""
     folder = tmp_path_factory.mktemp("shop")
-    async with processes(room.scratch, folder, command_deadline=20) as city:
-        yield Shop(city, await open_shop(city, EVERYBODY + GATEWAYS), folder)
-        assert [one.name for one in city.started if one.child.returncode is not None] == []
+    settings = {"command_deadline": DEADLINE, "feed_interval": FEED_SECONDS}
+    async with processes(room.scratch, folder, **settings) as city:
+        made = Shop(city, await open_shop(city, EVERYBODY + GATEWAYS), folder)
+        yield made
+        assert [one.name for one in made.running.values() if one.child.returncode is not None] == []
 
 
 class Shop:
@@ -83,6 +91,16 @@ class Shop:
         """Buyers at both gateways."""
         urls = [self.running[name].url for name in GATEWAYS]
         return Plan(urls, types, SEED, cancels=0.2, pays=0.3, **more)  # type: ignore[arg-type]  # fields by name
+
+    @contextlib.asynccontextmanager
+    async def without(self, names: Sequence[str]) -> AsyncIterator[None]:
+        """Kill these for as long as the block lasts."""
+        for name in names:
+            await self.running[name].kill()
+        yield
+        for name in names:
+            port = self.running[name].port
+            self.running[name] = await self.city.start(name, ready=False, port=port)
 
     async def measured(self, name: str, metric: str) -> float:
         """The sum of a metric of one process."""
@@ -106,6 +124,7 @@ async def test_a_server_is_killed_under_load(
         await progress(load, 60)
         await room.kill(server)
         await progress(load, load.done + 60)
+        await rates_go_on(ledger)
         load.enough()
     await verdict(ledger, load, f"kill -9 of {server}")
 
@@ -122,9 +141,12 @@ async def test_redis_is_flushed_full_and_silent(
         await progress(load, 40)
         await redis.flushall()
         await progress(load, load.done + 40)
+        refused = await _out_of_memory(redis)
         await redis.config_set("maxmemory", "1mb")
         await progress(load, load.done + 40)
+        refused = await _out_of_memory(redis) - refused
         await redis.config_set("maxmemory", "0")
+        assert refused, "it was never out of memory"
         room.send("redis", signal.SIGSTOP)
         await progress(load, load.done + 40)
         room.send("redis", signal.SIGCONT)
@@ -138,14 +160,41 @@ async def test_redis_is_flushed_full_and_silent(
     assert sum(without) > 0
 
 
+async def _out_of_memory(redis: Redis) -> int:
+    """How many commands this server has refused for want of memory."""
+    refused = (await redis.info("errorstats")).get("errorstat_OOM", {})
+    return int(refused.get("count", 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """What makes the broker raise an alarm, and what ends it (scripts/stack/rabbitmq_server.py)."""
+
+    name: str
+    raised: tuple[str, ...]
+    ended: tuple[str, ...]
+
+
+ALARMS = (
+    Alarm("disk", ("set_disk_free_limit", "100000GB"), ("set_disk_free_limit", "200MB")),
+    Alarm(
+        "memory",
+        ("set_vm_memory_high_watermark", "absolute", "1MB"),
+        ("set_vm_memory_high_watermark", "absolute", "2GB"),
+    ),
+)
+
+
 @pytest.mark.full
+@pytest.mark.parametrize("alarm", ALARMS, ids=[one.name for one in ALARMS])
 async def test_the_broker_raises_an_alarm(
-    room: Machines, clerk: Desk, ledger: Database, shop: Shop
+    room: Machines, clerk: Desk, ledger: Database, shop: Shop, alarm: Alarm
 ) -> None:
-    """A full disk blocks publishers: an order is 503 with its id, never a 202 that nobody holds."""
+    """No disk or memory left blocks publishers: an order is 503 with its id, never a 202 that nobody holds."""
     types = await shelves(clerk, ledger, (50,))
-    [buyer, *people] = await buyers(ledger, 60, "alarm")
-    await room.rabbitmqctl("set_disk_free_limit", "100000GB")
+    [buyer, *people] = await buyers(ledger, 60, f"alarm-{alarm.name}")
+    await room.rabbitmqctl(*alarm.raised)
+    assert await _alarms(room, alarm.name)
     headers = {"Authorization": f"Bearer {buyer.token}"}
     body = {"items": [{"ticketTypeId": types[0][0], "quantity": 1}]}
     async with (
@@ -159,33 +208,65 @@ async def test_the_broker_raises_an_alarm(
     assert "Retry-After" in answer.headers
     async with crowd(shop.plan(types, patience=20.0), people, shop.folder) as load:
         await progress(load, 5)
-        await room.rabbitmqctl("set_disk_free_limit", "200MB")
-    await verdict(ledger, load, "disk alarm of the broker")
+        await room.rabbitmqctl(*alarm.ended)
+    await verdict(ledger, load, f"{alarm.name} alarm of the broker")
     assert load.history.counts().get("ok", 0) > 5
+
+
+async def _alarms(room: Machines, name: str) -> bool:
+    """Wait until the broker says that this alarm is on."""
+
+    async def look() -> bool:
+        return name in await room.rabbitmqctl("eval", "rabbit_alarm:get_alarms().")
+
+    return await eventually(look, within=END_SECONDS, every=0.5)
 
 
 @pytest.mark.full
 async def test_a_queue_is_deleted_under_its_consumer(
     room: Machines, clerk: Desk, ledger: Database, shop: Shop
 ) -> None:
-    """An operator's slip: the queue comes back with its consumer, and orders are taken again."""
+    """An operator's slip, twice: the queue comes back with its consumer, and orders are taken again.
+
+    What lay on the queue is gone with it: those commands end at their deadline, without effect.
+    """
     types = await shelves(clerk, ledger, (15_000,))
     people = await buyers(ledger, MANY, "deleted")
     rows = await ledger.read("SELECT event_id FROM ticket_types WHERE id = %s", types[0][0])
     queue = f"inventory.{rows[0][0] % 4}"
-    async with crowd(shop.plan(types), people, shop.folder) as load:
+    plan = shop.plan(types, keyed=0.2, wait=1)
+    async with crowd(plan, people, shop.folder) as load:
         await progress(load, 30)
         await room.rabbitmqctl("delete_queue", queue)
-        sold = await _sold(ledger, types[0][0])
-
-        async def sells_again() -> bool:
-            return await _sold(ledger, types[0][0]) > sold + 20
-
-        await eventually(sells_again, within=END_SECONDS, every=0.2)
+        await _sells_again(ledger, types[0][0])
+        async with shop.without(EVERYBODY[:2]):
+            await _accepted(load, plan.clients + 5)
+            await room.rabbitmqctl("delete_queue", queue)
+        await _sells_again(ledger, types[0][0])
         load.enough()
-    # What lay on the deleted queue is gone with it: those commands end at their deadline, without effect.
-    await proven(ledger)
-    note("a queue deleted under its consumer", load.history.counts())
+    await verdict(ledger, load, "a queue deleted under its consumer", deadline=DEADLINE)
+    lost = await check(ledger, load.history.operations)
+    assert lost, "nothing lay on the queue"
+    assert [one for one in lost if not one.endswith("never decided")] == []
+
+
+async def _accepted(load: Load, more: int) -> None:
+    """Wait until so many more have been told 202."""
+    before = load.history.counts().get("accepted", 0)
+
+    async def look() -> bool:
+        return load.history.counts().get("accepted", 0) >= before + more
+
+    await eventually(look, within=END_SECONDS, every=0.05)
+
+
+async def _sells_again(ledger: Database, type_id: int) -> None:
+    sold = await _sold(ledger, type_id)
+
+    async def look() -> bool:
+        return await _sold(ledger, type_id) > sold + 20
+
+    await eventually(look, within=END_SECONDS, every=0.2)
 
 
 async def _sold(ledger: Database, type_id: int) -> int:
@@ -197,16 +278,39 @@ async def _sold(ledger: Database, type_id: int) -> int:
 
 @pytest.mark.full
 async def test_somebody_else_holds_rows(clerk: Desk, ledger: Database, shop: Shop) -> None:
-    """A session that locks rows against the order, and for longer than the sale waits: slower, nothing else."""
+    """A session that locks rows against the order, and for longer than the sale waits: slower, nothing else.
+
+    The server counts deadlocks (1213) and waits that were given up (1205): each must have been among them.
+    """
     types = await shelves(clerk, ledger, *QUOTAS)
     people = await buyers(ledger, MANY, "rows")
     rows = await ledger.read("SELECT id, event_id FROM ticket_types ORDER BY id DESC LIMIT 4")
     async with crowd(shop.plan(types), people, shop.folder) as load:
-        for hold in (0.5, 3.2):
-            await ledger.run(_holding(rows, hold))
+        for counter, hold in (("lock_deadlocks", 0.5), ("lock_timeouts", 3.2)):
+            before = await _counted(ledger, counter)
+            await eventually(_holds(ledger, rows, hold, counter, before), within=END_SECONDS)
             await progress(load, load.done + 40)
         load.enough()
     await verdict(ledger, load, "row locks held by somebody else")
+
+
+async def _counted(ledger: Database, counter: str) -> int:
+    """One of the server's own counters."""
+    select = "SELECT `COUNT` FROM information_schema.INNODB_METRICS WHERE NAME = %s"
+    [[count]] = await ledger.read(select, counter)
+    return int(count)
+
+
+def _holds(
+    ledger: Database, rows: Sequence[tuple[int, int]], hold: float, counter: str, before: int
+) -> Callable[[], Awaitable[bool]]:
+    """Hold the rows once, whoever waits for them; whether the counter has moved."""
+
+    async def look() -> bool:
+        await ledger.run(_holding(rows, hold))
+        return await _counted(ledger, counter) > before
+
+    return look
 
 
 def _holding(
