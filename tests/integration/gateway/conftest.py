@@ -8,6 +8,7 @@ from db.mysql import Database
 from tests.harness.people import Person, person
 from tests.harness.scratch import Scratch, scratch
 from tests.harness.system import System, running
+from tests.harness.waiting import eventually
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +27,14 @@ async def records(house: Scratch) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(scope="session")
-async def hub(house: Scratch) -> AsyncIterator[System]:
-    """A gateway and every worker."""
+async def hub(house: Scratch, records: Database) -> AsyncIterator[System]:
+    """A gateway and every worker, which have heard of rates to pay by."""
     async with running(house, webhook_allow_private=True) as system:
+
+        async def polled() -> bool:
+            return await records.read("SELECT 1 FROM rates WHERE asset = 'BTC' LIMIT 1") != []
+
+        await eventually(polled)
         yield system
 
 
