@@ -16,6 +16,7 @@ from contracts.accounts import AccountAccess
 from contracts.logs import LineLog
 from contracts.metrics import Metrics
 from contracts.settings import Settings
+from contracts.tasks import end
 from db import accounts
 from db.mysql import Database
 from db.redis import quick_client
@@ -77,8 +78,7 @@ async def access_changes(app: web.Application) -> AsyncIterator[None]:
     await access.poll(time.time_ns() // 1000)
     task = asyncio.create_task(_poll_access(access), name="access changes")
     yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await end(task)
 
 
 async def password_pool(app: web.Application) -> AsyncIterator[None]:

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
+from contracts.tasks import end
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -37,8 +39,7 @@ class Batched(Generic[K, V]):
     async def close(self) -> None:
         """Give up what is under way."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
 
     def _ask(self, key: K) -> "asyncio.Future[V | None]":
         future = self._asked.get(key)

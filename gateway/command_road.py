@@ -17,6 +17,7 @@ from contracts.broker import BrokerAway, Link, declare
 from contracts.command_ids import CommandIds
 from contracts.envelope import Codec
 from contracts.publisher import Coalescer, Publisher
+from contracts.tasks import end
 from contracts.topology import COMMANDS_EXCHANGE, topology
 from db.clock import DatabaseClock
 from db.registry import QuoteRegistry
@@ -105,8 +106,7 @@ async def _running(clock: DatabaseClock) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
 
 
 @asynccontextmanager
@@ -148,5 +148,4 @@ async def _released_at_the_end(stopping: asyncio.Event, waiting: Waiting) -> Asy
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from contracts.broker import Link
 from contracts.envelope import Codec, Envelope, MalformedMessage, open_body
 from contracts.events import EventCancelled, EventChanged, StockChanged
+from contracts.tasks import end
 from contracts.topology import DISCONNECTED_MS, EVENTS_EXCHANGE, Queue
 from db import catalogue
 from db.mysql import Database, is_away
@@ -134,6 +135,5 @@ async def watching(door: Door, database: Database, news: StockNews) -> AsyncIter
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
         await news.stop()

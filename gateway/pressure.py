@@ -17,6 +17,7 @@ import aiohttp
 import structlog
 
 from contracts.problems import Code, Problem
+from contracts.tasks import end
 from gateway.problems import Refusal
 
 log = structlog.get_logger(__name__)
@@ -98,8 +99,7 @@ async def sampling(
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
 
 
 async def _sample(pressure: Pressure, management_url: str, amqp_url: str) -> None:

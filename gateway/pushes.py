@@ -17,6 +17,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from contracts.outcomes import Outcome
+from contracts.tasks import end
 from db.push import reply_stream
 from db.redis import blocking_client
 
@@ -133,6 +134,5 @@ async def reading(reader: PushReader) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
         await reader.close()

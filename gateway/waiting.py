@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from contracts.outcomes import Outcome
+from contracts.tasks import end
 from db.mysql import is_away
 from gateway.outcomes import BATCH_MAX, OutcomeMemory, OutcomeReader
 
@@ -186,5 +187,4 @@ async def polling(
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)

@@ -22,6 +22,7 @@ from tenacity import (
 
 from contracts.rates import Rate
 from contracts.settings import Settings
+from contracts.tasks import end
 from contracts.times import from_sql, to_wire
 from db import rates
 from db.leases import Share
@@ -79,8 +80,7 @@ def poll_feed(make: Callable[[Settings], Feed] = feed_of) -> Callable[[Services]
             if polling.done():
                 polling.result()
         finally:
-            polling.cancel()
-            await asyncio.gather(polling, return_exceptions=True)
+            await end(polling)
             await feed.close()
         await beating
 
