@@ -17,6 +17,7 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from contracts.amqp_reading import read_anything
+from contracts.tasks import end
 from contracts.topology import Topology
 
 log = structlog.get_logger(__name__)
@@ -109,8 +110,7 @@ class Link:
         # Said as well as cancelled: the library turns a cancellation that meets it while connecting into an error.
         self._stopped = True
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
         await self._close()
 
     def reset(self) -> None:

@@ -2,7 +2,7 @@
 
 In: tasks. Out: they have ended. Must stay true: one lost cancellation keeps nobody waiting. `asyncio.wait_for` of
 Python 3.11 returns its result when it is cancelled in the very moment that it has one (python/cpython issue 86296), and
-aiomysql connects inside it: a loop that was cancelled then would go round for ever.
+aiomysql and aio-pika connect inside it: a loop that was cancelled then would go round for ever.
 """
 
 import asyncio
@@ -17,4 +17,5 @@ async def end(*tasks: "asyncio.Task[Any]") -> None:
         for task in pending:
             task.cancel()
         await asyncio.wait(pending, timeout=AGAIN_SECONDS)
+    # An error that nobody asks for would be logged as lost.
     await asyncio.gather(*tasks, return_exceptions=True)

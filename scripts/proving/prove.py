@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
+import pymysql.err
 
 from db.mysql import Database
 from scripts.proving.checking import check
@@ -61,7 +62,7 @@ def main(quick: bool, seed: int | None, history: Path | None) -> None:
     try:
         with own_home() as home, running_servers(home) as urls:
             sys.exit(_prove(quick, seeds, urls))
-    except (SetupError, OSError) as error:
+    except (SetupError, OSError, EOFError, pymysql.err.MySQLError) as error:
         click.echo(error, err=True)
         sys.exit(2)
 

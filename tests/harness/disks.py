@@ -13,8 +13,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-MIB = 1024 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Disk:

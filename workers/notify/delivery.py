@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from contracts.tasks import end
 from contracts.webhook_secrets import UnreadableSecret, Vault
 from contracts.webhooks import PING
 from db import deliveries, webhooks
@@ -72,13 +73,12 @@ class Sender:
             loader = group.create_task(self._load_forever())
             await stop.wait()
             self._stopping = True
-            loader.cancel()
-            sweeper.cancel()
+            await end(loader, sweeper)
             await self._end_attempts(list(self._tasks), STOP_SECONDS)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(2):
                     await self._recorder.flush()
-            recorder.cancel()
+            await end(recorder)
             released.set()
             await slots
 
@@ -231,10 +231,7 @@ class Sender:
         if not tasks:
             return
         _, late = await asyncio.wait(tasks, timeout=seconds)
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late)
+        await end(*late)
 
     async def _sweep(self) -> None:
         while True:

@@ -2,7 +2,7 @@
 
 In: the database's clock. Out: orders EXPIRED, their events in the outbox.
 Must stay true: candidates are read without a lock, then locked by id with SKIP LOCKED and looked at
-again.
+again; one process at a time sweeps (`workers.sweeping`).
 """
 
 from collections.abc import Sequence
