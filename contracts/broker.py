@@ -2,14 +2,17 @@
 
 In: an AMQP URL. Out: an open channel while there is one, `BrokerAway` while there is none.
 Must stay true: consuming and publishing use separate connections (a blocked publisher must not stop acks); a
-`Link` never waits inside an operation for the broker to return: the caller decides.
+`Link` never waits inside an operation for the broker to return: the caller decides; who asks for a pulse is connected
+to a broker that decides (`contracts.pulse`), or not connected.
 
 aio-pika's robust connection is left aside on purpose: it hides the moment of loss, a publish hangs while it
 reconnects, and opening a channel meanwhile raises RuntimeError. A link that says "away" is simpler to reason about.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterator
 
 import aio_pika
 import aiormq.exceptions
@@ -17,6 +20,7 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from contracts.amqp_reading import read_anything
+from contracts.pulse import QUIET_SECONDS, Pulse
 from contracts.tasks import end
 from contracts.topology import Topology
 
@@ -46,6 +50,22 @@ class BrokerAway(Exception):
     """There is no connection to the broker: what was asked has surely not been sent."""
 
 
+@contextlib.contextmanager
+def library_endings() -> Iterator[None]:
+    """Around calls of the library: one that it cancels raises ConnectionError, one that we cancel is cancelled.
+
+    A connection whose closing is cut short ends the calls that wait on it with CancelledError (aiormq 6.9). To whoever
+    made the call that looks like its own cancellation, and ends a process that was never told to.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ConnectionError("the connection was closed") from None
+
+
 async def declare(channel: AbstractChannel, topology: Topology) -> None:
     """Declare everything. Raises ChannelPreconditionFailed (406) when something exists in another shape."""
     for exchange in topology.exchanges:
@@ -63,7 +83,8 @@ OnOpen = Callable[[AbstractChannel], Awaitable[None]]
 class Link:
     """One connection with one channel, reopened in the background when it is lost.
 
-    `on_open` runs on each new channel (declare, consume); `on_lost` after each loss.
+    `on_open` runs on each new channel (declare, consume); `on_lost` after each loss. With `pulse` it is open only
+    while the broker is `heard`, or has a pulse when it has been quiet.
     """
 
     def __init__(
@@ -73,8 +94,14 @@ class Link:
         *,
         on_open: OnOpen | None = None,
         on_lost: Callable[[], None] | None = None,
+        pulse: bool = False,
+        confirms: bool = True,
     ) -> None:
+        """`confirms`: whether a publish waits for the broker's word."""
         self._url, self._name = url, name
+        self._wants_pulse, self._confirms = pulse, confirms
+        self._pulse: Pulse | None = None
+        self._heard_at = 0.0
         self._on_open, self._on_lost = on_open, on_lost
         self._channel: AbstractChannel | None = None
         self._connection: AbstractConnection | None = None
@@ -118,14 +145,19 @@ class Link:
         if self._connection is not None:
             self._resetting = asyncio.ensure_future(self._connection.close())
 
+    def heard(self) -> None:
+        """The broker has confirmed or delivered something: no need to ask it how it is."""
+        self._heard_at = time.monotonic()
+
     async def _keep_open(self) -> None:
         failures = 0
         while True:
             try:
-                lost = await self._open()
-                failures = 0
-                self._opened.set()
-                await lost.wait()
+                with library_endings():
+                    lost = await self._open()
+                    failures = 0
+                    self._opened.set()
+                    await self._until(lost)
                 log.warning("broker connection lost", link=self._name)
             except LINK_ERRORS as error:
                 log.warning("broker not reached", link=self._name, error=repr(error))
@@ -149,20 +181,42 @@ class Link:
                 client_properties={"connection_name": self._name},
                 heartbeat=HEARTBEAT_SECONDS,
             )
-            channel = await self._connection.channel(on_return_raises=True)
+            channel = await self._connection.channel(
+                publisher_confirms=self._confirms, on_return_raises=self._confirms
+            )
         lost = asyncio.Event()
         self._connection.close_callbacks.add(lambda *_: lost.set())
         channel.close_callbacks.add(lambda *_: lost.set())
         # A queue that was deleted takes its consumer along and leaves the channel open: begin anew, declare, consume.
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(lambda *_: lost.set())
+        if self._wants_pulse:
+            # First: a node without a majority lets a declaration wait for half a minute.
+            self._pulse = await Pulse.of(self._connection)
+            await self._feel(self._pulse)
         if self._on_open is not None:
             await self._on_open(channel)
         self._channel = channel
         return lost
 
+    async def _until(self, lost: asyncio.Event) -> None:
+        """Return when the connection is lost. Raises one of LINK_ERRORS when the broker has no pulse any more."""
+        while not lost.is_set():
+            quiet = time.monotonic() - self._heard_at
+            if self._pulse is not None and quiet >= QUIET_SECONDS:
+                await self._feel(self._pulse)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if self._pulse is None else QUIET_SECONDS - quiet):
+                    await lost.wait()
+
+    async def _feel(self, pulse: Pulse) -> None:
+        await pulse.feel()
+        self.heard()
+
     async def _close(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
+        self._pulse = None
         if connection is None or connection.is_closed:
             return
         try:

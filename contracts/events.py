@@ -145,6 +145,10 @@ EVENTS: dict[str, type[Event]] = {
 }
 
 
+NEWS: tuple[type[Event], ...] = (StockChanged, EventChanged, EventCancelled)
+"""What every gateway likes to hear soon, so that it refuses at the door what surely fails."""
+
+
 def routing_key(event: type[Event], shard: int) -> str:
     """Where an event goes on `eventhub.events`; `shard` matters only to those that inventory hears."""
     return f"{event.TOPIC}.{shard}" if event.SHARDED else event.TOPIC

@@ -15,7 +15,7 @@ import aio_pika
 import aiormq.exceptions
 from aio_pika.abc import AbstractExchange, DeliveryMode, HeadersType
 
-from contracts.broker import LINK_ERRORS, BrokerAway, Link
+from contracts.broker import LINK_ERRORS, BrokerAway, Link, library_endings
 from contracts.envelope import BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, join_batch
 from contracts.patience import patience
 
@@ -83,8 +83,9 @@ class Publisher:
             delivery_mode=DeliveryMode.PERSISTENT,
         )
         try:
-            async with patience(self._confirm_seconds):
-                await target.publish(message, routing_key, mandatory=True)
+            with library_endings():
+                async with patience(self._confirm_seconds):
+                    await target.publish(message, routing_key, mandatory=True)
         except aiormq.exceptions.PublishError as error:
             raise Unroutable(f"{exchange}/{routing_key} reaches no queue") from error
         except aiormq.exceptions.DeliveryError as error:
@@ -97,6 +98,7 @@ class Publisher:
             # aiormq ends what waits with a bare Exception when its reader ends between two frames: whatever the
             # library raises here, the message may have been kept, and whoever waits must hear an end.
             raise PublishUnknown(f"{exchange}/{routing_key}: {error!r}") from error
+        self._link.heard()
 
     async def _exchange(self, name: str) -> AbstractExchange:
         channel = self._link.channel

@@ -6,6 +6,7 @@ queues refuse (bounded, `reject-publish`), so stock can always come back; nothin
 
     eventhub.commands  direct   -> inventory.{n} order payment quote
     eventhub.events    topic    -> inventory.{n}.returns order.events payment.events notify
+    eventhub.news      fanout   -> news.{gateway}.{n}              (unconfirmed, each gateway declares its own)
     eventhub.rates     topic    -> quote.rates                     (providers write here and nowhere else)
     eventhub.retry.{n}s fanout  -> retry.{n}s  -- after its time -->  eventhub.again direct -> the queue it came from
     eventhub.dead      fanout   -> dead                            (the relay process writes them to `dead_letters`)
@@ -16,6 +17,7 @@ from typing import Any, Literal
 
 COMMANDS_EXCHANGE = "eventhub.commands"
 EVENTS_EXCHANGE = "eventhub.events"
+NEWS_EXCHANGE = "eventhub.news"
 RATES_EXCHANGE = "eventhub.rates"
 AGAIN_EXCHANGE = "eventhub.again"
 DEAD_EXCHANGE = "eventhub.dead"
@@ -118,6 +120,7 @@ def retry_step(attempt: int) -> int:
 EXCHANGES = (
     Exchange(COMMANDS_EXCHANGE, "direct"),
     Exchange(EVENTS_EXCHANGE, "topic"),
+    Exchange(NEWS_EXCHANGE, "fanout"),
     Exchange(RATES_EXCHANGE, "topic"),
     *(Exchange(retry_exchange(seconds), "fanout") for seconds in RETRY_STEPS),
     Exchange(AGAIN_EXCHANGE, "direct"),

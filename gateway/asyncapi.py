@@ -16,13 +16,14 @@ import orjson
 from aiohttp import web
 
 from contracts.commands import COMMANDS
-from contracts.events import EVENTS
+from contracts.events import EVENTS, NEWS
 from contracts.topology import (
     AGAIN_EXCHANGE,
     COMMANDS_EXCHANGE,
     DEAD_EXCHANGE,
     EVENTS_EXCHANGE,
     EXCHANGES,
+    NEWS_EXCHANGE,
     RATES_EXCHANGE,
     Exchange,
     Topology,
@@ -158,6 +159,15 @@ class _Writer:
                 names,
                 summary,
             )
+            if event in NEWS:
+                summary = "The relay tells all gateways, unconfirmed; who misses it reads MySQL."
+                self._exchange(
+                    "news-" + event.TOPIC.replace(".", "-"),
+                    exchanges[NEWS_EXCHANGE],
+                    event.TOPIC,
+                    names,
+                    summary,
+                )
         rates = ["ProviderRate", "ProviderRateCloudEvent"]
         summary = "A provider reports a rate, persistent, with `user_id` and `message_id` set."
         self._exchange(

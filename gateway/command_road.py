@@ -117,6 +117,7 @@ async def _broker(app: web.Application, instance: str) -> AsyncIterator[Coalesce
         settings.amqp_url.get_secret_value(),
         f"{instance} publish",
         on_open=lambda channel: declare(channel, wanted),
+        pulse=True,
     )
 
     async def is_open() -> None:

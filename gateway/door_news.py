@@ -1,8 +1,8 @@
 """Where the door's knowledge comes from: events about stock and events, and MySQL for what is wanted in vain.
 
-In: StockChanged, EventChanged and EventCancelled on a queue of this process's own; rows.
+In: the events of `contracts.events.NEWS` on a queue of this connection's own; rows.
 Out: `Door.heard`, `Door.changed` and `Door.read`.
-Must stay true: the queue never holds up whoever publishes and goes with the process; all types that are wanted in
+Must stay true: the queue never holds up whoever publishes and goes with the connection; all types that are wanted in
 vain cost one pair of queries about every second, however many clients want them.
 """
 
@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
@@ -19,7 +20,7 @@ from contracts.broker import Link
 from contracts.envelope import Codec, Envelope, MalformedMessage, open_body
 from contracts.events import EventCancelled, EventChanged, StockChanged
 from contracts.tasks import end
-from contracts.topology import DISCONNECTED_MS, EVENTS_EXCHANGE, Queue
+from contracts.topology import NEWS_EXCHANGE
 from db import catalogue
 from db.mysql import Database, is_away
 from db.stock import shortages
@@ -27,50 +28,42 @@ from gateway.door import Door, TypeState
 
 log = structlog.get_logger(__name__)
 
-QUEUE_LENGTH = 10_000
+QUEUE: dict[str, Any] = {"x-queue-type": "classic", "x-max-length": 10_000}
 """Old news go first when this process is slower than the sale."""
-UNUSED_MS = 10_000
-"""The queue of a process that has gone is gone after that."""
 TICK_SECONDS = 0.1
 AWAY_SECONDS = 1.0
 
 
 class StockNews:
-    """Listens to StockChanged, EventChanged and EventCancelled."""
+    """Listens to the news that the relay tells (`workers.relay.news`)."""
 
     def __init__(self, url: str, name: str, codec: Codec, door: Door) -> None:
         self._codec, self._door = codec, door
-        # A quorum queue: one on a single node of a cluster would refuse every event once its node is down
-        # (RabbitMQ 4.3 keeps its binding), and the relay would try for ever.
-        self._queue = Queue(
-            f"news.{name}",
-            {
-                "x-queue-type": "quorum",
-                "x-max-length": QUEUE_LENGTH,
-                "x-expires": UNUSED_MS,
-                "x-consumer-disconnected-timeout": DISCONNECTED_MS,
-            },
-        )
-        self._link = Link(url, f"{name} stock news", on_open=self._opened)
+        self._name, self._opens = name, 0
+        self._link = Link(url, f"{name} stock news", on_open=self._opened, pulse=True)
+
+    @property
+    def queue(self) -> str:
+        """The name of the queue of the present connection."""
+        return f"news.{self._name}.{self._opens}"
 
     async def start(self) -> None:
         """Connect in the background: the door works without news, only later."""
         await self._link.start()
 
     async def stop(self) -> None:
-        """Disconnect; the broker removes the queue soon."""
+        """Disconnect; the broker removes the queue."""
         await self._link.stop()
 
     async def _opened(self, channel: AbstractChannel) -> None:
-        await channel.set_qos(prefetch_count=500)
-        queue = await channel.declare_queue(
-            self._queue.name, durable=True, arguments=self._queue.arguments
-        )
-        for heard in (StockChanged, EventChanged, EventCancelled):
-            await queue.bind(EVENTS_EXCHANGE, heard.TOPIC)
+        # Numbered: the broker may not have noticed yet that the connection before is gone, and its queue with it.
+        self._opens += 1
+        queue = await channel.declare_queue(self.queue, exclusive=True, arguments=QUEUE)
+        await queue.bind(NEWS_EXCHANGE)
         await queue.consume(self._arrived, no_ack=True)
 
     async def _arrived(self, message: AbstractIncomingMessage) -> None:
+        self._link.heard()
         try:
             for envelope in open_body(message.body, message.content_type):
                 self._hear(envelope)

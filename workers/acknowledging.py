@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 
 from contracts import failpoints
-from contracts.broker import LINK_ERRORS
+from contracts.broker import LINK_ERRORS, library_endings
 from workers.intake import Delivery
 from workers.measures import MESSAGES
 
@@ -110,7 +110,8 @@ class Acknowledging:
 
 async def _send(batch: Sequence[Delivery]) -> None:
     try:
-        await batch[-1].message.ack(multiple=len(batch) > 1)
+        with library_endings():
+            await batch[-1].message.ack(multiple=len(batch) > 1)
     except LINK_ERRORS as error:
         _not_acknowledged(batch, error)
         return

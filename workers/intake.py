@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
-from contracts.broker import LINK_ERRORS, BrokerAway, Link, OnOpen
+from contracts.broker import LINK_ERRORS, BrokerAway, Link, OnOpen, library_endings
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,9 @@ class Intake:
     ) -> None:
         """`prepare` runs on each new channel before anything is consumed: it declares what may be missing."""
         self._prepare = prepare
-        self._link = Link(url, f"{name} consume", on_open=self._opened, on_lost=self._lost)
+        self._link = Link(
+            url, f"{name} consume", on_open=self._opened, on_lost=self._lost, pulse=True
+        )
         self._prefetch = prefetch
         self._lanes: tuple[deque[Delivery], deque[Delivery]] = (deque(), deque())
         self._arrived, self._emptied = asyncio.Event(), asyncio.Event()
@@ -76,7 +78,8 @@ class Intake:
         self._wanted[queue] = lane
         if self._link.is_open and queue not in self._consumers:
             try:
-                await self._consume(self._link.channel, queue, lane)
+                with library_endings():
+                    await self._consume(self._link.channel, queue, lane)
             except (BrokerAway, *LINK_ERRORS) as error:
                 # The link comes back and consumes all that is wanted.
                 log.warning("subscription waits for the broker", queue=queue, error=repr(error))
@@ -88,8 +91,9 @@ class Intake:
         if consumer is None:
             return
         try:
-            async with asyncio.timeout(3):
-                await consumer[0].cancel(consumer[1])
+            with library_endings():
+                async with asyncio.timeout(3):
+                    await consumer[0].cancel(consumer[1])
         except LINK_ERRORS as error:
             log.warning("consumer not cancelled", queue=queue, error=repr(error))
 
@@ -132,6 +136,7 @@ class Intake:
         waiting = self._lanes[lane]
 
         async def arrived(message: AbstractIncomingMessage) -> None:
+            self._link.heard()
             waiting.append(Delivery(queue, message))
             self._emptied.clear()
             self._arrived.set()

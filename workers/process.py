@@ -188,6 +188,7 @@ async def _services(settings: Settings, stop: asyncio.Event | None) -> AsyncIter
             settings.amqp_url.get_secret_value(),
             f"{settings.process} publish",
             on_open=_declaring(settings),
+            pulse=True,
         )
         stack.push_async_callback(publish_link.stop)
         await publish_link.start(wait=START_SECONDS)

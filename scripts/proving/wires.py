@@ -16,7 +16,7 @@ Wire = Literal["mysql", "amqp", "redis"]
 
 _MYSQL_HEADER, _COM_QUERY = 4, 0x03
 _AMQP_GREETING, _AMQP_HEADER, _METHOD = b"AMQP\x00\x00\x09\x01", 7, 1
-_BASIC, _PUBLISH, _DELIVER, _ACK = 60, 40, 60, 80
+_BASIC, _PUBLISH, _DELIVER, _GET_EMPTY, _ACK = 60, 40, 60, 72, 80
 
 
 @dataclass(slots=True)
@@ -85,3 +85,5 @@ basic_ack = _basic(_ACK)
 """Upwards a consumer's acknowledgement, downwards a publisher confirm."""
 basic_publish = _basic(_PUBLISH)
 basic_deliver = _basic(_DELIVER)
+basic_get_empty = _basic(_GET_EMPTY)
+"""Downwards the answer to who felt the broker's pulse."""

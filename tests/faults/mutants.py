@@ -60,7 +60,7 @@ def ack_before_commit() -> None:
     road.Road._acknowledge = nothing  # type: ignore[method-assign]  # the point of a mutant
 
 
-async def relay_marking_first(services: Any, streams: Sequence[int]) -> int:
+async def relay_marking_first(services: Any, streams: Sequence[int], *_: object) -> int:
     """A pass of a relay that forgets events, then publishes them."""
     rows = await outbox.pending(services.database, streams, publishing.POLL_LIMIT)
     if rows:

@@ -211,6 +211,9 @@ async def test_the_broker_raises_an_alarm(
         await room.rabbitmqctl(*alarm.ended)
     await verdict(ledger, load, f"{alarm.name} alarm of the broker")
     assert load.history.counts().get("ok", 0) > 5
+    for name in GATEWAYS:
+        # The broker reads nothing from who published under an alarm: that must not look like a broker without a pulse.
+        assert "no pulse" not in shop.running[name].log.read_text()
 
 
 async def _alarms(room: Machines, name: str) -> bool:

@@ -15,7 +15,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from jsonschema import Draft7Validator, FormatChecker
 from jsonschema.exceptions import best_match
 
-from contracts.topology import Topology
+from contracts.topology import NEWS_EXCHANGE, Topology
 
 
 class Undocumented(AssertionError):
@@ -145,5 +145,9 @@ async def tapping(amqp_url: str, everything: Topology) -> AsyncIterator[Tap]:
 
 def _keys(everything: Topology) -> Sequence[tuple[str, str]]:
     keys = {(binding.exchange, binding.key) for binding in everything.bindings}
-    keys |= {(one.name, "#") for one in everything.exchanges if one.kind == "topic"}
+    keys |= {
+        (one.name, "#")
+        for one in everything.exchanges
+        if one.kind == "topic" or one.name == NEWS_EXCHANGE
+    }
     return sorted(keys)

@@ -5,7 +5,14 @@ from db.retention import keep_forgetting
 from workers.process import Services, Worker, main
 from workers.relay.deadletters import consume_dead_letters
 from workers.relay.depths import measure_depths
+from workers.relay.news import telling
 from workers.relay.publishing import relay_outbox
+
+
+async def relay(services: Services) -> None:
+    """Events to whoever must hear them, news to gateways."""
+    async with telling(services) as tell:
+        await relay_outbox(services, tell)
 
 
 async def forget(services: Services) -> None:
@@ -20,7 +27,7 @@ def make(services: Services) -> Worker:
         "relay",
         {},
         queues=(DEAD_QUEUE,),
-        jobs=[relay_outbox, measure_depths, forget],
+        jobs=[relay, measure_depths, forget],
         raw=lambda _: {DEAD_QUEUE: consume_dead_letters(services)},
     )
 

@@ -7,7 +7,7 @@ Must stay true: measuring never disturbs: a queue that is missing closes this ch
 
 from aio_pika.abc import AbstractChannel
 
-from contracts.broker import LINK_ERRORS, BrokerAway, Link
+from contracts.broker import LINK_ERRORS, BrokerAway, Link, library_endings
 from contracts.topology import topology
 from workers.measures import QUEUE_MESSAGES
 from workers.process import Services
@@ -23,7 +23,8 @@ async def measure_depths(services: Services) -> None:
     await link.start()
     while not services.stop.is_set():
         try:
-            await _ask(link.channel, names)
+            with library_endings():
+                await _ask(link.channel, names)
         except (BrokerAway, *LINK_ERRORS):
             QUEUE_MESSAGES.clear()
         await services.rest(EVERY_SECONDS)

@@ -9,7 +9,7 @@ Source: "Transactional outbox" and "Polling publisher", microservices.io.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -34,7 +34,15 @@ AWAY_SECONDS = 0.5
 MESSAGE_EVENTS_MAX = 128
 
 
-async def relay_outbox(services: Services) -> None:
+Tell = Callable[[Sequence[Pending]], None]
+"""Whoever likes to know what is about to be published, and keeps nobody waiting."""
+
+
+def _nobody(_: Sequence[Pending]) -> None:
+    """Nobody listens."""
+
+
+async def relay_outbox(services: Services, tell: Tell = _nobody) -> None:
     """Relay the streams this process holds until it stops."""
     names = [str(stream) for stream in range(STREAMS)]
     holder = (services.settings.process, services.incarnation)
@@ -50,16 +58,18 @@ async def relay_outbox(services: Services) -> None:
     beating = asyncio.create_task(share.run(services.stop))
     measuring = asyncio.create_task(_measure(services))
     while not services.stop.is_set():
-        await services.rest(await _try_relay(services, sorted(map(int, share.held))))
+        await services.rest(await _try_relay(services, sorted(map(int, share.held)), tell))
     await asyncio.gather(beating, measuring)
 
 
-async def relay_once(services: Services, streams: Sequence[int]) -> int:
+async def relay_once(services: Services, streams: Sequence[int], tell: Tell = _nobody) -> int:
     """Publish and forget at most 500 rows; how many went."""
     rows = await outbox.pending(services.database, streams, POLL_LIMIT)
     if not rows:
         return 0
     failpoints.reach("relay.selected")
+    # What is in the outbox is committed: it is true, whenever the broker confirms it.
+    tell(rows)
     confirmed = await publish(services.publisher, rows)
     failpoints.reach("relay.published")
     await outbox.published(services.database, [row.id for row in confirmed])
@@ -125,10 +135,10 @@ def messages(group: Sequence[Pending]) -> list[list[Pending]]:
     return cut
 
 
-async def _try_relay(services: Services, streams: Sequence[int]) -> float:
+async def _try_relay(services: Services, streams: Sequence[int], tell: Tell) -> float:
     """Relay once; how long to rest: not at all while there is a full poll, longer when something is away."""
     try:
-        sent = await relay_once(services, streams)
+        sent = await relay_once(services, streams, tell)
     except Exception as error:
         if not (is_away(error) or is_transient(error)):
             raise

@@ -4,9 +4,12 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 
+import aio_pika
 import pytest
+from aio_pika.abc import AbstractChannel
 from redis.asyncio import Redis
 
+from contracts.topology import NEWS_EXCHANGE
 from db.mysql import Database
 from tests.harness.people import Person, person
 from tests.harness.sales import items, sale
@@ -136,6 +139,42 @@ async def test_without_news_it_is_right_all_the_same(
             return (await api.post("/api/orders", items((show.ticket_type, 1)))).status == 201
 
         await eventually(placed)
+
+
+async def _refuses(channel: AbstractChannel, queue: str) -> bool:
+    """Whether a queue is full by now: one message more."""
+    try:
+        await channel.default_exchange.publish(aio_pika.Message(b"full"), queue)
+    except aio_pika.exceptions.DeliveryError:
+        return True
+    return False
+
+
+async def test_news_that_nobody_can_take_hold_up_no_event(
+    system: System, place: Scratch, books: Database, buyer: Person, organizer: Person
+) -> None:
+    """A gateway's queue whose broker node cannot serve it (here it refuses): orders' events go on all the same."""
+    connection = await aio_pika.connect(place.amqp_url)
+    async with connection:
+        channel = await connection.channel()
+        full = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
+        queue = await channel.declare_queue("news.broken", durable=True, arguments=full)
+        try:
+            await eventually(lambda: _refuses(channel, queue.name))
+            await queue.bind(NEWS_EXCHANGE)
+            show = await sale(system, organizer, 6)
+            api = system.api(buyer)
+            for _ in range(6):
+                await api.post("/api/orders", items((show.ticket_type, 1)))
+            await _shut(api, show.ticket_type)
+
+            async def relayed() -> bool:
+                rows = await books.read("SELECT COUNT(*) FROM outbox")
+                return bool(rows[0][0] == 0)
+
+            await eventually(relayed)
+        finally:
+            await queue.delete(if_unused=False, if_empty=False)
 
 
 async def test_a_cancelled_event_is_closed_at_the_door(

@@ -13,6 +13,7 @@ import aiormq.exceptions
 import pytest
 from aiormq.exceptions import ChannelAccessRefused
 
+from contracts.pulse import PULSE_ARGUMENTS, PULSE_QUEUE
 from contracts.topology import RATES_EXCHANGE, RATES_QUEUE, Queue, Topology, topology
 from db.mysql import Database
 from tests.harness.scratch import Scratch
@@ -22,6 +23,7 @@ from tests.integration.rates.broker import connected, fields, message, provider,
 from tests.integration.rates.test_rates_http import asset
 
 REFUSED = (aiormq.exceptions.ChannelClosed, aiormq.exceptions.ConnectionClosed)
+PULSE = Queue(PULSE_QUEUE, PULSE_ARGUMENTS)
 BROKER_S_OWN = ("amq.direct", "amq.fanout", "amq.headers", "amq.match", "amq.topic")
 Attempt = tuple[str, dict[str, Any]]
 """A method of AMQP and its arguments."""
@@ -57,7 +59,7 @@ def on_exchanges(everything: Topology, name: str) -> Iterator[Attempt]:
 
 def on_queues(everything: Topology) -> Iterator[Attempt]:
     """Declare, delete, empty, read, consume, bind and unbind each, a gateway's own as well."""
-    for queue in (*everything.queues, Queue("news.gateway-1", {})):
+    for queue in (*everything.queues, Queue("news.gateway-1", {}), PULSE):
         whole = {"queue": queue.name, "durable": True, "arguments": queue.arguments}
         yield "queue_declare", whole
         for method in ("queue_delete", "queue_purge", "basic_get"):

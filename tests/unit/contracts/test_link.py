@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from contracts import broker
-from contracts.broker import Link
+from contracts.broker import Link, library_endings
 from tests.harness.waiting import eventually
 
 NOBODY = "amqp://nobody/"
@@ -134,3 +134,50 @@ async def test_it_stops_although_the_library_swallows_the_cancellation(
     async with asyncio.timeout(20):
         await link.stop()
     assert len(tries) == 1
+
+
+async def test_it_goes_on_although_the_library_cancels_its_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A connection that could not be closed in time does so (aiormq): nobody has cancelled the link."""
+    tries: list[int] = []
+
+    async def connect(url: str, **__: object) -> None:
+        if url == NOBODY:
+            tries.append(1)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(broker, "RECONNECT_SECONDS", (0.0,))
+    monkeypatch.setattr(broker.aio_pika, "connect", connect)
+    await came_often(NOBODY, tries)
+
+
+async def test_what_the_library_cancels_is_an_error_of_the_connection() -> None:
+    """Not a cancellation of whoever made the call."""
+    call: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    call.cancel()
+    with pytest.raises(ConnectionError), library_endings():
+        await call
+
+
+async def test_whoever_is_cancelled_himself_is_cancelled() -> None:
+    """Also in the middle of a call."""
+    begun = asyncio.Event()
+
+    async def calls() -> None:
+        with library_endings():
+            begun.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(calls())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_limit_inside_is_a_timeout() -> None:
+    """It cancels the task and takes that back: no error of the connection."""
+    with pytest.raises(TimeoutError), library_endings():
+        async with asyncio.timeout(0):
+            await asyncio.Event().wait()
