@@ -85,7 +85,7 @@ _LISTED = (
 )
 
 
-async def store(database: Database, letter: DeadLetter) -> None:
+async def store(transaction: Transaction, letter: DeadLetter) -> None:
     """Keep a message; the same one again only counts up, takes the newer reason and is DEAD again."""
     texts = (
         *(letter.queue, letter.reason, letter.exchange, letter.routing_key, letter.content_type),
@@ -97,17 +97,13 @@ async def store(database: Database, letter: DeadLetter) -> None:
         for text, length in zip(texts, _LENGTHS.values(), strict=True)
     ]
     values += [letter.digest, orjson.dumps(letter.headers or {}).decode(), letter.body]
-
-    async def work(transaction: Transaction) -> None:
-        await transaction.execute(
-            f"INSERT INTO dead_letters ({', '.join(names)}, created_at, updated_at) "
-            f"VALUES ({placeholders(values)}, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)) "
-            "ON DUPLICATE KEY UPDATE seen = seen + 1, reason = VALUES(reason), status = 'DEAD', "
-            "updated_at = VALUES(updated_at)",
-            *values,
-        )
-
-    await database.run(work)
+    await transaction.execute(
+        f"INSERT INTO dead_letters ({', '.join(names)}, created_at, updated_at) "
+        f"VALUES ({placeholders(values)}, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)) "
+        "ON DUPLICATE KEY UPDATE seen = seen + 1, reason = VALUES(reason), status = 'DEAD', "
+        "updated_at = VALUES(updated_at)",
+        *values,
+    )
 
 
 async def listing(database: Database, *, ended: bool, limit: int) -> list[Stored]:

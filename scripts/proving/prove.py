@@ -1,4 +1,4 @@
-"""`scripts/prove [--quick] [--seed N] [--history FILE]`: break everything on purpose, then prove that nothing was lost.
+"""`scripts/prove [--quick] [--seed N] [--history FILE [--deadline SECONDS]]`: break everything on purpose, then prove that nothing was lost.
 
 In: nothing (servers of its own), or the four URLs; `--history`: a load client's file, held against MYSQL_URL.
 Out: one report; exit code 0 when everything held, 1 when something did not, 2 when it could not look.
@@ -53,10 +53,15 @@ EVERYTHING = (
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Hold a load client's history against MYSQL_URL, and do nothing else.",
 )
-def main(quick: bool, seed: int | None, history: Path | None) -> None:
+@click.option(
+    "--deadline",
+    type=float,
+    help="With --history: seconds after which a command may have been lost on purpose.",
+)
+def main(quick: bool, seed: int | None, history: Path | None, deadline: float | None) -> None:
     """Break everything on purpose, then prove that nothing was lost, sold twice or paid twice."""
     if history is not None:
-        sys.exit(_check(history))
+        sys.exit(_check(history, deadline))
     os.umask(0o077)
     seeds = [seed] if seed is not None else _seeds()
     try:
@@ -100,23 +105,23 @@ def _where(urls: Mapping[str, str]) -> str:
     return ", ".join([*told, f"Python {platform.python_version()}"])
 
 
-def _check(history: Path) -> int:
+def _check(history: Path, deadline: float | None) -> int:
     url = os.environ.get("MYSQL_URL")
     if not url:
         click.echo("MYSQL_URL says which database to hold the history against", err=True)
         return 2
     operations = load_file(history)
-    lies = asyncio.run(_lies(url, operations))
+    lies = asyncio.run(_lies(url, operations, deadline))
     for lie in lies:
         click.echo(lie)
     click.echo(f"{len(operations)} operations, {len(lies)} lies")
     return 1 if lies else 0
 
 
-async def _lies(url: str, operations: Sequence[Operation]) -> list[str]:
+async def _lies(url: str, operations: Sequence[Operation], deadline: float | None) -> list[str]:
     database = await Database.connect(url, size=1)
     try:
-        return await check(database, operations)
+        return await check(database, operations, deadline=deadline)
     finally:
         await database.close()
 

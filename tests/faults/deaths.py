@@ -18,9 +18,7 @@ DECIDES = (
     "worker.acked",
 )
 REACTS = ("worker.received", "worker.written", "worker.committed", "worker.settled", "worker.acked")
-"""What whoever writes without deciding passes: events, a provider's reports."""
-BURIES = ("worker.received", "worker.committed", "worker.settled", "worker.acked")
-"""What the relay passes with a dead letter."""
+"""What whoever writes without deciding passes: events, a provider's reports, dead letters."""
 RELAYS = ("relay.selected", "relay.published", "relay.marked")
 EXPIRES = ("expiry.selected", "expiry.written", "expiry.committed")
 

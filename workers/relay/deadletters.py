@@ -27,7 +27,7 @@ from contracts.problems import Code, Problem
 from contracts.times import from_sql
 from db import deadletters, outcomes
 from db.deadletters import DeadLetter
-from db.mysql import Database, is_away
+from db.mysql import Database, Transaction, is_away
 from workers.handlers import ACK, End
 from workers.intake import Delivery
 from workers.process import Services
@@ -54,7 +54,12 @@ class DeadLetterSink:
         """
         envelopes = _envelopes(message)
         letter = dead_letter(message, envelopes)
-        await deadletters.store(self._database, letter)
+
+        async def keep(transaction: Transaction) -> None:
+            await deadletters.store(transaction, letter)
+            failpoints.reach("worker.written")
+
+        await self._database.run(keep)
         failpoints.reach("worker.committed")
         commands = [one for one in envelopes if one.type in COMMANDS]
         if commands:

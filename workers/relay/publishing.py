@@ -135,7 +135,7 @@ def messages(group: Sequence[Pending]) -> list[list[Pending]]:
     return cut
 
 
-async def _try_relay(services: Services, streams: Sequence[int], tell: Tell) -> float:
+async def _try_relay(services: Services, streams: Sequence[int], tell: Tell = _nobody) -> float:
     """Relay once; how long to rest: not at all while there is a full poll, longer when something is away."""
     try:
         sent = await relay_once(services, streams, tell)
