@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from contracts.rates import Rate
 from contracts.times import from_wire, to_wire
 from db import rates
-from db.mysql import Database
+from db.mysql import VANISHED_SECONDS, Database
 
 log = structlog.get_logger(__name__)
 
@@ -25,8 +25,8 @@ KEY = "rates"
 CHANGING_KEY = "rates:changing"
 TTL_SECONDS = 60
 """The specification's 60 s: a copy is never older, whatever was missed."""
-CHANGING_SECONDS = 5
-"""Longer than a transaction may live (db.mysql.TRANSACTION_SECONDS)."""
+CHANGING_SECONDS = VANISHED_SECONDS + 1
+"""Longer than the database lets a transaction live whose process has stopped: it may still wake and commit."""
 
 # KEYS: the hash, the mark of a change under way. ARGV: ttl, may it create the hash, then field, value pairs.
 # A value begins with its observation, of fixed width: comparing texts compares times.

@@ -1,6 +1,7 @@
-"""`scripts/prove [--quick] [--seed N] [--history FILE [--deadline SECONDS]]`: break everything on purpose, then prove that nothing was lost.
+"""`scripts/prove [--quick] [--seed N]`: break everything on purpose, then prove that nothing was lost.
 
-In: nothing (servers of its own), or the four URLs; `--history`: a load client's file, held against MYSQL_URL.
+In: nothing (servers of its own), or the four URLs; `--history FILE [--deadline SECONDS]`: a load client's file, held
+against MYSQL_URL.
 Out: one report; exit code 0 when everything held, 1 when something did not, 2 when it could not look.
 Must stay true: seeds are printed, and `--seed` runs one of them again; what it started is gone when it ends.
 """

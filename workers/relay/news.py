@@ -39,7 +39,7 @@ class Herald:
     """Tells news on a connection of its own."""
 
     def __init__(self, url: str, name: str) -> None:
-        self._link = Link(url, f"{name} news", confirms=False, pulse=True)
+        self.link = Link(url, f"{name} news", confirms=False, pulse=True)
         self._waiting: asyncio.Queue[Message] = asyncio.Queue(WAITING_MAX)
 
     def tell(self, rows: Sequence[Pending]) -> None:
@@ -57,12 +57,8 @@ class Herald:
 
     async def run(self) -> None:
         """Send until cancelled."""
-        await self._link.start()
-        try:
-            while True:
-                await self._send(*await self._waiting.get())
-        finally:
-            await self._link.stop()
+        while True:
+            await self._send(*await self._waiting.get())
 
     async def _send(self, topic: str, body: bytes, content_type: str) -> None:
         message = aio_pika.Message(
@@ -71,7 +67,7 @@ class Herald:
         try:
             with library_endings():
                 async with asyncio.timeout(SEND_SECONDS):
-                    exchange = await self._link.channel.get_exchange(NEWS_EXCHANGE, ensure=False)
+                    exchange = await self.link.channel.get_exchange(NEWS_EXCHANGE, ensure=False)
                     await exchange.publish(message, topic, mandatory=False)
         except (BrokerAway, *LINK_ERRORS) as error:
             NEWS_DROPPED.inc()
@@ -83,8 +79,10 @@ async def telling(services: Services) -> AsyncIterator[Callable[[Sequence[Pendin
     """Whom to give rows to, for the length of the block."""
     settings = services.settings
     herald = Herald(settings.amqp_url.get_secret_value(), settings.process)
+    await herald.link.start()
     task = asyncio.create_task(herald.run(), name="news")
     try:
         yield herald.tell
     finally:
         await end(task)
+        await herald.link.stop()
