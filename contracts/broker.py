@@ -28,6 +28,9 @@ log = structlog.get_logger(__name__)
 read_anything()
 
 CONNECT_SECONDS = 5
+OPEN_SECONDS = 30
+"""For all that is declared and consumed on a new connection."""
+CLOSE_SECONDS = 2
 HEARTBEAT_SECONDS = 10
 RECONNECT_SECONDS = (0.1, 0.2, 0.5, 1.0)
 
@@ -52,10 +55,11 @@ class BrokerAway(Exception):
 
 @contextlib.contextmanager
 def library_endings() -> Iterator[None]:
-    """Around calls of the library: one that it cancels raises ConnectionError, one that we cancel is cancelled.
+    """Around calls of the library: one that it ends without a reason raises ConnectionError, one that we cancel is cancelled.
 
-    A connection whose closing is cut short ends the calls that wait on it with CancelledError (aiormq 6.9). To whoever
-    made the call that looks like its own cancellation, and ends a process that was never told to.
+    A connection that closes ends the calls that wait on it with CancelledError when closing was cut short, and with a
+    bare Exception when its reader came to a quiet end (aiormq 7.2). To whoever made the call the first looks like its
+    own cancellation, the second like a defect: either ends a process that was never told to.
     """
     try:
         yield
@@ -64,6 +68,10 @@ def library_endings() -> Iterator[None]:
         if task is None or task.cancelling():
             raise
         raise ConnectionError("the connection was closed") from None
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        raise ConnectionError("the connection was closed") from error
 
 
 async def declare(channel: AbstractChannel, topology: Topology) -> None:
@@ -102,6 +110,7 @@ class Link:
         self._wants_pulse, self._confirms = pulse, confirms
         self._pulse: Pulse | None = None
         self._heard_at = 0.0
+        self._closing: set[asyncio.Future[None]] = set()
         self._on_open, self._on_lost = on_open, on_lost
         self._channel: AbstractChannel | None = None
         self._connection: AbstractConnection | None = None
@@ -195,7 +204,8 @@ class Link:
             self._pulse = await Pulse.of(self._connection)
             await self._feel(self._pulse)
         if self._on_open is not None:
-            await self._on_open(channel)
+            async with asyncio.timeout(OPEN_SECONDS):
+                await self._on_open(channel)
         self._channel = channel
         return lost
 
@@ -219,8 +229,16 @@ class Link:
         self._pulse = None
         if connection is None or connection.is_closed:
             return
-        try:
-            async with asyncio.timeout(2):
-                await connection.close()
-        except LINK_ERRORS as error:
+        # Not cancelled and waited for: with bytes unsent the library's closing does not end before TCP gives up.
+        closing = asyncio.ensure_future(connection.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closed)
+        done, _ = await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+        if not done:
+            closing.cancel()
+            log.info("broker connection did not close in time", link=self._name)
+
+    def _closed(self, closing: "asyncio.Future[None]") -> None:
+        self._closing.discard(closing)
+        if not closing.cancelled() and (error := closing.exception()) is not None:
             log.info("broker connection did not close cleanly", link=self._name, error=repr(error))

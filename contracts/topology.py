@@ -1,8 +1,9 @@
 """Every exchange, queue and binding of EventHub as data: who listens where is read off here.
 
 In: the number of shards and the length of command queues. Out: lists that `contracts.broker.declare` declares.
-Must stay true: all queues are quorum queues with our own delivery limit and at-least-once dead-lettering; only command
-queues refuse (bounded, `reject-publish`), so stock can always come back; nothing relies on a broker's default.
+Must stay true: all queues of this list are quorum queues with our own delivery limit and at-least-once dead-lettering
+(gateways' news and `contracts.pulse` declare their own: nothing is kept on them); only command queues refuse (bounded,
+`reject-publish`), so stock can always come back; nothing relies on a broker's default.
 
     eventhub.commands  direct   -> inventory.{n} order payment quote
     eventhub.events    topic    -> inventory.{n}.returns order.events payment.events notify

@@ -4,7 +4,8 @@ In: bytes as they come. Out: whole packets; predicates that know a COMMIT, a pub
 Must stay true: joining what was split gives back every byte; a stream is never held back for more than one packet.
 
 Sources: MySQL internals manual, "Protocol basics" (3 bytes length, 1 byte sequence; COM_QUERY is 0x03);
-AMQP 0-9-1 specification, section 4.2 (frame: type, channel, size, payload, 0xCE) and section 1.8 (class basic, 60).
+AMQP 0-9-1 specification, section 4.2 (frame: type, channel, size, payload, 0xCE), sections 1.7 and 1.8 (classes
+queue, 50, and basic, 60).
 """
 
 from collections.abc import Callable
@@ -16,7 +17,8 @@ Wire = Literal["mysql", "amqp", "redis"]
 
 _MYSQL_HEADER, _COM_QUERY = 4, 0x03
 _AMQP_GREETING, _AMQP_HEADER, _METHOD = b"AMQP\x00\x00\x09\x01", 7, 1
-_BASIC, _PUBLISH, _DELIVER, _GET_EMPTY, _ACK = 60, 40, 60, 72, 80
+_BASIC, _PUBLISH, _DELIVER, _ACK = 60, 40, 60, 80
+_QUEUE, _PURGE_OK = 50, 31
 
 
 @dataclass(slots=True)
@@ -71,8 +73,8 @@ def holding(text: bytes) -> Matches:
     return matches
 
 
-def _basic(method: int) -> Matches:
-    wanted = _BASIC.to_bytes(2, "big") + method.to_bytes(2, "big")
+def _method(kind: int, method: int) -> Matches:
+    wanted = kind.to_bytes(2, "big") + method.to_bytes(2, "big")
 
     def matches(packet: bytes) -> bool:
         return packet[:1] == bytes([_METHOD]) and packet[_AMQP_HEADER : _AMQP_HEADER + 4] == wanted
@@ -81,9 +83,9 @@ def _basic(method: int) -> Matches:
 
 
 COMMIT = statement(b"COMMIT")
-basic_ack = _basic(_ACK)
+basic_ack = _method(_BASIC, _ACK)
 """Upwards a consumer's acknowledgement, downwards a publisher confirm."""
-basic_publish = _basic(_PUBLISH)
-basic_deliver = _basic(_DELIVER)
-basic_get_empty = _basic(_GET_EMPTY)
+basic_publish = _method(_BASIC, _PUBLISH)
+basic_deliver = _method(_BASIC, _DELIVER)
+queue_purged = _method(_QUEUE, _PURGE_OK)
 """Downwards the answer to who felt the broker's pulse."""

@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
 
 ENOUGH_MIB = 1024
 """What a new server of either generation writes, and a sale."""
-QUOTAS = ((60, 20), (3000, 3000))
+QUOTAS = ((60, 20), (30_000, 30_000))
 PAGEFUL = "(REPEAT('x', 4000))"
 STILL = 8
 """So many looks, half a second apart, at a number that does not change."""

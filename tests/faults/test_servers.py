@@ -193,6 +193,7 @@ async def test_the_broker_raises_an_alarm(
     """No disk or memory left blocks publishers: an order is 503 with its id, never a 202 that nobody holds."""
     types = await shelves(clerk, ledger, (50,))
     [buyer, *people] = await buyers(ledger, 60, f"alarm-{alarm.name}")
+    said = {name: len(shop.running[name].log.read_text()) for name in GATEWAYS}
     await room.rabbitmqctl(*alarm.raised)
     assert await _alarms(room, alarm.name)
     headers = {"Authorization": f"Bearer {buyer.token}"}
@@ -213,7 +214,7 @@ async def test_the_broker_raises_an_alarm(
     assert load.history.counts().get("ok", 0) > 5
     for name in GATEWAYS:
         # The broker reads nothing from who published under an alarm: that must not look like a broker without a pulse.
-        assert "no pulse" not in shop.running[name].log.read_text()
+        assert "no pulse" not in shop.running[name].log.read_text()[said[name] :]
 
 
 async def _alarms(room: Machines, name: str) -> bool:

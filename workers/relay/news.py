@@ -1,6 +1,6 @@
 """What gateways like to know soon, told to all of them without asking whether anybody heard.
 
-In: events that the relay has in hand. Out: the same bodies on `eventhub.news`, not confirmed and not kept.
+In: events that the relay has published. Out: the same bodies on `eventhub.news`, not confirmed and not kept.
 Must stay true: nobody waits for news and nothing fails by them: a gateway's queue that its broker node cannot serve
 holds up no event (were it bound to `eventhub.events`, no confirm would come); what was not heard is read again by the
 gateway within a second (`gateway.door_news`).
@@ -8,6 +8,7 @@ gateway within a second (`gateway.door_news`).
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import aio_pika
@@ -26,8 +27,8 @@ from workers.relay.publishing import messages
 
 log = structlog.get_logger(__name__)
 
-WAITING_MAX = 1000
-"""Messages; more are dropped."""
+WAITING_MAX = 100
+"""Messages, of 256 KiB at the most; old ones go first."""
 SEND_SECONDS = 2.0
 TOPICS = frozenset(event.TOPIC for event in NEWS)
 
@@ -40,7 +41,8 @@ class Herald:
 
     def __init__(self, url: str, name: str) -> None:
         self.link = Link(url, f"{name} news", confirms=False, pulse=True)
-        self._waiting: asyncio.Queue[Message] = asyncio.Queue(WAITING_MAX)
+        self._waiting: deque[Message] = deque(maxlen=WAITING_MAX)
+        self._there_are = asyncio.Event()
 
     def tell(self, rows: Sequence[Pending]) -> None:
         """Send what gateways listen to, soon; returns at once."""
@@ -50,15 +52,22 @@ class Herald:
                     self._put((topic, *join_batch([row.body for row in cut])))
 
     def _put(self, message: Message) -> None:
-        try:
-            self._waiting.put_nowait(message)
-        except asyncio.QueueFull:
+        if len(self._waiting) == WAITING_MAX:
             NEWS_DROPPED.inc()
+        self._waiting.append(message)
+        self._there_are.set()
 
     async def run(self) -> None:
         """Send until cancelled."""
         while True:
-            await self._send(*await self._waiting.get())
+            await self._there_are.wait()
+            while self._waiting:
+                try:
+                    await self._send(*self._waiting.popleft())
+                except Exception:
+                    # Nobody waits for this task: gateways would hear nothing until the next start.
+                    log.exception("news not sent, nobody knows why")
+            self._there_are.clear()
 
     async def _send(self, topic: str, body: bytes, content_type: str) -> None:
         message = aio_pika.Message(

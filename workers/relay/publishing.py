@@ -35,7 +35,7 @@ MESSAGE_EVENTS_MAX = 128
 
 
 Tell = Callable[[Sequence[Pending]], None]
-"""Whoever likes to know what is about to be published, and keeps nobody waiting."""
+"""Whoever likes to know what was published, and keeps nobody waiting."""
 
 
 def _nobody(_: Sequence[Pending]) -> None:
@@ -68,10 +68,9 @@ async def relay_once(services: Services, streams: Sequence[int], tell: Tell = _n
     if not rows:
         return 0
     failpoints.reach("relay.selected")
-    # What is in the outbox is committed: it is true, whenever the broker confirms it.
-    tell(rows)
     confirmed = await publish(services.publisher, rows)
     failpoints.reach("relay.published")
+    tell(confirmed)
     await outbox.published(services.database, [row.id for row in confirmed])
     failpoints.reach("relay.marked")
     RELAYED.inc(len(confirmed))

@@ -162,6 +162,8 @@ async def test_news_that_nobody_can_take_hold_up_no_event(
         try:
             await eventually(lambda: _refuses(channel, queue.name))
             await queue.bind(NEWS_EXCHANGE)
+            healthy = await channel.declare_queue(exclusive=True)
+            await healthy.bind(NEWS_EXCHANGE)
             show = await sale(system, organizer, 6)
             api = system.api(buyer)
             for _ in range(6):
@@ -173,6 +175,7 @@ async def test_news_that_nobody_can_take_hold_up_no_event(
                 return bool(rows[0][0] == 0)
 
             await eventually(relayed)
+            await eventually(lambda: healthy.get(fail=False))
         finally:
             await queue.delete(if_unused=False, if_empty=False)
 

@@ -160,6 +160,46 @@ async def test_what_the_library_cancels_is_an_error_of_the_connection() -> None:
         await call
 
 
+async def test_what_the_library_ends_without_a_reason_is_an_error_of_the_connection() -> None:
+    """A bare Exception, when the reader of a connection came to a quiet end; anything else says what it is."""
+    with pytest.raises(ConnectionError), library_endings():
+        raise Exception
+    with pytest.raises(KeyError), library_endings():
+        raise KeyError
+
+
+async def test_a_connection_that_does_not_close_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With bytes unsent the library's closing ends when TCP gives up: the link does not wait for that."""
+    tries: list[int] = []
+    given_up = asyncio.Event()
+
+    class Stuck:
+        """Cancelling its closing does not end it."""
+
+        is_closed = False
+
+        async def channel(self, **_: object) -> None:
+            raise ConnectionError
+
+        async def close(self) -> None:
+            while not given_up.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await given_up.wait()
+
+    async def connect(url: str, **__: object) -> Stuck:
+        if url == NOBODY:
+            tries.append(1)
+        return Stuck()
+
+    monkeypatch.setattr(broker, "RECONNECT_SECONDS", (0.0,))
+    monkeypatch.setattr(broker, "CLOSE_SECONDS", 0.01)
+    monkeypatch.setattr(broker.aio_pika, "connect", connect)
+    await came_often(NOBODY, tries)
+    given_up.set()
+
+
 async def test_whoever_is_cancelled_himself_is_cancelled() -> None:
     """Also in the middle of a call."""
     begun = asyncio.Event()
