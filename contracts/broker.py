@@ -55,7 +55,7 @@ class BrokerAway(Exception):
 
 @contextlib.contextmanager
 def library_endings() -> Iterator[None]:
-    """Around calls of the library: one that it ends without a reason raises ConnectionError, one that we cancel is cancelled.
+    """Around calls of the library: what it ends without a reason is a ConnectionError, what we cancel is cancelled.
 
     A connection that closes ends the calls that wait on it with CancelledError when closing was cut short, and with a
     bare Exception when its reader came to a quiet end (aiormq 7.2). To whoever made the call the first looks like its
