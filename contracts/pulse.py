@@ -5,9 +5,9 @@ queue that nobody publishes to, and no publish, since under an alarm the broker 
 process that is itself starved does not blame the broker.
 
 A node that is cut off from the majority of its cluster may keep its clients' connections, confirm nothing they publish
-and deliver nothing to them (RabbitMQ 4.3; with `pause_minority` 3.10 closes them). Even to purge an empty quorum queue is an entry of that queue's
-log, which only a majority can make. (So is a get, but those are never cleared out of the log: 20,000 of them left
-20,000 entries on 4.3; after as many purges the log is empty.)
+and deliver nothing to them (RabbitMQ 4.3; with `pause_minority` 3.10 closes them). Even to purge an empty quorum queue
+is an entry of that queue's log, which only a majority can make. (So is a get, but those are never cleared out of the
+log: 20,000 of them left 20,000 entries on 4.3; after as many purges the log is empty.)
 
 Source: "Quorum Queues", rabbitmq.com/docs; D. Ongaro, J. Ousterhout, "In Search of an Understandable Consensus
 Algorithm", 2014, section 8 (reading needs a majority as well); measured on RabbitMQ 4.3.6.
