@@ -10,7 +10,7 @@ import pytest
 
 from db.migrate import migrate
 from db.mysql import UNWRITABLE, Database, error_code
-from scripts.proving.buyers import Buyer, More, Plan
+from scripts.proving.buyers import Plan
 from tests.faults.crowd import (
     EVERYBODY,
     GATEWAYS,
@@ -60,21 +60,6 @@ async def refuses(books: Database) -> bool:
     return False
 
 
-def when_there_is_room(books: Database) -> More:
-    """Buyers without end; while accounts cannot be stored, nobody comes."""
-    more = newcomers(books, "more")
-
-    async def come() -> list[Buyer]:
-        try:
-            return await more()
-        except Exception as error:
-            if error_code(error) not in UNWRITABLE:
-                raise
-            return []
-
-    return lambda: eventually(come, within=180, every=0.5)
-
-
 async def stands_still(books: Database) -> None:
     """Wait until no order is stored any more: what was left of the files is used up."""
     counts: list[int] = []
@@ -99,10 +84,11 @@ async def test_the_databases_disk_is_full(cramped: tuple[Machines, Disk], tmp_pa
         processes(room.scratch, tmp_path, command_deadline=20) as city,
     ):
         types = await shelves(clerk, books, *QUOTAS)
+        # Nobody can be added while the disk is full.
         people = await buyers(books, 4000, "disk")
         shop = await open_shop(city, EVERYBODY + GATEWAYS)
         plan = Plan([shop[name].url for name in GATEWAYS], types, SEED, cancels=0.2, pays=0.3)
-        async with crowd(plan, people, tmp_path, when_there_is_room(books)) as load:
+        async with crowd(plan, people, tmp_path, newcomers(books, "more")) as load:
             await progress(load, 60)
             disk.fill()
             await eventually(lambda: refuses(books), within=60)

@@ -28,14 +28,16 @@ class Disk:
         """Leave no room for anybody."""
         with self._ballast.open("ab") as file:
             size = file.tell()
-            try:
-                while True:
-                    free = max(shutil.disk_usage(self.folder).free, 1)
-                    os.posix_fallocate(file.fileno(), size, free)
-                    size += free
-            except OSError as error:
-                if error.errno != errno.ENOSPC:
-                    raise
+            step = shutil.disk_usage(self.folder).free
+            while step:
+                try:
+                    os.posix_fallocate(file.fileno(), size, step)
+                    size += step
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+                    # All or nothing, and somebody else has taken a page since we looked: what is left is less.
+                    step //= 2
 
     def clear(self) -> None:
         """Make room again."""
