@@ -10,7 +10,6 @@ import asyncio
 import os
 import platform
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,9 +23,8 @@ from db.mysql import Database
 from scripts.proving.checking import check
 from scripts.proving.history import Operation, load_file
 from scripts.proving.report import notes_of, parts_of, render
-from scripts.stack.home import CHECKOUT, SetupError
-from scripts.stack.programs import PYTHON
-from scripts.stack.testing import own_home, running_servers
+from scripts.stack.home import SetupError
+from scripts.stack.testing import end_on_signals, own_home, run_pytest, running_servers
 from scripts.versions import server_versions
 
 FIXED_SEED = 20260101
@@ -64,6 +62,7 @@ def main(quick: bool, seed: int | None, history: Path | None, deadline: float | 
     if history is not None:
         sys.exit(_check(history, deadline))
     os.umask(0o077)
+    end_on_signals()
     seeds = [seed] if seed is not None else _seeds()
     try:
         with own_home() as home, running_servers(home) as urls:
@@ -71,6 +70,8 @@ def main(quick: bool, seed: int | None, history: Path | None, deadline: float | 
     except (SetupError, OSError, EOFError, pymysql.err.MySQLError) as error:
         click.echo(error, err=True)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _seeds() -> list[int]:
@@ -90,11 +91,8 @@ def _prove(quick: bool, seeds: Sequence[int], urls: dict[str, str]) -> int:
             "EVENTHUB_PROVE_NOTES": str(notes),
         }
         marks = [] if quick else ["-m", "full or not full"]
-        argv = [str(PYTHON), "-m", "pytest", "-q", *AT_ONCE, *marks, f"--junitxml={junit}"]
-        run = subprocess.run(
-            [*argv, *EVERYTHING], cwd=CHECKOUT, env={**os.environ, **urls, **given}, check=False
-        )
-        parts = parts_of(junit, seeds, run.returncode)
+        arguments = ["-q", *AT_ONCE, *marks, f"--junitxml={junit}", *EVERYTHING]
+        parts = parts_of(junit, seeds, run_pytest(arguments, {**urls, **given}))
         told = notes_of(notes.read_text().splitlines()) if notes.exists() else []
     click.echo(render(parts, told, time.monotonic() - began, where))
     return 0 if parts and all(part.held for part in parts) else 1

@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from scripts.stack import servers
@@ -27,21 +27,25 @@ WITHOUT_SERVERS = ("tests/unit/", "tests/structure/")
 def main() -> int:
     """Run the command."""
     os.umask(0o077)
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(
-            signum, signal.default_int_handler
-        )  # A background job may inherit SIGINT as ignored.
+    end_on_signals()
     arguments = pytest_arguments(sys.argv[1:])
     try:
         if needs_no_servers(arguments):
-            return _pytest(arguments, {})
+            return run_pytest(arguments, {})
         with own_home() as home, running_servers(home) as urls:
-            return _pytest(arguments, urls)
+            return run_pytest(arguments, urls)
     except (SetupError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def end_on_signals() -> None:
+    """Whatever ends this process is a KeyboardInterrupt: what it started is tidied up."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A background job may inherit SIGINT as ignored.
+        signal.signal(signum, signal.default_int_handler)
 
 
 def pytest_arguments(words: list[str]) -> list[str]:
@@ -61,10 +65,10 @@ def needs_no_servers(arguments: list[str]) -> bool:
     return bool(paths) and all(path.startswith(WITHOUT_SERVERS) for path in paths)
 
 
-def _pytest(arguments: list[str], urls: dict[str, str]) -> int:
-    """Run pytest; after Ctrl-C wait for its own ending, which tears down what its tests have set up."""
+def run_pytest(arguments: Sequence[str], more: Mapping[str, str]) -> int:
+    """Its exit code, with `more` in its environment. After Ctrl-C its own ending is waited for: it tears down."""
     process = subprocess.Popen(
-        [str(PYTHON), "-m", "pytest", *arguments], cwd=CHECKOUT, env={**os.environ, **urls}
+        [str(PYTHON), "-m", "pytest", *arguments], cwd=CHECKOUT, env={**os.environ, **more}
     )
     while True:
         try:
