@@ -115,7 +115,7 @@ class Link:
         self._channel: AbstractChannel | None = None
         self._connection: AbstractConnection | None = None
         self._task: asyncio.Task[None] | None = None
-        self._opened = asyncio.Event()
+        self._opened, self._lost = asyncio.Event(), asyncio.Event()
         self._stopped = False
 
     @property
@@ -151,8 +151,7 @@ class Link:
 
     def reset(self) -> None:
         """Give the present connection up (it is not to be trusted); a new one is opened."""
-        if self._connection is not None:
-            self._resetting = asyncio.ensure_future(self._connection.close())
+        self._lost.set()
 
     def heard(self) -> None:
         """The broker has confirmed or delivered something: no need to ask it how it is."""
@@ -163,10 +162,10 @@ class Link:
         while True:
             try:
                 with library_endings():
-                    lost = await self._open()
+                    await self._open()
                     failures = 0
                     self._opened.set()
-                    await self._until(lost)
+                    await self._until_lost()
                 log.warning("broker connection lost", link=self._name)
             except LINK_ERRORS as error:
                 log.warning("broker not reached", link=self._name, error=repr(error))
@@ -182,7 +181,7 @@ class Link:
             await asyncio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
             failures += 1
 
-    async def _open(self) -> asyncio.Event:
+    async def _open(self) -> None:
         async with asyncio.timeout(CONNECT_SECONDS):
             self._connection = await aio_pika.connect(
                 self._url,
@@ -193,7 +192,8 @@ class Link:
             channel = await self._connection.channel(
                 publisher_confirms=self._confirms, on_return_raises=self._confirms
             )
-        lost = asyncio.Event()
+        # A new one each time: what an earlier connection says late is no news of this one.
+        self._lost = lost = asyncio.Event()
         self._connection.close_callbacks.add(lambda *_: lost.set())
         channel.close_callbacks.add(lambda *_: lost.set())
         # A queue that was deleted takes its consumer along and leaves the channel open: begin anew, declare, consume.
@@ -207,18 +207,17 @@ class Link:
             async with asyncio.timeout(OPEN_SECONDS):
                 await self._on_open(channel)
         self._channel = channel
-        return lost
 
-    async def _until(self, lost: asyncio.Event) -> None:
+    async def _until_lost(self) -> None:
         """Return when the connection is lost. Raises one of LINK_ERRORS when the broker has no pulse any more."""
-        while not lost.is_set():
+        while not self._lost.is_set():
             quiet = time.monotonic() - self._heard_at
             if self._pulse is not None and quiet >= QUIET_SECONDS:
                 await self._feel(self._pulse)
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if self._pulse is None else QUIET_SECONDS - quiet):
-                    await lost.wait()
+                    await self._lost.wait()
 
     async def _feel(self, pulse: Pulse) -> None:
         await pulse.feel()

@@ -92,11 +92,8 @@ class Publisher:
             raise Refused(f"{exchange}/{routing_key} was refused by a full queue") from error
         except aiormq.exceptions.ChannelInvalidStateError as error:
             raise BrokerAway(f"{exchange}/{routing_key}: channel closed") from error
-        except LINK_ERRORS as error:
-            raise PublishUnknown(f"{exchange}/{routing_key}: {error!r}") from error
         except Exception as error:
-            # aiormq ends what waits with a bare Exception when its reader ends between two frames: whatever the
-            # library raises here, the message may have been kept, and whoever waits must hear an end.
+            # Whatever the library raises here, the message may have been kept, and whoever waits must hear an end.
             raise PublishUnknown(f"{exchange}/{routing_key}: {error!r}") from error
         self._link.heard()
 

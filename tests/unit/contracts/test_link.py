@@ -5,7 +5,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 import uvloop
@@ -81,6 +81,21 @@ async def came_often(url: str, came: list[int]) -> None:
         await link.stop()
 
 
+def connecting(monkeypatch: pytest.MonkeyPatch, how: Callable[[], Awaitable[object]]) -> list[int]:
+    """Let the library connect so, at once again and again; one entry for each try to reach NOBODY."""
+    tries: list[int] = []
+
+    async def connect(url: str, **_: object) -> object:
+        # Links that other tests left behind try again on this loop too.
+        if url == NOBODY:
+            tries.append(1)
+        return await how()
+
+    monkeypatch.setattr(broker, "RECONNECT_SECONDS", (0.0,))
+    monkeypatch.setattr(broker.aio_pika, "connect", connect)
+    return tries
+
+
 @pytest.mark.parametrize("greeting", [hang_up, reset, stammer, speak_http, speak_another_version])
 def test_it_tries_again(greeting: Greeting, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten times at least: no way of being turned away ends the trying."""
@@ -96,34 +111,26 @@ def test_an_error_that_nobody_expects_does_not_end_the_trying(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The library may raise whatever it likes: the link is opened again."""
-    tries: list[int] = []
 
-    async def connect(*_: object, **__: object) -> None:
-        tries.append(1)
+    async def defect() -> None:
         raise KeyError("a bug of the library")
 
-    monkeypatch.setattr(broker, "RECONNECT_SECONDS", (0.0,))
-    monkeypatch.setattr(broker.aio_pika, "connect", connect)
     with asyncio.Runner() as runner:
-        runner.run(came_often("amqp://nobody/", tries))
+        runner.run(came_often(NOBODY, connecting(monkeypatch, defect)))
 
 
 async def test_it_stops_although_the_library_swallows_the_cancellation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A connection in the making turns it into an error of its own: the link does not begin anew for that."""
-    tries: list[int] = []
 
-    async def connect(url: str, **__: object) -> None:
-        # Links that other tests left behind try again on this loop too.
-        if url == NOBODY:
-            tries.append(1)
+    async def swallow() -> None:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             raise ConnectionError("the reader went") from None
 
-    monkeypatch.setattr(broker.aio_pika, "connect", connect)
+    tries = connecting(monkeypatch, swallow)
     link = Link(NOBODY, "test")
     await link.start()
 
@@ -140,16 +147,11 @@ async def test_it_goes_on_although_the_library_cancels_its_calls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A connection that could not be closed in time does so (aiormq): nobody has cancelled the link."""
-    tries: list[int] = []
 
-    async def connect(url: str, **__: object) -> None:
-        if url == NOBODY:
-            tries.append(1)
+    async def cancelled() -> None:
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(broker, "RECONNECT_SECONDS", (0.0,))
-    monkeypatch.setattr(broker.aio_pika, "connect", connect)
-    await came_often(NOBODY, tries)
+    await came_often(NOBODY, connecting(monkeypatch, cancelled))
 
 
 async def test_what_the_library_cancels_is_an_error_of_the_connection() -> None:
@@ -172,7 +174,6 @@ async def test_a_connection_that_does_not_close_is_left_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With bytes unsent the library's closing ends when TCP gives up: the link does not wait for that."""
-    tries: list[int] = []
     given_up = asyncio.Event()
 
     class Stuck:
@@ -188,15 +189,11 @@ async def test_a_connection_that_does_not_close_is_left_behind(
                 with contextlib.suppress(asyncio.CancelledError):
                     await given_up.wait()
 
-    async def connect(url: str, **__: object) -> Stuck:
-        if url == NOBODY:
-            tries.append(1)
+    async def stuck() -> Stuck:
         return Stuck()
 
-    monkeypatch.setattr(broker, "RECONNECT_SECONDS", (0.0,))
     monkeypatch.setattr(broker, "CLOSE_SECONDS", 0.01)
-    monkeypatch.setattr(broker.aio_pika, "connect", connect)
-    await came_often(NOBODY, tries)
+    await came_often(NOBODY, connecting(monkeypatch, stuck))
     given_up.set()
 
 
