@@ -11,7 +11,7 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, valida
 
 from contracts.command_ids import EPOCH
 from contracts.models import RoleName
-from contracts.times import to_wire
+from contracts.runtime.times import to_wire
 
 AccountStatus = Literal["ACTIVE", "DISABLED"]
 EMAIL_LENGTH_MAX = 254

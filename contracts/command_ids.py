@@ -10,7 +10,12 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from contracts.signing import MAC_BYTES, Mac, from_text, to_text
+from contracts.messaging.signing import (
+    MAC_BYTES,
+    Mac,
+    from_text,
+    to_text,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ID_BYTES = 16 + 8 + MAC_BYTES

@@ -13,7 +13,7 @@ from enum import StrEnum
 import orjson
 
 from contracts.problems import NOT_BINDING, Code
-from contracts.times import from_wire, to_wire
+from contracts.runtime.times import from_wire, to_wire
 
 
 class CommandStatus(StrEnum):

@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from contracts.times import to_wire
+from contracts.runtime.times import to_wire
 
 PROVIDER_PREFIX = "provider:"
 """Sources that are providers: `provider:<name>`. Any other source is a feed of ours."""

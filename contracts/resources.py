@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from contracts.times import to_wire
+from contracts.runtime.times import to_wire
 
 
 @dataclass(frozen=True, slots=True)

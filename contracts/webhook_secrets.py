@@ -14,7 +14,7 @@ import secrets
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from contracts.signing import Mac
+from contracts.messaging.signing import Mac
 
 SECRET_BYTES = 32
 PREFIX = "whsec_"

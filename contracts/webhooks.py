@@ -27,7 +27,7 @@ from contracts.events import (
     PaymentEvent,
     PaymentLate,
 )
-from contracts.times import to_wire
+from contracts.runtime.times import to_wire
 
 WebhookType = Literal[
     "order.placed",

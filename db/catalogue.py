@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from contracts.resources import EventRow, TicketTypeRow
-from contracts.times import from_sql, to_sql
-from db.mysql import Database, Row, placeholders
+from contracts.runtime.times import from_sql, to_sql
+from db.mysql.database import Database, Row, placeholders
 from db.rows import EVENT_COLUMNS, TICKET_TYPE_COLUMNS, event_row, ticket_type_row
 
 _EVENT_WIDTH = len(EVENT_COLUMNS.split(","))

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from contracts.resources import EventRow, TicketTypeRow
-from contracts.times import to_sql
-from db.mysql import Transaction, VersionConflict, placeholders
+from contracts.runtime.times import to_sql
+from db.mysql.database import Transaction, VersionConflict, placeholders
 from db.rows import EVENT_COLUMNS, TICKET_TYPE_COLUMNS, event_row, ticket_type_row
 
 CANCELLED = "CANCELLED"

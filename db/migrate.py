@@ -25,7 +25,12 @@ import pymysql.err
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from db.migration_files import FOLDER, MigrationError, MigrationFile, Statement, load, version_of
-from db.mysql import Transaction, connection_arguments, error_code, is_away
+from db.mysql.database import (
+    Transaction,
+    connection_arguments,
+    error_code,
+    is_away,
+)
 
 HISTORY = "flyway_schema_history"
 START_SECONDS = 60.0

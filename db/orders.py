@@ -13,9 +13,14 @@ from decimal import Decimal
 
 from contracts.orders import GIVING_BACK, OrderStatus, may_move
 from contracts.resources import OrderDetailRow, OrderRow
-from contracts.times import to_sql
+from contracts.runtime.times import to_sql
 from db import returns
-from db.mysql import Database, Row, Transaction, placeholders
+from db.mysql.database import (
+    Database,
+    Row,
+    Transaction,
+    placeholders,
+)
 from db.rows import ORDER_COLUMNS, ORDER_DETAIL_COLUMNS, order_detail_row, order_row
 
 _PENDING = str(OrderStatus.PENDING_PAYMENT)

@@ -20,8 +20,14 @@ from contracts.orders import PaymentStatus
 from contracts.payments import Quote, Receipt, ReceiptStatus
 from contracts.problems import Code
 from contracts.resources import PaymentRow
-from contracts.times import to_sql
-from db.mysql import Database, Transaction, VersionConflict, is_duplicate, placeholders
+from contracts.runtime.times import to_sql
+from db.mysql.database import (
+    Database,
+    Transaction,
+    VersionConflict,
+    is_duplicate,
+    placeholders,
+)
 from db.rows import PAYMENT_COLUMNS, payment_row
 
 _INSERTED = (

@@ -13,8 +13,15 @@ from datetime import datetime, timedelta
 import pymysql.err
 
 from contracts.rates import Rate, Reason
-from contracts.times import from_sql, to_sql
-from db.mysql import Database, Row, Transaction, VersionConflict, is_duplicate, placeholders
+from contracts.runtime.times import from_sql, to_sql
+from db.mysql.database import (
+    Database,
+    Row,
+    Transaction,
+    VersionConflict,
+    is_duplicate,
+    placeholders,
+)
 
 Pair = tuple[str, str]
 """(asset, currency)"""

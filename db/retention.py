@@ -5,8 +5,8 @@ Must stay true: nothing younger than its time is deleted (by the database's cloc
 the audit relies on both; one step locks little and is over in milliseconds, so that no sale waits for it. The books
 (orders, their lines and history, the ledger, payments, receipts, the catalogue, accounts) are never forgotten.
 
-Deliveries of webhooks (`db.delivery_log`) and what providers sent (`db.rates`) are forgotten by notify and quote.
-docs/operations.md has the whole list.
+Deliveries of webhooks (`db.webhooks.delivery_log`) and what providers sent (`db.rates`) are forgotten by
+notify and quote. docs/operations.md has the whole list.
 """
 
 import asyncio
@@ -16,9 +16,12 @@ from datetime import timedelta
 
 import structlog
 
-from contracts.times import from_sql
-from db import deadletters, leases, outcomes, rates, refresh_tokens, webhooks
-from db.mysql import Database, is_away, is_transient
+from contracts.runtime.times import from_sql
+from db import rates
+from db.accounts import refresh_tokens
+from db.messages import dead_letters, leases, outcomes
+from db.mysql.database import Database, is_away, is_transient
+from db.webhooks import endpoints
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +53,8 @@ def chores(retention: int) -> tuple[Chore, ...]:
     """All of them; `retention` in seconds, of outcomes."""
     return (
         Chore("outcomes", lambda db, step: forget_outcomes(db, retention, step=step)),
-        Chore("dead letters", lambda db, step: deadletters.forget_ended(db, LETTERS_KEPT, step)),
-        Chore("endpoints", lambda db, step: webhooks.forget_deleted(db, ENDPOINTS_KEPT, step)),
+        Chore("dead letters", lambda db, step: dead_letters.forget_ended(db, LETTERS_KEPT, step)),
+        Chore("endpoints", lambda db, step: endpoints.forget_deleted(db, ENDPOINTS_KEPT, step)),
         Chore("rates", lambda db, step: rates.forget_old(db, RATES_KEPT, step)),
         Chore("leases", lambda db, step: leases.forget_lapsed(db, LEASES_KEPT, step)),
         Chore("tokens", lambda db, step: refresh_tokens.forget_tokens(db, TOKENS_KEPT, step)),

@@ -7,8 +7,8 @@ Must stay true: an ended order has a row here exactly as long as its lines hold 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from contracts.times import to_sql
-from db.mysql import Database, Row, Transaction
+from contracts.runtime.times import to_sql
+from db.mysql.database import Database, Row, Transaction
 
 
 def owe(transaction: Transaction, order_ids: Iterable[int], now: datetime) -> None:
@@ -20,7 +20,8 @@ def owe(transaction: Transaction, order_ids: Iterable[int], now: datetime) -> No
 def settle(transaction: Transaction, order_ids: Iterable[int]) -> None:
     """Their tickets are back; travels with the transaction's next statement.
 
-    Each row is found by its key, as in `db.outbox.published`: a scan would wait for every order that is ending.
+    Each row is found by its key, as in `db.messages.outbox.published`: a scan would wait for every order
+    that is ending.
     """
     settled = sorted(set(order_ids))
     if settled:

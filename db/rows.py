@@ -8,8 +8,8 @@ the table's alias.
 from datetime import datetime
 
 from contracts.resources import EventRow, OrderDetailRow, OrderRow, PaymentRow, TicketTypeRow
-from contracts.times import from_sql
-from db.mysql import Row
+from contracts.runtime.times import from_sql
+from db.mysql.database import Row
 
 EVENT_COLUMNS = (
     "e.id, e.organizer_id, e.name, e.description, e.venue, e.start_time, e.end_time, e.status, "

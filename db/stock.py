@@ -13,8 +13,14 @@ from typing import Literal
 
 import orjson
 
-from contracts.times import from_sql, to_sql
-from db.mysql import Database, Row, Statement, Transaction, placeholders
+from contracts.runtime.times import from_sql, to_sql
+from db.mysql.database import (
+    Database,
+    Row,
+    Statement,
+    Transaction,
+    placeholders,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """`python -m gateway`: serve until SIGTERM or SIGINT, then finish what is in flight and exit 0 within 10 s.
 
-In: the environment (contracts/settings.py). Out: HTTP on EVENTHUB_PORT, shared with other gateways of this machine
-(SO_REUSEPORT), and the three operations calls alone on EVENTHUB_HEALTH_PORT when that is set.
+In: the environment (contracts/runtime/settings.py). Out: HTTP on EVENTHUB_PORT, shared with other gateways of
+this machine (SO_REUSEPORT), and the three operations calls alone on EVENTHUB_HEALTH_PORT when that is set.
 Must stay true: with weak keys or wrong settings it says why on standard error and exits 2 before any port is open.
 """
 
@@ -14,15 +14,15 @@ import uvloop
 from aiohttp import web
 from pydantic import ValidationError
 
-from contracts import logs
-from contracts.collector import settle_collector
-from contracts.log_file import log_to
-from contracts.settings import Settings, load_settings
-from gateway import operations
+from contracts.runtime import logs
+from contracts.runtime.garbage_collection import settle_collector
+from contracts.runtime.log_file import log_to
+from contracts.runtime.settings import Settings, load_settings
 from gateway.app import announce_stop, build_app
-from gateway.keys import METRICS
-from gateway.operations import CHECKS
-from gateway.server import GatewayRunner
+from gateway.http.keys import METRICS
+from gateway.http.server import GatewayRunner
+from gateway.resources import operations
+from gateway.resources.operations import CHECKS
 
 BACKLOG = 1024
 

@@ -13,19 +13,19 @@ import structlog
 from aiohttp import web
 
 from contracts.accounts import AccountAccess
-from contracts.logs import LineLog
-from contracts.metrics import Metrics
-from contracts.settings import Settings
-from contracts.tasks import end
-from db import accounts
-from db.mysql import Database
-from db.redis import quick_client
-from gateway.access import POLL_SECONDS, AccessChanges, Fetch
-from gateway.command_road import command_road
-from gateway.docs import render_document
-from gateway.frame import FRAME, Frame
-from gateway.gate import Gate
-from gateway.keys import (
+from contracts.runtime.logs import LineLog
+from contracts.runtime.metrics import Metrics
+from contracts.runtime.settings import Settings
+from contracts.runtime.tasks import end
+from db.accounts import accounts
+from db.mysql.database import Database
+from db.redis.clients import quick_client
+from gateway.accounts.access_changes import POLL_SECONDS, AccessChanges, Fetch
+from gateway.accounts.passwords import Passwords, make_hasher
+from gateway.accounts.tokens import Tokens, parse_keys
+from gateway.documents.pages import render_document
+from gateway.http.authorization import Gate
+from gateway.http.keys import (
     ACCESS,
     DATABASE,
     METRICS,
@@ -36,14 +36,14 @@ from gateway.keys import (
     STOPPING,
     TOKENS,
 )
-from gateway.limiting import Limiter
-from gateway.operations import CHECKS, Checks
-from gateway.parsing import BODY_BYTES_MAX
-from gateway.passwords import Passwords, make_hasher
-from gateway.request_metrics import RequestMetrics
+from gateway.http.middleware import FRAME, Frame
+from gateway.http.parsing import BODY_BYTES_MAX
+from gateway.http.rate_limits import Limiter
+from gateway.http.request_metrics import RequestMetrics
+from gateway.http.routing import Route
+from gateway.resources.operations import CHECKS, Checks
 from gateway.routes import TABLE, check, register
-from gateway.routing import Route
-from gateway.tokens import Tokens, parse_keys
+from gateway.submission.lifespan import command_road
 
 DATABASE_SESSIONS = 8
 

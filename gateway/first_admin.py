@@ -11,11 +11,11 @@ import os
 import sys
 
 from contracts.accounts import BadEmail, stored_email
-from contracts.settings import load_settings
-from db import accounts
-from db.mysql import Database
-from gateway.passwords import make_hasher
-from gateway.requests import PASSWORD_MAX, PASSWORD_MIN
+from contracts.runtime.settings import load_settings
+from db.accounts import accounts
+from db.mysql.database import Database
+from gateway.accounts.passwords import make_hasher
+from gateway.accounts.requests import PASSWORD_MAX, PASSWORD_MIN
 
 
 async def make_first_admin(email: str, password: str) -> str:

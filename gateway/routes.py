@@ -5,12 +5,12 @@ Must stay true: what is registered with aiohttp and what stands here are the sam
 
 from aiohttp import web
 
-from gateway import (
-    accounts,
-    admin,
-    asyncapi,
+from gateway.accounts import administration, sign_in
+from gateway.documents import asyncapi, pages
+from gateway.http.authorization import Gate
+from gateway.http.routing import Route
+from gateway.resources import (
     commands,
-    docs,
     events,
     operations,
     orders,
@@ -19,12 +19,10 @@ from gateway import (
     ticket_types,
     webhooks,
 )
-from gateway.gate import Gate
-from gateway.routing import Route
 
 TABLE: tuple[Route, ...] = (
-    *accounts.ROUTES,
-    *admin.ROUTES,
+    *sign_in.ROUTES,
+    *administration.ROUTES,
     *events.ROUTES,
     *ticket_types.ROUTES,
     *orders.ROUTES,
@@ -33,7 +31,7 @@ TABLE: tuple[Route, ...] = (
     *commands.ROUTES,
     *webhooks.ROUTES,
     *operations.ROUTES,
-    *docs.ROUTES,
+    *pages.ROUTES,
     *asyncapi.ROUTES,
 )
 

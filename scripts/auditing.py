@@ -14,7 +14,7 @@ import orjson
 import pymysql.err
 
 from db.audit import DEFAULT_RETENTION, Report, audit
-from db.mysql import Database, DatabaseAway
+from db.mysql.database import Database, DatabaseAway
 from scripts.locating import locate
 from scripts.stack.home import CHECKOUT, Home, SetupError
 

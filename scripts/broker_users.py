@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 import aiohttp
 from yarl import URL
 
-from contracts.topology import RATES_EXCHANGE
+from contracts.messaging.topology import RATES_EXCHANGE
 
 SECONDS = 10.0
 

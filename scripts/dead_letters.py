@@ -14,15 +14,15 @@ import click
 import orjson
 import pymysql.err
 
-from contracts.broker import BrokerAway, Link
 from contracts.commands import COMMANDS
-from contracts.envelope import MalformedMessage, open_body
-from contracts.publisher import Properties, Publisher, PublishFailed
-from contracts.times import to_wire
-from contracts.topology import AGAIN_EXCHANGE, EVENT_SUBSCRIPTIONS
-from db import deadletters
-from db.deadletters import Status, Stored
-from db.mysql import Database, DatabaseAway
+from contracts.messaging.envelope import MalformedMessage, open_body
+from contracts.messaging.link import BrokerAway, Link
+from contracts.messaging.publisher import Properties, Publisher, PublishFailed
+from contracts.messaging.topology import AGAIN_EXCHANGE, EVENT_SUBSCRIPTIONS
+from contracts.runtime.times import to_wire
+from db.messages import dead_letters
+from db.messages.dead_letters import Status, Stored
+from db.mysql.database import Database, DatabaseAway
 from scripts.locating import Located, locate
 
 CONNECT_SECONDS = 10.0
@@ -40,7 +40,7 @@ def main() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def list_letters(ended: bool, limit: int, as_json: bool) -> None:
     """List dead letters, newest first."""
-    letters = _with_database(lambda d: deadletters.listing(d, ended=ended, limit=limit))
+    letters = _with_database(lambda d: dead_letters.listing(d, ended=ended, limit=limit))
     if as_json:
         for letter in letters:
             click.echo(orjson.dumps(_json(letter)))
@@ -79,7 +79,7 @@ def redrive(letter_ids: Sequence[int]) -> None:
 @click.argument("letter_ids", metavar="ID...", type=int, nargs=-1, required=True)
 def drop(letter_ids: Sequence[int]) -> None:
     """Give letters up. Their rows stay, with the status DROPPED."""
-    count = _with_database(lambda d: deadletters.end(d, letter_ids, Status.DROPPED))
+    count = _with_database(lambda d: dead_letters.end(d, letter_ids, Status.DROPPED))
     click.echo(f"dropped: {count}")
     if count != len(set(letter_ids)):
         raise click.ClickException("the others are unknown or were ended before")
@@ -95,10 +95,10 @@ async def redrive_letters(
         await link.start(wait=CONNECT_SECONDS)
         publisher = Publisher(link)
         for letter_id in letter_ids:
-            letter = await deadletters.find(database, letter_id)
+            letter = await dead_letters.find(database, letter_id)
             refusal = why_not(letter) or await _send(publisher, letter)
             if refusal is None:
-                await deadletters.end(database, [letter_id], Status.REDRIVEN)
+                await dead_letters.end(database, [letter_id], Status.REDRIVEN)
             failures += refusal is not None
             say(f"{letter_id}: {refusal or 'redriven'}")
     except BrokerAway as error:
@@ -138,7 +138,7 @@ async def _send(publisher: Publisher, letter: Stored | None) -> str | None:
 
 
 async def _required(database: Database, letter_id: int) -> Stored:
-    letter = await deadletters.find(database, letter_id)
+    letter = await dead_letters.find(database, letter_id)
     if letter is None:
         raise click.ClickException(f"there is no dead letter {letter_id}")
     return letter

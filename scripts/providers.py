@@ -17,13 +17,13 @@ from typing import Any
 import click
 import pymysql.err
 
-from contracts.topology import RATES_EXCHANGE
-from db import accounts, providers
-from db.mysql import Database, DatabaseAway, Transaction
-from db.providers import Provider
-from db.redis import quick_client
-from db.registry import QuoteRegistry
-from gateway.passwords import make_hasher
+from contracts.messaging.topology import RATES_EXCHANGE
+from db.accounts import accounts, providers
+from db.accounts.providers import Provider
+from db.mysql.database import Database, DatabaseAway, Transaction
+from db.redis.clients import quick_client
+from db.redis.quote_registry import QuoteRegistry
+from gateway.accounts.passwords import make_hasher
 from scripts.broker_users import BrokerError, BrokerUsers
 from scripts.locating import Located, locate
 from workers.quote.opening import NAME

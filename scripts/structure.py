@@ -108,7 +108,7 @@ def _another_worker(here: tuple[str, ...], words: list[str]) -> bool:
 
 def _is_worker(words: list[str]) -> bool:
     folder = Path(__file__).resolve().parents[1] / "workers"
-    return len(words) > 1 and (folder / words[1]).is_dir()
+    return len(words) > 1 and words[1] != "runtime" and (folder / words[1]).is_dir()
 
 
 def silent_except(source: Source) -> Found:

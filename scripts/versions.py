@@ -5,8 +5,8 @@ In: their URLs. Out: a version each. Must stay true: no name, address or account
 
 import aio_pika
 
-from db.mysql import Database
-from db.redis import quick_client
+from db.mysql.database import Database
+from db.redis.clients import quick_client
 
 
 async def server_versions(mysql_url: str, amqp_url: str, redis_url: str) -> dict[str, str]:

@@ -16,14 +16,14 @@ from typing import Any
 
 import pymysql.err
 
-from contracts.times import from_sql, to_wire
+from contracts.runtime.times import from_sql, to_wire
 from db.audit.answers import outcomes
 from db.audit.lifecycle import history, quiet_now
 from db.audit.money import money
 from db.audit.report import AuditFailed, Finding, Report, Verdict
 from db.audit.rule import Check, Options, Rule, RuleOf
 from db.audit.stock import balance, replay
-from db.mysql import Database, Transaction
+from db.mysql.database import Database, Transaction
 
 __all__ = ["ALWAYS", "WHEN_QUIET", "AuditFailed", "Report", "audit", "judge"]
 

@@ -1,7 +1,7 @@
 """Rules 5 and 6: orders move along the table of moves; a quiet system has nothing under way."""
 
 from contracts.orders import ORDER_MOVES, OrderStatus
-from contracts.times import to_sql
+from contracts.runtime.times import to_sql
 from db.audit.rule import Check, Options, Rule
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import click
 
-from contracts.times import to_wire
+from contracts.runtime.times import to_wire
 
 AT_ONCE = 16
 

@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 from db.audit import Report, audit
-from db.mysql import Database
+from db.mysql.database import Database
 from scripts.benching.system import System
 
 QUIET_RULE = 6

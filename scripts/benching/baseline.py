@@ -28,17 +28,17 @@ from pydantic import Field
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
-from contracts.envelope import Codec, Envelope, new_event_id
+from contracts.messaging.envelope import Codec, Envelope, new_event_id
 from contracts.models import Id, Quantity
 from contracts.problems import CONTENT_TYPE, Code, Problem
 from contracts.resources import OrderDetailRow, OrderRow, order_resource
-from contracts.times import to_sql
-from db.mysql import Database, Transaction, VersionConflict
-from db.outbox import stream_of
-from gateway.models import Body
-from gateway.parsing import parse_body
-from gateway.problems import Refusal
-from gateway.tokens import BadToken, Tokens, parse_keys
+from contracts.runtime.times import to_sql
+from db.messages.outbox import stream_of
+from db.mysql.database import Database, Transaction, VersionConflict
+from gateway.accounts.tokens import BadToken, Tokens, parse_keys
+from gateway.http.models import Body
+from gateway.http.parsing import parse_body
+from gateway.http.problems import Refusal
 from scripts.benching.bare import serve
 
 LEASE_MS = 5000

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from db.mysql import Database
+from db.mysql.database import Database
 
 TABLES = ("ticket_types", "stock_ledger", "orders", "order_details", "command_outcomes", "outbox")
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from db.mysql import Database
+from db.mysql.database import Database
 from scripts.benching.api import Api, Show
 from scripts.benching.auditing import audit_result
 from scripts.benching.machine import heading

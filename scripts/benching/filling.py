@@ -27,8 +27,8 @@ from contracts.resources import (
     order_resource,
     payment_resource,
 )
-from contracts.times import to_sql
-from db.mysql import connection_arguments, is_transient
+from contracts.runtime.times import to_sql
+from db.mysql.database import connection_arguments, is_transient
 from scripts.benching import filling_sql as sql
 
 CHUNK = 25_000

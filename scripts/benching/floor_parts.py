@@ -15,11 +15,11 @@ from typing import Any
 
 import aio_pika
 
-from contracts.envelope import join_batch
-from db.mysql import Database, Transaction
-from db.redis import quick_client
-from gateway.models import Body
-from gateway.parsing import check_json
+from contracts.messaging.envelope import join_batch
+from db.mysql.database import Database, Transaction
+from db.redis.clients import quick_client
+from gateway.http.models import Body
+from gateway.http.parsing import check_json
 from scripts.benching.cpu import read_cpu
 from scripts.benching.samples import REQUEST_BODY, Samples
 from scripts.benching.system import System

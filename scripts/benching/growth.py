@@ -19,7 +19,7 @@ from urllib.parse import quote
 import aiohttp
 import click
 
-from contracts.times import to_wire
+from contracts.runtime.times import to_wire
 from scripts.benching.auditing import audit_result
 from scripts.benching.cpu import read_cpu
 from scripts.benching.filling import Filled, fill, pages_read

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from contracts.times import to_wire
+from contracts.runtime.times import to_wire
 from scripts.benching.system import System
 from scripts.versions import server_versions
 

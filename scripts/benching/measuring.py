@@ -14,9 +14,9 @@ from typing import Any
 import aio_pika
 import click
 
-from contracts.topology import returns_queue
-from db import outbox
-from db.mysql import Database
+from contracts.messaging.topology import returns_queue
+from db.messages import outbox
+from db.mysql.database import Database
 from scripts.benching.cpu import machine_seconds, read_cpu
 from scripts.benching.metrics import means, read_histograms
 from scripts.benching.system import System

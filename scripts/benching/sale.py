@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import click
 
-from db.mysql import Database
+from db.mysql.database import Database
 from db.stock import read
 from scripts.benching.api import Api, Show
 from scripts.benching.auditing import audit_result

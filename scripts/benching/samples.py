@@ -13,8 +13,8 @@ import orjson
 
 from contracts.command_ids import CommandId, CommandIds
 from contracts.commands import OrderItem, PlaceOrder
-from contracts.envelope import Codec, Envelope, new_event_id
 from contracts.events import OrderPlaced
+from contracts.messaging.envelope import Codec, Envelope, new_event_id
 from contracts.models import Principal
 from contracts.outcomes import Outcome
 from contracts.resources import OrderDetailRow, OrderRow, order_resource

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from gateway.tokens import Tokens, parse_keys
+from gateway.accounts.tokens import Tokens, parse_keys
 from scripts.stack.home import CHECKOUT, Home
 from scripts.stack.supervision import Supervision
 
@@ -51,7 +51,7 @@ class System:
         return port
 
     def tokens(self) -> Tokens:
-        """Signs access tokens that outlive the load. Raises gateway.tokens.WeakKey."""
+        """Signs access tokens that outlive the load. Raises gateway.accounts.tokens.WeakKey."""
         return Tokens(parse_keys(self.jwt_keys), TOKEN_SECONDS)
 
     def secret(self) -> str:

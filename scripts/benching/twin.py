@@ -20,7 +20,7 @@ import aiomysql
 import click
 from redis.asyncio import Redis
 
-from db.mysql import connection_arguments
+from db.mysql.database import connection_arguments
 from scripts.benching.system import System, system_of
 from scripts.stack import ports, servers, up
 from scripts.stack.home import Home, SetupError, State

@@ -17,8 +17,8 @@ import click
 from argon2 import PasswordHasher
 
 from contracts.models import RoleName
-from db.many_accounts import add_accounts
-from db.mysql import Database
+from db.accounts.many_accounts import add_accounts
+from db.mysql.database import Database
 from scripts.benching.system import System, running_system
 from scripts.stack.home import write_private
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from db.mysql import Database
+from db.mysql.database import Database
 from scripts.proving.effects import Effects, read, uuid_of
 from scripts.proving.history import Kind, Operation
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from contracts.command_ids import EPOCH
-from contracts.signing import from_text
-from contracts.times import from_sql
-from db.mysql import Database, Row
+from contracts.messaging.signing import from_text
+from contracts.runtime.times import from_sql
+from db.mysql.database import Database, Row
 from scripts.proving.history import Operation
 
 CHUNK = 500

@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 import pymysql.err
 
-from db.mysql import Database
+from db.mysql.database import Database
 from scripts.proving.checking import check
 from scripts.proving.history import Operation, load_file
 from scripts.proving.report import notes_of, parts_of, render

@@ -24,9 +24,9 @@ from aio_pika.exceptions import AMQPError
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from contracts.times import to_wire
-from contracts.topology import RATES_EXCHANGE
-from db.mysql import Database
+from contracts.messaging.topology import RATES_EXCHANGE
+from contracts.runtime.times import to_wire
+from db.mysql.database import Database
 from scripts.benching.system import System
 from scripts.benching.users import User, make_users
 from scripts.broker_users import BrokerUsers

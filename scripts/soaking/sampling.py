@@ -18,8 +18,8 @@ import aiohttp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from db import outbox
-from db.mysql import Database, DatabaseAway, is_away
+from db.messages import outbox
+from db.mysql.database import Database, DatabaseAway, is_away
 from scripts.benching.cpu import read_cpu
 from scripts.benching.system import System
 from scripts.soaking.trends import Allowance, Point

@@ -17,8 +17,8 @@ from typing import TypeVar
 
 import aiohttp
 
-from db.many_accounts import add_accounts
-from db.mysql import Database, is_away, is_transient
+from db.accounts.many_accounts import add_accounts
+from db.mysql.database import Database, is_away, is_transient
 from scripts.benching.api import Api
 from scripts.benching.crowd import allow_connections
 from scripts.benching.system import System

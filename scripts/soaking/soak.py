@@ -23,8 +23,8 @@ import aiohttp
 import click
 import uvloop
 
-from contracts.times import to_wire
-from db.mysql import Database
+from contracts.runtime.times import to_wire
+from db.mysql.database import Database
 from scripts.benching.auditing import audit_result
 from scripts.benching.cpu import machine_seconds
 from scripts.benching.machine import machine

@@ -5,9 +5,9 @@ import secrets
 
 import pytest
 
-from db.many_accounts import add_accounts
-from db.mysql import Database
-from gateway.tokens import Tokens, parse_keys
+from db.accounts.many_accounts import add_accounts
+from db.mysql.database import Database
+from gateway.accounts.tokens import Tokens, parse_keys
 from scripts.benching.baseline_tables import BaselineCount, baseline_tables, count_baseline
 from scripts.benching.children import serving
 from scripts.benching.wrk import Load, put_load

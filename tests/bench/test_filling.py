@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from db.accounts.many_accounts import add_accounts
 from db.audit import audit
-from db.many_accounts import add_accounts
-from db.mysql import Database
+from db.mysql.database import Database
 from scripts.benching.filling import fill
 from tests.harness.desk import desk, place, result
 from tests.harness.people import person

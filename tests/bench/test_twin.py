@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from db.mysql import Database
+from db.mysql.database import Database
 from scripts.benching.expiry import ExpiryOptions, expiry
 from scripts.benching.growth import GrowthOptions, growth
 from scripts.benching.memory import MemoryOptions, memory

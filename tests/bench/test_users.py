@@ -1,7 +1,7 @@
 """`scripts/users`: thousands of accounts whose tokens every gateway takes, and nothing readable for others."""
 
-from db import accounts
-from db.mysql import Database
+from db.accounts import accounts
+from db.mysql.database import Database
 from scripts.benching.system import System
 from scripts.benching.users import make_users
 from tests.harness.scratch import JWT_KEYS, Scratch

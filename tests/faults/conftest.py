@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.faults.proof import proven
 from tests.harness.desk import Desk, desk
 from tests.harness.processes import Processes, processes

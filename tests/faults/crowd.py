@@ -12,9 +12,9 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from db.many_accounts import add_accounts
-from db.mysql import Database
-from gateway.tokens import Tokens, parse_keys
+from db.accounts.many_accounts import add_accounts
+from db.mysql.database import Database
+from gateway.accounts.tokens import Tokens, parse_keys
 from scripts.proving.buyers import Buyer, Load, More, Plan
 from scripts.proving.checking import check
 from scripts.proving.history import History
@@ -37,7 +37,7 @@ EVERYBODY = (
     "notify-1",
     "relay-1",
 )
-"""Every worker. The feed of `quote` is the fake one (contracts/settings.py): no request leaves this machine."""
+"""Every worker. The feed of `quote` is the fake one (contracts/runtime/settings.py): no request leaves this machine."""
 GATEWAYS = ("gateway-1", "gateway-2")
 SEED = seeds()[0]
 """Of what runs once; tests that take `seed` run once for each of the run's."""

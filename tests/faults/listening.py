@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
-from contracts.topology import EVENTS_EXCHANGE
+from contracts.messaging.topology import EVENTS_EXCHANGE
 from contracts.webhook_secrets import Vault, new_secret
-from db import webhooks
-from db.mysql import Database
+from db.mysql.database import Database
+from db.webhooks import endpoints
 from tests.harness.desk import Desk
 from tests.harness.people import Person
 from tests.harness.scratch import SECRET
@@ -51,7 +51,7 @@ async def hook(books: Database, owner: Person, *types: str) -> int:
     """A webhook's id, at an address that nothing is sent to (it is private): what is due for it stays to be seen."""
     sealed = Vault(SECRET).seal(new_secret(), owner.id)
     url = "http://127.0.0.1:9/"
-    return await webhooks.create(books, owner.id, url, types, sealed, limit=10)
+    return await endpoints.create(books, owner.id, url, types, sealed, limit=10)
 
 
 async def written_for(books: Database, endpoint: int) -> Counter[str]:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from contracts import failpoints
-from contracts.times import to_sql
-from db import outbox, outcomes
+from contracts.runtime import failpoints
+from contracts.runtime.times import to_sql
 from db import stock as stocks
-from db.mysql import Transaction
+from db.messages import outbox, outcomes
+from db.mysql.database import Transaction
 from db.stock import Stock, Unreturned
-from workers import road
 from workers.relay import publishing
+from workers.runtime import processing
 
 
 def write_what_was_read(
@@ -46,9 +46,9 @@ def outcome_row() -> None:
 
 def ack_before_commit() -> None:
     """Deliveries are acknowledged as they come, before anything is decided."""
-    process = road.Road.process
+    process = processing.Road.process
 
-    async def acked_first(self: road.Road, deliveries: Sequence[Any]) -> None:
+    async def acked_first(self: processing.Road, deliveries: Sequence[Any]) -> None:
         for delivery in deliveries:
             await delivery.message.ack()
         await process(self, deliveries)
@@ -56,8 +56,8 @@ def ack_before_commit() -> None:
     def nothing(*_: object) -> None:
         return None
 
-    road.Road.process = acked_first  # type: ignore[method-assign]  # the point of a mutant
-    road.Road._acknowledge = nothing  # type: ignore[method-assign]  # the point of a mutant
+    processing.Road.process = acked_first  # type: ignore[method-assign]  # the point of a mutant
+    processing.Road._acknowledge = nothing  # type: ignore[method-assign]  # the point of a mutant
 
 
 async def relay_marking_first(services: Any, streams: Sequence[int], *_: object) -> int:
@@ -90,7 +90,7 @@ async def publish_going_on(publisher: Any, rows: Sequence[outbox.Pending]) -> li
 
 
 def by_key_alone(rows: Sequence[outbox.Pending], *, key: Any, aggregate: Any) -> Any:
-    """Grouping that looks at the routing key and at nothing else (for `contracts.coalesce.coalesce`)."""
+    """Grouping that looks at the routing key and at nothing else (for `contracts.messaging.coalesce.coalesce`)."""
     groups: dict[Any, list[outbox.Pending]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)

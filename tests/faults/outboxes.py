@@ -9,10 +9,10 @@ import contextlib
 
 from aio_pika.abc import AbstractChannel
 
-from contracts.envelope import SINGLE, Codec, open_body
-from contracts.topology import EVENTS_EXCHANGE
-from db.mysql import Database
-from db.outbox import Cause, NewEvent, Outbox
+from contracts.messaging.envelope import SINGLE, Codec, open_body
+from contracts.messaging.topology import EVENTS_EXCHANGE
+from db.messages.outbox import Cause, NewEvent, Outbox
+from db.mysql.database import Database
 from tests.harness.scratch import SECRET
 
 OBSERVED, FULL = "observed", "full"

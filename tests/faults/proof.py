@@ -6,9 +6,9 @@ In: the UUIDs of commands that were sent. Out: their outcomes, once all have one
 from collections.abc import Sequence
 
 from contracts.outcomes import Outcome
-from db import outcomes
 from db.audit import audit
-from db.mysql import Database
+from db.messages import outcomes
+from db.mysql.database import Database
 from tests.harness.waiting import eventually
 
 END_SECONDS = 60.0

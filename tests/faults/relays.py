@@ -14,11 +14,11 @@ from typing import Any, Literal
 import pymysql.err
 from aio_pika.abc import AbstractChannel
 
-from contracts.broker import BrokerAway, Link
-from contracts.publisher import Properties, Publisher, PublishUnknown
-from db.leases import Share, new_incarnation
-from db.mysql import Database, Row
-from db.outbox import STREAMS
+from contracts.messaging.link import BrokerAway, Link
+from contracts.messaging.publisher import Properties, Publisher, PublishUnknown
+from db.messages.leases import Share, new_incarnation
+from db.messages.outbox import STREAMS
+from db.mysql.database import Database, Row
 from scripts.proving.proxy import Proxy
 from tests.harness.waiting import eventually
 from workers.relay import publishing
@@ -72,7 +72,7 @@ class SteppedPublisher:
         self._publisher, self._steps = publisher, steps
 
     async def publish(self, exchange: str, key: str, body: bytes, properties: Properties) -> None:
-        """As contracts.publisher.Publisher.publish."""
+        """As contracts.messaging.publisher.Publisher.publish."""
         async with self._steps.step() as fault:
             if fault == "before":
                 raise BrokerAway("the connection broke before")
@@ -88,11 +88,11 @@ class SteppedDatabase:
         self._database, self._steps = database, steps
 
     async def read(self, sql: str, *parameters: Any) -> list[Row]:
-        """As db.mysql.Database.read."""
+        """As db.mysql.database.Database.read."""
         return await self._database.read(sql, *parameters)
 
     async def write(self, sql: str, *parameters: Any) -> int:
-        """As db.mysql.Database.write."""
+        """As db.mysql.database.Database.write."""
         async with self._steps.step() as fault:
             if fault == "before":
                 raise pymysql.err.OperationalError(2006, "the connection broke before")

@@ -3,7 +3,7 @@
 In: a desk, a database. Out: orders, and how many tickets are left.
 """
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.desk import Desk, place, result
 from tests.harness.people import Person, person
 from tests.harness.staff import staff

@@ -11,7 +11,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
-from db.mysql import Database
+from db.mysql.database import Database
 from scripts.proving.proxy import Proxy
 from tests.faults.deaths import Give, T
 from tests.faults.proof import END_SECONDS

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from db.leases import holders
-from db.mysql import Database
+from db.messages.leases import holders
+from db.mysql.database import Database
 from scripts.proving.buyers import Plan
 from tests.faults.crowd import (
     EVERYBODY,

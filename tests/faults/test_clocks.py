@@ -12,8 +12,8 @@ import aiohttp
 import orjson
 import pytest
 
-from db.leases import holders
-from db.mysql import Database
+from db.messages.leases import holders
+from db.mysql.database import Database
 from scripts.proving.buyers import Plan
 from tests.faults.crowd import SEED, buyers, crowd, progress, shelves, verdict
 from tests.faults.proof import END_SECONDS

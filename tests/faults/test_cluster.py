@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.topology import inventory_queue, shard_of
-from db.mysql import Database
+from contracts.messaging.topology import inventory_queue, shard_of
+from db.mysql.database import Database
 from scripts.proving.buyers import Buyer, Load, Plan
 from scripts.proving.checking import check
 from scripts.proving.history import History, Operation

@@ -9,8 +9,8 @@ import pytest
 
 from contracts.commands import PublishRate
 from contracts.outcomes import Outcome
-from contracts.times import from_sql, to_wire
-from db.mysql import Database
+from contracts.runtime.times import from_sql, to_wire
+from db.mysql.database import Database
 from tests.faults.deaths import DECIDES, EXPIRES, REACTS, RELAYS, die_at_each
 from tests.faults.listening import hook, listen, told, written_for
 from tests.faults.proof import END_SECONDS, ends, proven

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from db.migrate import migrate
-from db.mysql import UNWRITABLE, Database, error_code
+from db.mysql.database import UNWRITABLE, Database, error_code
 from scripts.proving.buyers import Plan
 from tests.faults.crowd import (
     EVERYBODY,

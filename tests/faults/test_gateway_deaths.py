@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 import aiohttp
 import pytest
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.faults.proof import END_SECONDS, proven
 from tests.harness.desk import Desk
 from tests.harness.people import Person, person

@@ -1,7 +1,7 @@
 """SIGTERM to processes under a steady load, and nobody notices: no dead letter, no second effect, no lie.
 
-Whether a process ended within its time is its own word: a worker whose nine seconds (workers/process.py) were not
-enough says so and still ends with 0.
+Whether a process ended within its time is its own word: a worker whose nine seconds (workers/runtime/process.py) were
+not enough says so and still ends with 0.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from db.mysql import Database
+from db.mysql.database import Database
 from scripts.benching.system import System
 from scripts.soaking.audience import Heard, receiving, reporting
 from scripts.soaking.shoppers import Shoppers, make_shelves
@@ -26,7 +26,7 @@ from tests.faults.proof import END_SECONDS, proven
 from tests.harness.processes import Process, Processes, processes
 from tests.harness.scratch import JWT_KEYS, Scratch
 from tests.harness.waiting import eventually
-from workers import process
+from workers.runtime import process
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -5,10 +5,10 @@ Real processes; the victim dies at a failpoint, its next life at the next one, t
 
 import pytest
 
-from contracts.envelope import SINGLE
-from db import deadletters
-from db.deadletters import Status
-from db.mysql import Database
+from contracts.messaging.envelope import SINGLE
+from db.messages import dead_letters
+from db.messages.dead_letters import Status
+from db.mysql.database import Database
 from tests.faults.deaths import REACTS, die_at_each
 from tests.faults.listening import listen, told
 from tests.faults.proof import END_SECONDS, ends, proven
@@ -133,7 +133,7 @@ async def test_relay_dies_while_it_keeps_dead_letters(
     rows = await books.read("SELECT id, message_id, status FROM dead_letters ORDER BY id")
     assert sorted(row[1] for row in rows) == sorted(uuid.hex() for uuid in sent)
     assert {row[2] for row in rows} == {"DEAD"}
-    await deadletters.end(books, [row[0] for row in rows], Status.DROPPED)
+    await dead_letters.end(books, [row[0] for row in rows], Status.DROPPED)
     async with staff(counter.settings, "inventory", "notify"):
         await proven(books)
     assert await show.statuses() == []

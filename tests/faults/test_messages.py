@@ -10,11 +10,16 @@ from pathlib import Path
 import pytest
 
 from contracts.commands import Command
-from contracts.envelope import SINGLE, join_batch
+from contracts.messaging.envelope import SINGLE, join_batch
+from contracts.messaging.publisher import Properties, PublishUnknown
+from contracts.messaging.topology import (
+    AGAIN_EXCHANGE,
+    EVENTS_EXCHANGE,
+    returns_queue,
+    shard_of,
+)
 from contracts.outcomes import Outcome
-from contracts.publisher import Properties, PublishUnknown
-from contracts.topology import AGAIN_EXCHANGE, EVENTS_EXCHANGE, returns_queue, shard_of
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.faults.crowd import SEED, note
 from tests.faults.proof import END_SECONDS, ends, proven
 from tests.harness.desk import Desk, desk, place, result

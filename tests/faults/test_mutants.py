@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from contracts.publisher import Properties
-from contracts.topology import AGAIN_EXCHANGE
+from contracts.messaging.publisher import Properties
+from contracts.messaging.topology import AGAIN_EXCHANGE
 from db import stock as stocks
 from db.audit import audit
-from db.locks import AlwaysGranted
-from db.mysql import Database
-from db.outcomes import find
+from db.messages.outcomes import find
+from db.mysql.database import Database
+from db.redis.seat_locks import AlwaysGranted
 from tests.faults.mutants import write_what_was_read
 from tests.faults.proof import ends, proven
 from tests.harness.deciders import decider, items

@@ -25,9 +25,9 @@ from hypothesis.stateful import (
 )
 
 from contracts.events import Event, OrderCancelled, OrderPlaced
-from db import leases
-from db.mysql import Database
-from db.outbox import NewEvent
+from db.messages import leases
+from db.messages.outbox import NewEvent
+from db.mysql.database import Database
 from scripts.proving.proxy import Proxy, Trap
 from scripts.proving.wires import basic_ack
 from tests.faults import mutants

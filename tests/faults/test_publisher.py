@@ -13,8 +13,14 @@ import aiohttp
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from contracts.broker import BrokerAway, Link
-from contracts.publisher import Coalescer, Properties, Publisher, PublishFailed, PublishUnknown
+from contracts.messaging.link import BrokerAway, Link
+from contracts.messaging.publisher import (
+    Coalescer,
+    Properties,
+    Publisher,
+    PublishFailed,
+    PublishUnknown,
+)
 from scripts.proving.proxy import Proxy, Trap
 from scripts.proving.wires import basic_ack, basic_publish
 from tests.harness.desk import Desk

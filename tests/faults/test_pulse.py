@@ -8,15 +8,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from contracts import broker
-from contracts.broker import Link
-from contracts.publisher import Properties, Publisher
-from contracts.pulse import PULSE_ARGUMENTS
+from contracts.messaging.link import Link
+from contracts.messaging.publisher import Properties, Publisher
+from contracts.messaging.quorum_probe import PULSE_ARGUMENTS
 from scripts.proving.proxy import Proxy, Trap
 from scripts.proving.wires import queue_purged
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually
-from workers.intake import Intake
+from workers.runtime.intake import Intake
 
 ALWAYS = 1_000_000
 LINK = "pulse"
@@ -79,7 +78,7 @@ async def test_a_confirm_is_as_good_as_a_pulse(
 ) -> None:
     """A busy connection pays nothing for it."""
     # Nothing but the confirm may move the time.
-    monkeypatch.setattr(broker, "QUIET_SECONDS", 1_000_000.0)
+    monkeypatch.setattr("contracts.messaging.link.QUIET_SECONDS", 1_000_000.0)
     link = Link(proxy.address, LINK, pulse=True)
     await link.start(wait=20)
     try:

@@ -8,11 +8,11 @@ import orjson
 import pytest
 
 from contracts.commands import Command, PlaceOrder
-from contracts.envelope import SINGLE, Envelope
+from contracts.messaging.envelope import SINGLE, Envelope
+from contracts.messaging.publisher import Properties
+from contracts.messaging.topology import AGAIN_EXCHANGE
 from contracts.outcomes import Outcome
-from contracts.publisher import Properties
-from contracts.topology import AGAIN_EXCHANGE
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.faults.proof import ends, proven
 from tests.harness.desk import Desk, place, result
 from tests.harness.people import Person, person

@@ -26,26 +26,26 @@ from hypothesis.stateful import (
 
 from contracts.command_ids import CommandIds
 from contracts.commands import CancelOrder, Command
-from contracts.envelope import Codec
 from contracts.events import OrderCancelled
+from contracts.messaging.envelope import Codec
 from contracts.outcomes import Outcome
-from db import outcomes
 from db.audit import audit
-from db.locks import AlwaysGranted
-from db.mysql import Database, Transaction
-from db.outbox import Outbox
+from db.messages import outcomes
+from db.messages.outbox import Outbox
+from db.mysql.database import Database, Transaction
+from db.redis.seat_locks import AlwaysGranted
 from tests.harness.deciders import decider, items
 from tests.harness.desk import Desk, place
 from tests.harness.people import Person, person
 from tests.harness.scratch import SECRET, Scratch
 from tests.integration.payments.till import age, cancel, confirm, fresh_hash, quote, set_rate
-from workers.deciding import Deciding
-from workers.handlers import Context, Decides, Received
 from workers.inventory.handlers import HANDLERS as INVENTORY
 from workers.inventory.returns import give_back
 from workers.order.handlers import cancel_orders
 from workers.order.sweep import sweep
 from workers.payment.handlers import HANDLERS as PAYMENT
+from workers.runtime.deciding import Deciding
+from workers.runtime.handlers import Context, Decides, Received
 
 DEALT_WITH = {**PAYMENT, **INVENTORY, CancelOrder.TYPE: Decides(CancelOrder, cancel_orders)}
 QUOTA = 9

@@ -15,7 +15,7 @@ import pytest
 from redis.asyncio import Redis
 
 from db.migrate import migrate
-from db.mysql import Database, Transaction
+from db.mysql.database import Database, Transaction
 from scripts.proving.buyers import Load, Plan
 from scripts.proving.checking import check
 from tests.faults.crowd import (

@@ -11,13 +11,13 @@ import pytest
 import structlog
 
 from contracts.outcomes import Outcome
-from gateway.outcomes import Deadlines, Opened
+from gateway.submission.outcomes import Deadlines, Opened
 from tests.faults.crowd import note
 from tests.faults.simulation import money, statements, store, world
 from tests.faults.simulation.store import Session
 from tests.faults.simulation.world import Broken, World
 from tests.harness.seeds import FIXED
-from workers.process import Services
+from workers.runtime.process import Services
 
 FEW, MANY = 12, 1_000
 

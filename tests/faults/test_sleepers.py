@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.faults.listening import hook, listen, told, written_for
 from tests.faults.proof import END_SECONDS, ends, proven
 from tests.faults.shows import TICKETS, Show, open_show

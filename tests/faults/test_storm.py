@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from db.mysql import Database
+from db.mysql.database import Database
 from scripts.proving.buyers import Load, Plan
 from scripts.proving.proxy import Mode, Proxy
 from tests.faults.crowd import (

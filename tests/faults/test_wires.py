@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from contracts.settings import Settings
-from db.mysql import Database
+from contracts.runtime.settings import Settings
+from db.mysql.database import Database
 from scripts.proving.proxy import Action, Proxy, Trap
 from scripts.proving.wires import COMMIT, basic_ack, basic_publish, holding, statement
 from tests.faults.proof import END_SECONDS, ends, proven

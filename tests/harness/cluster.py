@@ -22,7 +22,7 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import DeliveryMode
 
-from contracts.broker import LINK_ERRORS
+from contracts.messaging.link import LINK_ERRORS
 from scripts.stack import rabbitmq_server
 from scripts.stack.home import Home, State, write_private
 from tests.harness.processes import _die_with_parent, free_port

@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 
 from contracts.command_ids import CommandId
 from contracts.commands import Command
-from contracts.envelope import Codec
-from contracts.settings import Settings
-from db.locks import SeatLocks, Seats
-from db.mysql import Database
-from db.outbox import Outbox
-from db.redis import quick_client
+from contracts.messaging.envelope import Codec
+from contracts.runtime.settings import Settings
+from db.messages.outbox import Outbox
+from db.mysql.database import Database
+from db.redis.clients import quick_client
+from db.redis.seat_locks import SeatLocks, Seats
 from tests.harness.desk import Desk
 from tests.harness.scratch import SECRET
-from workers.deciding import Deciding
-from workers.handlers import Item, Received
+from workers.runtime.deciding import Deciding
+from workers.runtime.handlers import Item, Received
 
 
 async def decider(

@@ -10,16 +10,21 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 
-from contracts.broker import Link, declare
 from contracts.command_ids import CommandId, CommandIds
 from contracts.commands import Command, CreateEvent, CreateTicketType, OrderItem, PlaceOrder
-from contracts.envelope import Codec, Envelope
+from contracts.messaging.envelope import Codec, Envelope
+from contracts.messaging.link import Link, declare
+from contracts.messaging.publisher import Coalescer, Publisher
+from contracts.messaging.topology import (
+    COMMANDS_EXCHANGE,
+    inventory_queue,
+    shard_of,
+    topology,
+)
 from contracts.outcomes import Outcome
-from contracts.publisher import Coalescer, Publisher
-from contracts.settings import Settings
-from contracts.topology import COMMANDS_EXCHANGE, inventory_queue, shard_of, topology
-from db import outcomes
-from db.mysql import Database
+from contracts.runtime.settings import Settings
+from db.messages import outcomes
+from db.mysql.database import Database
 from tests.harness.people import Person
 from tests.harness.scratch import SECRET, Scratch
 from tests.harness.waiting import eventually

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from contracts.models import Principal, RoleName
-from contracts.times import to_sql
-from db.mysql import Database, Transaction
-from gateway.tokens import Tokens, parse_keys
+from contracts.runtime.times import to_sql
+from db.mysql.database import Database, Transaction
+from gateway.accounts.tokens import Tokens, parse_keys
 from tests.harness.scratch import JWT_KEYS
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)

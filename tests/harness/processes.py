@@ -17,7 +17,7 @@ from pathlib import Path
 
 import aiohttp
 
-from contracts import failpoints
+from contracts.runtime import failpoints
 from scripts.stack import ports
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually
@@ -127,7 +127,7 @@ class Processes:
         environment: Mapping[str, str] | None = None,
         wrapper: tuple[str, ...] = (),
     ) -> Process:
-        """Start one; `failpoints` as in contracts.failpoints, `environment` on top of everything else.
+        """Start one; `failpoints` as in contracts.runtime.failpoints, `environment` on top of everything else.
 
         `mutant` names the guard that this build goes without (tests/faults/mutants.py), `clock` the seconds by
         which its wall clock is ahead.

@@ -15,9 +15,9 @@ import aiohttp
 import aiomysql
 from redis.asyncio import Redis
 
-from contracts.settings import Settings
+from contracts.runtime.settings import Settings
 from db.migrate import migrate
-from db.mysql import connection_arguments
+from db.mysql.database import connection_arguments
 
 SECRET = "a master secret for tests only, long enough"
 NEVER = "1000000000"

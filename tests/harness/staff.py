@@ -5,10 +5,10 @@ import contextlib
 import importlib
 from collections.abc import AsyncIterator, Callable
 
-from contracts.settings import Settings
-from db.locks import Seats
-from workers import process
-from workers.process import Services, Worker
+from contracts.runtime.settings import Settings
+from db.redis.seat_locks import Seats
+from workers.runtime import process
+from workers.runtime.process import Services, Worker
 
 Make = Callable[[Services], Worker]
 

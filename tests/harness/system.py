@@ -14,13 +14,13 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from contracts.settings import Settings
-from db.locks import Seats
+from contracts.runtime.settings import Settings
+from db.redis.seat_locks import Seats
 from gateway.app import build_app
-from gateway.server import GatewayRunner
+from gateway.http.server import GatewayRunner
 from tests.harness.people import Person
 from tests.harness.scratch import Scratch
-from workers import process
+from workers.runtime import process
 
 WORKERS = ("inventory", "order", "payment", "quote", "notify", "relay")
 

@@ -15,7 +15,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from jsonschema import Draft7Validator, FormatChecker
 from jsonschema.exceptions import best_match
 
-from contracts.topology import NEWS_EXCHANGE, Topology
+from contracts.messaging.topology import NEWS_EXCHANGE, Topology
 
 
 class Undocumented(AssertionError):

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db.audit import audit
-from db.mysql import Database
+from db.mysql.database import Database
 
 
 @pytest.fixture(autouse=True)

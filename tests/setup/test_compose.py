@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from contracts.settings import Settings
+from contracts.runtime.settings import Settings
 from scripts.stack import compose, processes
 from scripts.stack.home import CHECKOUT, Home
 from scripts.stack.programs import PYTHON

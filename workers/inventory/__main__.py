@@ -3,7 +3,7 @@
 from workers.inventory.handlers import HANDLERS
 from workers.inventory.overdue import OVERDUE
 from workers.inventory.shards import serve_shards
-from workers.process import Services, Worker, main
+from workers.runtime.process import Services, Worker, main
 
 
 def make(_: Services) -> Worker:

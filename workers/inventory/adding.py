@@ -16,11 +16,18 @@ from contracts.problems import Code, Problem
 from contracts.resources import OrderDetailRow, OrderRow, order_resource
 from db import orders
 from db import stock as stocks
-from db.outbox import NewEvent
+from db.messages.outbox import NewEvent
 from db.stock import EventState, Stock
-from workers.handlers import Context, Decision, Received, not_found, rejected, succeeded
 from workers.inventory.allocation import Granted, Refused, Wanted, allocate
 from workers.inventory.placing import NOT_A_USER, new_lines, refusal_decisions, stock_events
+from workers.runtime.handlers import (
+    Context,
+    Decision,
+    Received,
+    not_found,
+    rejected,
+    succeeded,
+)
 
 
 class _State:

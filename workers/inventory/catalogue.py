@@ -26,8 +26,9 @@ from contracts.problems import Code, Problem
 from contracts.resources import EventRow, TicketTypeRow, event_resource, ticket_type_resource
 from db import catalogue_writes as writes
 from db.catalogue_writes import LockedEvent
-from db.outbox import NewEvent
-from workers.handlers import (
+from db.messages.outbox import NewEvent
+from workers.inventory import catalogue_rules as rules
+from workers.runtime.handlers import (
     Context,
     Decides,
     Decision,
@@ -37,7 +38,6 @@ from workers.handlers import (
     rejected,
     succeeded,
 )
-from workers.inventory import catalogue_rules as rules
 
 Catalogue = dict[int, LockedEvent]
 """The events of a batch as they stand after the commands decided so far."""

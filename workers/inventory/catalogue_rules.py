@@ -21,7 +21,7 @@ from contracts.commands import CreateEvent, CreateTicketType
 from contracts.models import Principal
 from contracts.problems import Code, Problem
 from contracts.resources import EventRow, TicketTypeRow
-from contracts.times import from_wire
+from contracts.runtime.times import from_wire
 
 MANAGERS = ("ORGANIZER", "ADMIN")
 NAME_MAX = 200

@@ -2,11 +2,11 @@
 
 from contracts.commands import AddItems, PlaceOrder
 from contracts.events import OrderCancelled, OrderExpired
-from workers.handlers import Decides, Handler, Reacts
 from workers.inventory.adding import add_items
 from workers.inventory.catalogue import CATALOGUE_HANDLERS
 from workers.inventory.placing import place_orders, reads, seats
 from workers.inventory.returns import give_back
+from workers.runtime.handlers import Decides, Handler, Reacts
 
 HANDLERS: dict[str, Handler] = {
     PlaceOrder.TYPE: Decides(PlaceOrder, place_orders, seats, reads),

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import structlog
 
 from db import returns
-from db.mysql import Transaction, is_away, is_transient
-from db.outbox import Cause
-from workers.handlers import Context
+from db.messages.outbox import Cause
+from db.mysql.database import Transaction, is_away, is_transient
 from workers.inventory.returns import give_back_orders
-from workers.measures import OVERDUE_RETURNS
-from workers.process import Services
-from workers.sweeping import Sweeping
+from workers.runtime.handlers import Context
+from workers.runtime.metrics import OVERDUE_RETURNS
+from workers.runtime.process import Services
+from workers.runtime.sweeps import Sweeping
 
 log = structlog.get_logger(__name__)
 

@@ -14,14 +14,20 @@ from contracts.commands import AddItems, PlaceOrder
 from contracts.events import OrderPlaced, StockChanged
 from contracts.problems import Code, Problem
 from contracts.resources import OrderDetailRow, OrderRow, order_resource
-from contracts.times import to_wire
+from contracts.runtime.times import to_wire
 from db import orders
 from db import stock as stocks
-from db.mysql import Statement, Transaction
-from db.outbox import NewEvent
+from db.messages.outbox import NewEvent
+from db.mysql.database import Statement, Transaction
 from db.stock import EventState, Stock
-from workers.handlers import Context, Decision, Received, rejected, succeeded
 from workers.inventory.allocation import Granted, Refused, Wanted, allocate
+from workers.runtime.handlers import (
+    Context,
+    Decision,
+    Received,
+    rejected,
+    succeeded,
+)
 
 NOT_A_USER = rejected(Problem(Code.FORBIDDEN, "Orders are for accounts with the role USER."))
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from contracts.events import OrderEvent
 from db import returns
 from db import stock as stocks
-from db.outbox import NewEvent
-from workers.handlers import Context, NewEvents, Received
+from db.messages.outbox import NewEvent
 from workers.inventory.placing import stock_events
+from workers.runtime.handlers import Context, NewEvents, Received
 
 
 async def give_back(context: Context, events: Sequence[Received[OrderEvent]]) -> NewEvents:

@@ -7,11 +7,11 @@ for a process that the database has been away from for a lease's time: it lets g
 the others.
 """
 
-from contracts.topology import inventory_queue, returns_queue
-from db.leases import Share
-from workers.intake import COMMANDS_LANE, RETURNS_LANE
-from workers.measures import LEASES_HELD
-from workers.process import Services
+from contracts.messaging.topology import inventory_queue, returns_queue
+from db.messages.leases import Share
+from workers.runtime.intake import COMMANDS_LANE, RETURNS_LANE
+from workers.runtime.metrics import LEASES_HELD
+from workers.runtime.process import Services
 
 KIND = "shard"
 

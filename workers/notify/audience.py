@@ -9,11 +9,11 @@ Source: the HTTP contract, section Webhooks.
 
 from collections.abc import Iterable, Sequence
 
-from contracts.envelope import Envelope
 from contracts.events import Event, OrderEvent, PaymentEvent
+from contracts.messaging.envelope import Envelope
 from contracts.webhooks import ALL, WEBHOOK_TYPES, subject_of, webhook_body
-from db.deliveries import NewDelivery
-from db.webhooks import Listener
+from db.webhooks.deliveries import NewDelivery
+from db.webhooks.endpoints import Listener
 
 
 def concerned(event: Event) -> frozenset[int]:

@@ -13,15 +13,15 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from contracts.tasks import end
+from contracts.runtime.tasks import end
 from contracts.webhook_secrets import UnreadableSecret, Vault
 from contracts.webhooks import PING
-from db import deliveries, webhooks
-from db.deliveries import Delivery
-from db.delivery_log import SWEEP_ROWS, sweep
-from db.mysql import Database, is_away, is_transient
+from db.mysql.database import Database, is_away, is_transient
+from db.webhooks import deliveries, endpoints
+from db.webhooks.deliveries import Delivery
+from db.webhooks.delivery_log import SWEEP_ROWS, sweep
 from workers.notify.lanes import Lane
-from workers.notify.measures import ATTEMPTS, LATENCY, ON_THE_WAY
+from workers.notify.metrics import ATTEMPTS, LATENCY, ON_THE_WAY
 from workers.notify.ownership import SLOTS, Slots
 from workers.notify.recording import Recorder, Result
 from workers.notify.schedule import Answer, Policy, judge
@@ -101,7 +101,7 @@ class Sender:
         now = asyncio.get_running_loop().time()
         due = await deliveries.due_endpoints(self._database)
         ours = [endpoint_id for endpoint_id in due if self._slots.owns(endpoint_id)]
-        for target in await webhooks.targets(self._database, ours):
+        for target in await endpoints.targets(self._database, ours):
             lane = self._lane(target, now)
             if target.status == "ACTIVE" or not self._slots.owns(target.id):
                 await self._fill(lane)
@@ -112,7 +112,7 @@ class Sender:
             if not lane.known and now - lane.used_at > LANE_IDLE_SECONDS:
                 del self._lanes[lane.target.id]
 
-    def _lane(self, target: webhooks.Target, now: float) -> Lane:
+    def _lane(self, target: endpoints.Target, now: float) -> Lane:
         lane = self._lanes.get(target.id)
         if lane is None:
             lane = self._lanes[target.id] = Lane(target, self._policy)

@@ -9,15 +9,22 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from contracts import failpoints
-from contracts.envelope import Envelope
 from contracts.events import EVENTS, Event
-from db import deliveries, webhooks
-from db.mysql import Database, Transaction, is_away
-from workers.handlers import ACK, Consumes, End, Handler, Received, Retry
+from contracts.messaging.envelope import Envelope
+from contracts.runtime import failpoints
+from db.mysql.database import Database, Transaction, is_away
+from db.webhooks import deliveries, endpoints
 from workers.notify import audience
 from workers.notify.lines import EventLines
-from workers.notify.measures import NOTIFIED
+from workers.notify.metrics import NOTIFIED
+from workers.runtime.handlers import (
+    ACK,
+    Consumes,
+    End,
+    Handler,
+    Received,
+    Retry,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +79,7 @@ class Notifier:
         concerned = {account for _, event in events for account in audience.concerned(event)}
         if not concerned:
             return 0
-        listeners = await webhooks.listeners(self._database, concerned)
+        listeners = await endpoints.listeners(self._database, concerned)
         new = audience.deliveries(events, listeners) if listeners else []
         if not new:
             return 0

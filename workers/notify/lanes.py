@@ -11,8 +11,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from db.deliveries import Delivery
-from db.webhooks import Target
+from db.webhooks.deliveries import Delivery
+from db.webhooks.endpoints import Target
 from workers.notify.schedule import Policy, pause_after
 
 WINDOW_AT_FIRST = 2

@@ -1,7 +1,7 @@
 """What happened, for those who watch: one log line per event, a batch of lines in one write.
 
-In: events with their envelopes. Out: JSON lines on standard output, shaped as those of `contracts.logs`, with the ids
-that lead back to the request and the command.
+In: events with their envelopes. Out: JSON lines on standard output, shaped as those of `contracts.runtime.logs`, with
+the ids that lead back to the request and the command.
 Must stay true: when `write` returns, the lines have left this process: its caller acknowledges the events then;
 stock and rates are written at the level `debug` alone.
 """
@@ -13,7 +13,6 @@ from typing import BinaryIO
 
 import orjson
 
-from contracts.envelope import Envelope
 from contracts.events import (
     Event,
     EventCancelled,
@@ -23,6 +22,7 @@ from contracts.events import (
     PaymentEvent,
     RateQuarantined,
 )
+from contracts.messaging.envelope import Envelope
 from workers.notify import audience
 
 NOTEWORTHY = (OrderEvent, PaymentEvent, EventChanged, EventCancelled, RateQuarantined)

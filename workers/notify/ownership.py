@@ -8,8 +8,8 @@ a dead worker's endpoints are taken over within the lease and a beat.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from db.leases import BEAT_SECONDS, LEASE_SECONDS, Share
-from db.mysql import Database
+from db.messages.leases import BEAT_SECONDS, LEASE_SECONDS, Share
+from db.mysql.database import Database
 
 KIND = "webhooks"
 SLOTS = 8

@@ -12,9 +12,14 @@ from datetime import UTC, datetime
 
 import structlog
 
-from db.deliveries import ERROR_LENGTH_MAX, Closing, Delivery, close
-from db.mysql import Database, Transaction, is_away
-from db.webhooks import Health, note_health
+from db.mysql.database import Database, Transaction, is_away
+from db.webhooks.deliveries import (
+    ERROR_LENGTH_MAX,
+    Closing,
+    Delivery,
+    close,
+)
+from db.webhooks.endpoints import Health, note_health
 from workers.notify.lanes import Lane
 from workers.notify.schedule import Answer, Verdict
 

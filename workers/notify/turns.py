@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from db.deliveries import Waiting
+from db.webhooks.deliveries import Waiting
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from workers.order.handlers import handlers
 from workers.order.sweep import EXPIRY
-from workers.process import Services, Worker, main
+from workers.runtime.process import Services, Worker, main
 
 
 def make(services: Services) -> Worker:

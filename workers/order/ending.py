@@ -9,9 +9,9 @@ from contracts.events import OrderCancelled, OrderExpired
 from contracts.orders import OrderStatus
 from contracts.resources import OrderDetailRow, OrderRow, order_resource
 from db import orders
+from db.messages.outbox import NewEvent
 from db.orders import LockedOrder
-from db.outbox import NewEvent
-from workers.handlers import Context
+from workers.runtime.handlers import Context
 
 
 def end(

@@ -7,13 +7,15 @@ Must stay true: every path locks orders by primary key first and decides on the 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
-from contracts import failpoints
 from contracts.commands import CancelOrder
 from contracts.events import EventCancelled
 from contracts.orders import OrderStatus
+from contracts.runtime import failpoints
 from db import orders
-from db.mysql import Transaction
-from workers.handlers import (
+from db.mysql.database import Transaction
+from workers.order.ending import end
+from workers.order.lifecycle import cancel_refusal, is_pending
+from workers.runtime.handlers import (
     ACK,
     Consumes,
     Context,
@@ -26,9 +28,7 @@ from workers.handlers import (
     rejected,
     succeeded,
 )
-from workers.order.ending import end
-from workers.order.lifecycle import cancel_refusal, is_pending
-from workers.process import Services
+from workers.runtime.process import Services
 
 EVENT_BATCH = 200
 

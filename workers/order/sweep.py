@@ -2,22 +2,22 @@
 
 In: the database's clock. Out: orders EXPIRED, their events in the outbox.
 Must stay true: candidates are read without a lock, then locked by id with SKIP LOCKED and looked at
-again; one process at a time sweeps (`workers.sweeping`).
+again; one process at a time sweeps (`workers.runtime.sweeps`).
 """
 
 from collections.abc import Sequence
 
-from contracts import failpoints
 from contracts.orders import OrderStatus
+from contracts.runtime import failpoints
 from db import orders
-from db.mysql import Transaction
-from db.outbox import Cause
-from workers.handlers import Context
-from workers.measures import EXPIRED
+from db.messages.outbox import Cause
+from db.mysql.database import Transaction
 from workers.order.ending import end
 from workers.order.lifecycle import expires
-from workers.process import Services
-from workers.sweeping import Sweeping
+from workers.runtime.handlers import Context
+from workers.runtime.metrics import EXPIRED
+from workers.runtime.process import Services
+from workers.runtime.sweeps import Sweeping
 
 BATCH = 200
 

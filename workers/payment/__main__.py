@@ -1,8 +1,8 @@
 """`python -m workers.payment`: quotes and settlement; several may run side by side."""
 
 from workers.payment.handlers import HANDLERS
-from workers.payment.tidying import OLD_QUOTES
-from workers.process import Services, Worker, main
+from workers.payment.quote_expiry import OLD_QUOTES
+from workers.runtime.process import Services, Worker, main
 
 
 def make(services: Services) -> Worker:

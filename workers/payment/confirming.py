@@ -21,12 +21,19 @@ from contracts.resources import (
 )
 from db import orders, payments
 from db import stock as stocks
-from db.mysql import VersionConflict
+from db.messages.outbox import NewEvent
+from db.mysql.database import VersionConflict
 from db.orders import LockedOrder
-from db.outbox import NewEvent
-from workers.handlers import Context, Decision, Received, not_found, rejected, succeeded
 from workers.payment.creating import NOT_A_USER
 from workers.payment.settlement import Confirmed, HashUsed, Late, Ruling, Settlement, Shown, Unknown
+from workers.runtime.handlers import (
+    Context,
+    Decision,
+    Received,
+    not_found,
+    rejected,
+    succeeded,
+)
 
 _HASH_USED = rejected(
     Problem(Code.TX_HASH_USED, "This transaction hash was shown for another payment.")

@@ -18,12 +18,19 @@ from contracts.rates import Rate, quotable
 from contracts.resources import OrderRow, PaymentRow, payment_resource
 from db import orders, payments, rates
 from db import stock as stocks
+from db.messages.outbox import NewEvent
 from db.orders import LockedOrder
-from db.outbox import NewEvent
 from db.payments import NewQuote
 from db.stock import EventState
-from workers.handlers import Context, Decision, Received, not_found, rejected, succeeded
 from workers.payment.quoting import Pending, Priced, Reused, outdated, over, price, reusable
+from workers.runtime.handlers import (
+    Context,
+    Decision,
+    Received,
+    not_found,
+    rejected,
+    succeeded,
+)
 
 NOT_A_USER = rejected(Problem(Code.FORBIDDEN, "Payments are for accounts with the role USER."))
 _CLOSED = rejected(Problem(Code.SALES_CLOSED, "The event is cancelled or over."))

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from contracts.commands import ConfirmPayment, CreateQuote
 from contracts.events import OrderCancelled, OrderExpired, OrderItemsAdded
-from workers.handlers import Decides, Handler, Reacts
 from workers.payment.confirming import confirm_payments
 from workers.payment.creating import create_quotes
-from workers.payment.tidying import end_quotes
+from workers.payment.quote_expiry import end_quotes
+from workers.runtime.handlers import Decides, Handler, Reacts
 
 HANDLERS: Mapping[str, Handler] = {
     CreateQuote.TYPE: Decides(CreateQuote, create_quotes),

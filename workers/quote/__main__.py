@@ -1,10 +1,10 @@
 """`python -m workers.quote`: rates; several may run, one polls the feed and one at a time hears the providers."""
 
-from contracts.topology import RATES_QUEUE
-from workers.process import Services, Worker, main
+from contracts.messaging.topology import RATES_QUEUE
 from workers.quote.handlers import handlers
 from workers.quote.polling import poll_feed
 from workers.quote.providers import provider_messages
+from workers.runtime.process import Services, Worker, main
 
 
 def make(services: Services) -> Worker:

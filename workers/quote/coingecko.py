@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import structlog
 
-from contracts.times import to_wire
+from contracts.runtime.times import to_wire
 from workers.quote.feeds import FeedBusy, FeedDown
 from workers.quote.judging import Report
 

@@ -12,15 +12,23 @@ from dataclasses import replace
 from contracts.commands import AcceptRate, PublishRate
 from contracts.problems import Code, Problem
 from contracts.rates import ACCEPTABLE, PROVIDER_PREFIX, Rate, rate_resource
-from db import providers, rates
-from db.outbox import NewEvent
+from db import rates
+from db.accounts import providers
+from db.messages.outbox import NewEvent
 from db.rates import QuarantineRow
-from db.registry import QuoteRegistry
-from workers.handlers import Context, Decision, Received, not_found, rejected, succeeded
-from workers.process import Services
+from db.redis.quote_registry import QuoteRegistry
 from workers.quote.judging import Faulty, Report, read
 from workers.quote.providers import count
 from workers.quote.reports import Quarantined, take, updated
+from workers.runtime.handlers import (
+    Context,
+    Decision,
+    Received,
+    not_found,
+    rejected,
+    succeeded,
+)
+from workers.runtime.process import Services
 
 _NOT_A_PROVIDER = rejected(
     Problem(Code.FORBIDDEN, "Rates are reported by accounts with the role PROVIDER.")

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from contracts.command_ids import EPOCH
-from contracts.times import to_wire
+from contracts.runtime.times import to_wire
 from workers.quote.judging import Report
 
 BASE_USD = {

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from contracts.commands import AcceptRate, PublishRate
-from workers.handlers import Decides, Handler
-from workers.process import Services
 from workers.quote.commands import accept_rates, publish_rates
+from workers.runtime.handlers import Decides, Handler
+from workers.runtime.process import Services
 
 
 def handlers(services: Services) -> Mapping[str, Handler]:

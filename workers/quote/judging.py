@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from contracts.rates import Rate, Reason, quotable
-from contracts.times import from_wire
+from contracts.runtime.times import from_wire
 
 DECIMALS = 8
 LARGEST = Decimal("9999999999.99999999")

@@ -21,21 +21,21 @@ from tenacity import (
 )
 
 from contracts.rates import Rate
-from contracts.settings import Settings
-from contracts.tasks import end
-from contracts.times import from_sql, to_wire
+from contracts.runtime.settings import Settings
+from contracts.runtime.tasks import end
+from contracts.runtime.times import from_sql, to_wire
 from db import rates
-from db.leases import Share
-from db.mysql import Transaction, is_away, is_transient
-from db.outbox import Cause
-from db.registry import QuoteRegistry
-from workers.process import Services
+from db.messages.leases import Share
+from db.messages.outbox import Cause
+from db.mysql.database import Transaction, is_away, is_transient
+from db.redis.quote_registry import QuoteRegistry
 from workers.quote.coingecko import CoinGecko
 from workers.quote.fake_price import FakePrice
 from workers.quote.feeds import Feed, FeedBusy, FeedDown
 from workers.quote.judging import Report
 from workers.quote.providers import MESSAGES_KEPT, count
 from workers.quote.reports import Taken, take
+from workers.runtime.process import Services
 
 log = structlog.get_logger(__name__)
 

@@ -16,19 +16,20 @@ from datetime import timedelta
 import structlog
 from prometheus_client import Counter
 
-from contracts import failpoints
 from contracts.rates import PROVIDER_PREFIX, Rate, Reason
-from db import providers, rates
-from db.mysql import Transaction, is_away, is_transient
-from db.outbox import Cause
-from db.registry import QuoteRegistry
-from workers.handlers import ACK, Dead, End
-from workers.intake import Delivery
-from workers.process import Services, Stopping
+from contracts.runtime import failpoints
+from db import rates
+from db.accounts import providers
+from db.messages.outbox import Cause
+from db.mysql.database import Transaction, is_away, is_transient
+from db.redis.quote_registry import QuoteRegistry
 from workers.quote.judging import Faulty, Report
 from workers.quote.opening import Sent, Unreadable, open_report, provider_of
 from workers.quote.reports import Taken, take
-from workers.road import Together
+from workers.runtime.handlers import ACK, Dead, End
+from workers.runtime.intake import Delivery
+from workers.runtime.process import Services, Stopping
+from workers.runtime.processing import Together
 
 log = structlog.get_logger(__name__)
 

@@ -13,10 +13,10 @@ from decimal import Decimal
 from contracts.command_ids import EPOCH
 from contracts.events import RateQuarantined, RateUpdated
 from contracts.rates import Rate, rate_resource
-from contracts.settings import Settings
+from contracts.runtime.settings import Settings
 from db import rates
-from db.mysql import Transaction
-from db.outbox import NewEvent
+from db.messages.outbox import NewEvent
+from db.mysql.database import Transaction
 from db.rates import Pair
 from workers.quote.judging import Faulty, Limits, Report, judge
 

@@ -1,12 +1,12 @@
 """`python -m workers.relay`: the outbox to the broker, dead letters to their table; several share the streams."""
 
-from contracts.topology import DEAD_QUEUE
+from contracts.messaging.topology import DEAD_QUEUE
 from db.retention import keep_forgetting
-from workers.process import Services, Worker, main
-from workers.relay.deadletters import consume_dead_letters
+from workers.relay.broadcast import telling
+from workers.relay.dead_letters import consume_dead_letters
 from workers.relay.depths import measure_depths
-from workers.relay.news import telling
 from workers.relay.publishing import relay_outbox
+from workers.runtime.process import Services, Worker, main
 
 
 async def relay(services: Services) -> None:

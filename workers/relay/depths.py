@@ -7,10 +7,15 @@ Must stay true: measuring never disturbs: a queue that is missing closes this ch
 
 from aio_pika.abc import AbstractChannel
 
-from contracts.broker import LINK_ERRORS, BrokerAway, Link, library_endings
-from contracts.topology import topology
-from workers.measures import QUEUE_MESSAGES
-from workers.process import Services
+from contracts.messaging.link import (
+    LINK_ERRORS,
+    BrokerAway,
+    Link,
+    library_endings,
+)
+from contracts.messaging.topology import topology
+from workers.runtime.metrics import QUEUE_MESSAGES
+from workers.runtime.process import Services
 
 EVERY_SECONDS = 5.0
 

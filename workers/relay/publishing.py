@@ -13,18 +13,23 @@ from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
-from contracts import failpoints
-from contracts.broker import BrokerAway
-from contracts.coalesce import coalesce
-from contracts.envelope import BATCH_BYTES_MAX, join_batch
-from contracts.publisher import Properties, Publisher, PublishFailed
-from contracts.topology import EVENTS_EXCHANGE
-from db import outbox
-from db.leases import Share
-from db.mysql import is_away, is_transient
-from db.outbox import STREAMS, Pending
-from workers.measures import OUTBOX_LAG, OUTBOX_WAITING, RELAY_BATCH, RELAYED
-from workers.process import Services
+from contracts.messaging.coalesce import coalesce
+from contracts.messaging.envelope import BATCH_BYTES_MAX, join_batch
+from contracts.messaging.link import BrokerAway
+from contracts.messaging.publisher import Properties, Publisher, PublishFailed
+from contracts.messaging.topology import EVENTS_EXCHANGE
+from contracts.runtime import failpoints
+from db.messages import outbox
+from db.messages.leases import Share
+from db.messages.outbox import STREAMS, Pending
+from db.mysql.database import is_away, is_transient
+from workers.runtime.metrics import (
+    OUTBOX_LAG,
+    OUTBOX_WAITING,
+    RELAY_BATCH,
+    RELAYED,
+)
+from workers.runtime.process import Services
 
 log = structlog.get_logger(__name__)
 

@@ -15,9 +15,14 @@ from typing import Any
 import pymysql.err
 
 from contracts.outcomes import Outcome
-from db.outcomes import _COLUMNS
-from gateway.outcomes import Deadlines, Opened, OutcomeMemory, OutcomeReader
-from gateway.waiting import Waiting, poll
+from db.messages.outcomes import _COLUMNS
+from gateway.submission.outcomes import (
+    Deadlines,
+    Opened,
+    OutcomeMemory,
+    OutcomeReader,
+)
+from gateway.submission.waiting import Waiting, poll
 from tests.faults.simulation.statements import Change
 from tests.faults.simulation.store import Database, Session, stored
 from tests.faults.simulation.weather import Weather

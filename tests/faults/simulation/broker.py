@@ -9,11 +9,11 @@ from typing import Any
 
 import aiormq.exceptions
 
-from contracts.broker import BrokerAway
-from contracts.publisher import Properties, PublishUnknown
-from contracts.topology import DEAD_EXCHANGE, Topology, returns_queue
+from contracts.messaging.link import BrokerAway
+from contracts.messaging.publisher import Properties, PublishUnknown
+from contracts.messaging.topology import DEAD_EXCHANGE, Topology, returns_queue
 from tests.faults.simulation.weather import Weather
-from workers.intake import Delivery
+from workers.runtime.intake import Delivery
 
 IDLE_SECONDS = 0.2
 PURGED = (returns_queue(0),)
@@ -141,7 +141,7 @@ class Broker:
                     self.queues[binding.queue].append(Parcel(body, properties, binding.queue))
 
     async def publish(self, exchange: str, key: str, body: bytes, properties: Properties) -> None:
-        """As contracts.publisher.Publisher.publish."""
+        """As contracts.messaging.publisher.Publisher.publish."""
         await self.weather.pause()
         if self.weather.happens("publish"):
             how = self.weather.random.choice(("away", "before", "after"))

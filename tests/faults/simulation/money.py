@@ -7,7 +7,7 @@ Must stay true: as in `statements`: which rows are locked, and which are read fr
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from db.mysql import Row
+from db.mysql.database import Row
 from tests.faults.simulation.statements import Change, Query
 from tests.faults.simulation.store import Session, naive
 

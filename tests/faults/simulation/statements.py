@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from db.mysql import Row
+from db.mysql.database import Row
 from tests.faults.simulation.store import Session, naive
 
 Query = Callable[[Session, str, list[Any]], Awaitable[list[Row]]]

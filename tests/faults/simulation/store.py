@@ -12,7 +12,15 @@ from typing import Any, TypeVar
 
 import pymysql.err
 
-from db.mysql import ATTEMPTS, Insert, JsonText, Result, Row, Transaction, is_transient
+from db.mysql.database import (
+    ATTEMPTS,
+    Insert,
+    JsonText,
+    Result,
+    Row,
+    Transaction,
+    is_transient,
+)
 from tests.faults.simulation.weather import Weather
 
 T = TypeVar("T")
@@ -102,7 +110,7 @@ class Database:
         self.store, self._process = store, process
 
     async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        """As db.mysql.Database.run, without the jitter."""
+        """As db.mysql.database.Database.run, without the jitter."""
         for attempt in range(ATTEMPTS):
             session = Session(self.store, self._process)
             try:

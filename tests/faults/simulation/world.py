@@ -23,30 +23,35 @@ from contracts.commands import (
     OrderItem,
     PlaceOrder,
 )
-from contracts.envelope import Codec, Envelope
+from contracts.messaging.envelope import Codec, Envelope
+from contracts.messaging.publisher import Properties
+from contracts.messaging.topology import (
+    COMMANDS_EXCHANGE,
+    inventory_queue,
+    returns_queue,
+    topology,
+)
 from contracts.models import Principal
-from contracts.publisher import Properties
-from contracts.settings import Settings
-from contracts.topology import COMMANDS_EXCHANGE, inventory_queue, returns_queue, topology
-from db.outbox import STREAMS, Outbox
-from gateway.outcomes import Opened
+from contracts.runtime.settings import Settings
+from db.messages.outbox import STREAMS, Outbox
+from gateway.submission.outcomes import Opened
 from tests.faults.simulation import asking, judging, money, statements
 from tests.faults.simulation.broker import Broker, Intake
 from tests.faults.simulation.loop import PROCESS, SimulatedLoop
 from tests.faults.simulation.store import BEGINNING, Database, Store
 from tests.faults.simulation.weather import Weather
-from workers.deciding import Deciding
-from workers.handlers import Decides
 from workers.inventory.handlers import HANDLERS
 from workers.inventory.overdue import OVERDUE
 from workers.order.handlers import cancel_orders
 from workers.order.sweep import EXPIRY
 from workers.payment.handlers import HANDLERS as PAYMENT
-from workers.payment.tidying import OLD_QUOTES
-from workers.reacting import Reacting
+from workers.payment.quote_expiry import OLD_QUOTES
 from workers.relay import publishing
-from workers.road import Road
-from workers.sweeping import Sweeping
+from workers.runtime.deciding import Deciding
+from workers.runtime.handlers import Decides
+from workers.runtime.processing import Road
+from workers.runtime.reacting import Reacting
+from workers.runtime.sweeps import Sweeping
 
 SECRET = "a master secret of a simulated world"
 CODEC, IDS = Codec(SECRET), CommandIds(SECRET)

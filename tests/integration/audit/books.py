@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.desk import Desk, result
 from tests.harness.people import person
 from tests.harness.waiting import eventually

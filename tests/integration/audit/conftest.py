@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db.audit import audit
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.desk import Desk, desk
 from tests.harness.scratch import Scratch, scratch
 from tests.harness.staff import staff

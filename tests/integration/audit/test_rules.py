@@ -11,7 +11,7 @@ import pytest
 
 from db.audit import DEFAULT_RETENTION, audit, judge
 from db.audit.rule import Options
-from db.mysql import Database, Transaction
+from db.mysql.database import Database, Transaction
 from tests.harness.desk import desk
 from tests.harness.people import person
 from tests.harness.scratch import Scratch

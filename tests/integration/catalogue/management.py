@@ -15,7 +15,7 @@ from contracts.commands import (
     UpdateTicketType,
 )
 from contracts.outcomes import Outcome
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.desk import FINGERPRINT, Desk, place, result
 from tests.harness.people import Person
 from tests.harness.waiting import eventually

@@ -6,8 +6,8 @@ import aio_pika
 import orjson
 import pytest
 
-from contracts.topology import EVENTS_EXCHANGE
-from db.mysql import Database
+from contracts.messaging.topology import EVENTS_EXCHANGE
+from db.mysql.database import Database
 from tests.harness.desk import Desk
 from tests.harness.people import Person, person
 from tests.harness.scratch import Scratch

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from db.audit import audit
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.people import Person, person
 from tests.harness.scratch import Scratch, scratch
 

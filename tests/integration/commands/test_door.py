@@ -9,8 +9,8 @@ import pytest
 from aio_pika.abc import AbstractChannel
 from redis.asyncio import Redis
 
-from contracts.topology import NEWS_EXCHANGE
-from db.mysql import Database
+from contracts.messaging.topology import NEWS_EXCHANGE
+from db.mysql.database import Database
 from tests.harness.people import Person, person
 from tests.harness.sales import items, sale
 from tests.harness.scratch import Scratch

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from db.redis import quick_client
-from gateway.event_list import LIST_SECONDS, EventList
+from db.redis.clients import quick_client
+from gateway.caching.event_list import LIST_SECONDS, EventList
 from scripts.proving.proxy import Mode, Proxy
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually

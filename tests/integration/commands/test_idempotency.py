@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
-from db.mysql import Database
+from db.mysql.database import Database
 from scripts.proving.proxy import Proxy
 from tests.harness.people import Person, person
 from tests.harness.sales import Sale, items, sale

@@ -8,8 +8,8 @@ import aiohttp
 import orjson
 import pytest
 
-from db.mysql import Database
-from gateway import commands
+from db.mysql.database import Database
+from gateway.resources import commands
 from scripts.proving.proxy import Mode, Proxy
 from tests.harness.people import Person, person
 from tests.harness.sales import Sale, items, sale

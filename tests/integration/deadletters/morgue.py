@@ -2,14 +2,14 @@
 
 import secrets
 
-from contracts.publisher import Properties
-from contracts.topology import DEAD_EXCHANGE
-from db import deadletters
-from db.deadletters import Stored
-from db.mysql import Database
+from contracts.messaging.publisher import Properties
+from contracts.messaging.topology import DEAD_EXCHANGE
+from db.messages import dead_letters
+from db.messages.dead_letters import Stored
+from db.mysql.database import Database
 from tests.harness.desk import Desk
 from tests.harness.waiting import eventually
-from workers.road import QUEUE_HEADER, REASON_HEADER
+from workers.runtime.processing import QUEUE_HEADER, REASON_HEADER
 
 
 def mark() -> str:
@@ -40,7 +40,7 @@ async def found(database: Database, message_id: str, seen: int = 1) -> Stored:
         rows = await database.read(
             "SELECT id FROM dead_letters WHERE message_id = %s AND seen >= %s", message_id, seen
         )
-        return await deadletters.find(database, rows[0][0]) if rows else None
+        return await dead_letters.find(database, rows[0][0]) if rows else None
 
     letter = await eventually(look)
     assert letter is not None

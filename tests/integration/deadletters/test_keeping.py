@@ -10,20 +10,25 @@ import orjson
 import pytest
 
 from contracts.command_ids import CommandIds
-from contracts.envelope import BATCH, SINGLE, Codec, join_batch
-from contracts.publisher import Properties
-from contracts.topology import DEAD_EXCHANGE
-from db import outcomes
-from db.deadletters import Status
-from db.mysql import Database, DatabaseAway, Transaction
+from contracts.messaging.envelope import (
+    BATCH,
+    SINGLE,
+    Codec,
+    join_batch,
+)
+from contracts.messaging.publisher import Properties
+from contracts.messaging.topology import DEAD_EXCHANGE
+from db.messages import outcomes
+from db.messages.dead_letters import Status
+from db.mysql.database import Database, DatabaseAway, Transaction
 from tests.harness.desk import Desk, place
 from tests.harness.people import person
 from tests.harness.scratch import SECRET, Scratch
 from tests.harness.waiting import eventually
 from tests.integration.deadletters.morgue import bury, found, mark
-from workers.handlers import ACK
-from workers.intake import Delivery
-from workers.relay.deadletters import BODY_KEPT_MAX, consume_dead_letters
+from workers.relay.dead_letters import BODY_KEPT_MAX, consume_dead_letters
+from workers.runtime.handlers import ACK
+from workers.runtime.intake import Delivery
 
 T = TypeVar("T")
 

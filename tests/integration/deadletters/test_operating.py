@@ -9,9 +9,9 @@ from pathlib import Path
 import aio_pika
 import orjson
 
-from contracts.envelope import SINGLE, Envelope, new_event_id
-from db import deadletters
-from db.deadletters import Status, Stored
+from contracts.messaging.envelope import SINGLE, Envelope, new_event_id
+from db.messages import dead_letters
+from db.messages.dead_letters import Status, Stored
 from tests.harness.desk import Desk, place
 from tests.harness.people import person
 from tests.harness.scratch import Scratch
@@ -79,7 +79,7 @@ async def test_an_event_goes_again_to_the_queue_it_came_from(counter: Desk, worl
     assert await other.get(fail=False) is None
     await connection.close()
     assert (message.body, message.content_type) == (letter.body, SINGLE)
-    after = await deadletters.find(counter.database, letter.id)
+    after = await dead_letters.find(counter.database, letter.id)
     assert after
     assert after.status is Status.REDRIVEN
     code, said = await dead(world, "redrive", letter.id)
@@ -91,7 +91,7 @@ async def test_a_redriven_letter_that_dies_again_is_dead_again(
 ) -> None:
     """The same row, seen twice."""
     letter = await dead_event(counter, mark())
-    await deadletters.end(counter.database, [letter.id], Status.REDRIVEN)
+    await dead_letters.end(counter.database, [letter.id], Status.REDRIVEN)
     assert letter.body is not None
     assert letter.message_id is not None
     await bury(counter, letter.body, SINGLE, queue=letter.queue, message_id=letter.message_id)
@@ -114,7 +114,7 @@ async def test_a_command_is_never_sent_again(counter: Desk, world: Scratch) -> N
     for words in ("a command is never", "nobody can read it", "takes no events", "no such letter"):
         assert words in said
     for letter in (command, unreadable, elsewhere):
-        after = await deadletters.find(counter.database, letter.id)
+        after = await dead_letters.find(counter.database, letter.id)
         assert after
         assert after.status is Status.DEAD
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from gateway.routing import Route
+from gateway.http.routing import Route
 
 NASTY: list[Any] = [
     None, True, False, 0, 1, -1, 1.0, 1.5, 2**31, 2**63 - 1, 2**63, 10**40, -(2**63), 1e308,

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.people import Person
 from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, Api, System, running

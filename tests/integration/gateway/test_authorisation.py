@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from contracts.problems import Code
-from db.mysql import Database
-from gateway.docs import render_document
+from db.mysql.database import Database
+from gateway.accounts.tokens import Tokens, parse_keys
+from gateway.documents.pages import render_document
+from gateway.http.routing import ANYONE, Ownership, Route
 from gateway.routes import TABLE
-from gateway.routing import ANYONE, Ownership, Route
-from gateway.tokens import Tokens, parse_keys
 from tests.harness.people import SINCE, Person, person
 from tests.harness.sales import items
 from tests.harness.scratch import JWT_KEYS

@@ -1,6 +1,6 @@
 """MySQL gone and back: honest 503s, tokens still good, accounts as they were, and everything works again."""
 
-from db.mysql import Database
+from db.mysql.database import Database
 from scripts.proving.proxy import Proxy
 from tests.harness.people import person
 from tests.harness.scratch import Scratch

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.people import Person, person
 from tests.harness.sales import items, sale
 from tests.harness.system import System
@@ -227,7 +227,7 @@ async def test_a_request_id_is_kept(hub: System) -> None:
 
 async def test_a_body_that_never_ends_is_cut(hub: System, monkeypatch: pytest.MonkeyPatch) -> None:
     """One byte and then silence: 400 after the time a body has, and the connection is gone."""
-    monkeypatch.setattr("gateway.parsing.BODY_SECONDS", 0.3)
+    monkeypatch.setattr("gateway.http.parsing.BODY_SECONDS", 0.3)
     head = (
         f"POST {LOGIN} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50"
     )
@@ -239,7 +239,7 @@ async def test_a_connection_that_never_asks_is_closed(
     hub: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half a header and then silence."""
-    monkeypatch.setattr("gateway.server.FIRST_REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr("gateway.http.server.FIRST_REQUEST_SECONDS", 0.3)
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
         await send(hub.url, b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ")
 

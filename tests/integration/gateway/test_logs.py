@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from contracts.signing import to_text
-from db.mysql import Database
+from contracts.messaging.signing import to_text
+from db.mysql.database import Database
 from tests.harness.people import person
 from tests.harness.scratch import JWT_KEYS, SECRET, Scratch
 from tests.integration.gateway.processes import Process, gateway_process

@@ -9,9 +9,9 @@ from openapi_spec_validator import validate
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from db.mysql import Database
+from db.mysql.database import Database
+from gateway.http.routing import Route
 from gateway.routes import TABLE
-from gateway.routing import Route
 from tests.harness.people import Person, person
 from tests.harness.system import Answer, System
 from tests.integration.gateway.things import Things, make_things

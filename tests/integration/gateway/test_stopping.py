@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.people import Person, person
 from tests.harness.scratch import Scratch, scratch
 from tests.harness.waiting import eventually

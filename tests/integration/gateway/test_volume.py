@@ -11,8 +11,8 @@ import pytest
 from yarl import URL
 
 from db.audit import audit
-from db.mysql import Database
-from gateway.docs import render_document
+from db.mysql.database import Database
+from gateway.documents.pages import render_document
 from gateway.routes import TABLE
 from tests.harness.people import person
 from tests.harness.scratch import scratch

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from contracts.times import to_sql, to_wire
-from db.mysql import Database
-from gateway.routing import Route
+from contracts.runtime.times import to_sql, to_wire
+from db.mysql.database import Database
+from gateway.http.routing import Route
 from tests.harness.people import Person, person
 from tests.harness.sales import items, order, sale
 from tests.harness.system import System

@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 
 import pymysql.err
 
-from db.mysql import DEADLOCK, Database, Transaction, error_code
+from db.mysql.database import (
+    DEADLOCK,
+    Database,
+    Transaction,
+    error_code,
+)
 from tests.harness.waiting import eventually
 
 Step = Callable[[Transaction], Awaitable[object]]

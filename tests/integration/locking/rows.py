@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from db import orders
-from db.mysql import Database, Transaction
+from db.mysql.database import Database, Transaction
 from db.orders import NewLine, NewOrder
 from tests.harness.people import person
 

@@ -11,14 +11,15 @@ import orjson
 import pytest
 
 from contracts.commands import Command
-from contracts.envelope import Codec
 from contracts.events import OrderCancelled
-from contracts.settings import Settings
-from db import mysql, outcomes
+from contracts.messaging.envelope import Codec
+from contracts.runtime.settings import Settings
 from db.audit import audit
-from db.mysql import DEADLOCK, Database, error_code
-from db.outbox import Outbox
-from db.redis import quick_client
+from db.messages import outcomes
+from db.messages.outbox import Outbox
+from db.mysql import database
+from db.mysql.database import DEADLOCK, Database, error_code
+from db.redis.clients import quick_client
 from tests.harness.deciders import decider, items
 from tests.harness.desk import Desk, desk, place
 from tests.harness.people import Person, person
@@ -26,12 +27,17 @@ from tests.harness.scratch import SECRET, scratch
 from tests.harness.staff import staff
 from tests.integration.catalogue.management import create_type, update_event, update_type
 from tests.integration.payments.till import add, cancel, confirm, fresh_hash, quote, set_rate
-from workers.handlers import Decides, Item, Reacts, Received
 from workers.inventory.handlers import HANDLERS as INVENTORY
 from workers.inventory.returns import give_back
 from workers.order.handlers import cancel_orders
 from workers.payment.handlers import HANDLERS as PAYMENT
-from workers.reacting import Reacting
+from workers.runtime.handlers import (
+    Decides,
+    Item,
+    Reacts,
+    Received,
+)
+from workers.runtime.reacting import Reacting
 
 RIVALS, ROUNDS, BATCH = 4, 40, 4
 
@@ -115,14 +121,14 @@ async def crowd() -> AsyncIterator[Crowd]:
 def deadlocks(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
     """Every 1213 that a transaction met, also those that were retried."""
     met: list[BaseException] = []
-    judge = mysql.is_transient
+    judge = database.is_transient
 
     def noting(error: BaseException) -> bool:
         if error_code(error) == DEADLOCK:
             met.append(error)
         return judge(error)
 
-    monkeypatch.setattr(mysql, "is_transient", noting)
+    monkeypatch.setattr(database, "is_transient", noting)
     return met
 
 

@@ -9,7 +9,7 @@ import pytest
 from db import catalogue_writes, orders
 from db import stock as stocks
 from db.catalogue_writes import LockedEvent
-from db.mysql import Database, Transaction
+from db.mysql.database import Database, Transaction
 from db.stock import EventState
 from tests.harness.scratch import scratch
 from tests.integration.locking.duel import Step, duel, sql

@@ -5,11 +5,21 @@ from datetime import UTC, datetime
 
 import pytest
 
-from contracts.envelope import Codec
 from contracts.events import OrderCancelled
-from db import outbox
-from db.mysql import Database, Transaction, error_code, placeholders
-from db.outbox import Cause, NewEvent, Outbox, stream_of
+from contracts.messaging.envelope import Codec
+from db.messages import outbox
+from db.messages.outbox import (
+    Cause,
+    NewEvent,
+    Outbox,
+    stream_of,
+)
+from db.mysql.database import (
+    Database,
+    Transaction,
+    error_code,
+    placeholders,
+)
 from tests.harness.scratch import SECRET, scratch
 
 LOCK_WAIT_TIMEOUT = 1205

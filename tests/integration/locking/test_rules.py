@@ -6,7 +6,7 @@ import pytest
 
 from db import catalogue_writes, orders, payments
 from db import stock as stocks
-from db.mysql import Database, Transaction
+from db.mysql.database import Database, Transaction
 from tests.harness.scratch import scratch
 from tests.integration.locking.duel import Step, deadlocked, duel, sql
 from tests.integration.locking.rows import (

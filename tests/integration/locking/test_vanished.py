@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db.mysql import TRANSACTION_SECONDS, Database, error_code
+from db.mysql.database import TRANSACTION_SECONDS, Database, error_code
 from scripts.proving.proxy import Proxy
 from tests.harness.scratch import scratch
 

@@ -10,14 +10,19 @@ from itertools import count
 
 import pytest
 
-from contracts.broker import Link, declare
-from contracts.envelope import SINGLE, Codec, Envelope, new_event_id
 from contracts.events import Event, OrderConfirmed, OrderEvent, OrderPlaced, routing_key
-from contracts.publisher import Properties, Publisher
+from contracts.messaging.envelope import (
+    SINGLE,
+    Codec,
+    Envelope,
+    new_event_id,
+)
+from contracts.messaging.link import Link, declare
+from contracts.messaging.publisher import Properties, Publisher
+from contracts.messaging.topology import EVENTS_EXCHANGE, topology
 from contracts.resources import OrderDetailRow, OrderRow, order_resource
-from contracts.settings import Settings
-from contracts.topology import EVENTS_EXCHANGE, topology
-from db.mysql import Database
+from contracts.runtime.settings import Settings
+from db.mysql.database import Database
 from tests.harness.people import Person
 from tests.harness.scratch import SECRET, Scratch
 from tests.harness.staff import staff

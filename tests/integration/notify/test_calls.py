@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.people import person
 from tests.harness.scratch import Scratch
 from tests.harness.system import System, running

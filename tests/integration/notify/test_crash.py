@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.people import person
 from tests.harness.processes import Processes, processes
 from tests.harness.scratch import Scratch

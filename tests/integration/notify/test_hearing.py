@@ -12,7 +12,7 @@ from contracts.events import (
     QuoteCreated,
     StockChanged,
 )
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.people import person
 from tests.harness.system import System
 from tests.harness.waiting import eventually

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from db import deliveries
-from db.deliveries import NewDelivery
-from db.delivery_log import sweep
-from db.mysql import Database, DatabaseAway
-from db.webhooks import targets
+from db.mysql.database import Database, DatabaseAway
+from db.webhooks import deliveries
+from db.webhooks.deliveries import NewDelivery
+from db.webhooks.delivery_log import sweep
+from db.webhooks.endpoints import targets
 from tests.harness.people import person
 from tests.harness.system import System
 from tests.integration.notify.conftest import Hook, hook

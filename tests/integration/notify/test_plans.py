@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from db import webhooks
-from db.many_accounts import add_accounts
-from db.mysql import Database
+from db.accounts.many_accounts import add_accounts
+from db.mysql.database import Database
+from db.webhooks import endpoints
 from tests.harness.scratch import scratch
 
 ACCOUNTS = 4000
@@ -66,9 +66,9 @@ async def test_listeners_are_found_by_index(crowded: tuple[Database, list[int]])
     """A hundred buyers without endpoints: the admins alone; a hundred with: they and the admins. No scan."""
     database, ids = crowded
     noting = Noting(database)
-    strangers = await webhooks.listeners(noting, ids[-BUYERS:])  # type: ignore[arg-type]  # reads alone
+    strangers = await endpoints.listeners(noting, ids[-BUYERS:])  # type: ignore[arg-type]  # reads alone
     assert {one.user_id for one in strangers} == {*ids[:2]}
-    known = await webhooks.listeners(noting, ids[2 : 2 + BUYERS])  # type: ignore[arg-type]  # reads alone
+    known = await endpoints.listeners(noting, ids[2 : 2 + BUYERS])  # type: ignore[arg-type]  # reads alone
     assert {one.user_id for one in known} == {*ids[: 2 + BUYERS]}
     assert len(noting.asked) == 4
     assert await read_whole(database, noting.asked) == []

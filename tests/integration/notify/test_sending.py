@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from contracts.webhooks import PING
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.people import person
 from tests.harness.system import System
 from tests.harness.waiting import eventually

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from contracts.broker import Link
 from contracts.commands import COMMANDS
 from contracts.events import EVENTS
-from contracts.publisher import Properties, Publisher
-from contracts.times import to_wire
-from contracts.topology import EVENTS_EXCHANGE, topology
-from db.mysql import Database
+from contracts.messaging.link import Link
+from contracts.messaging.publisher import Properties, Publisher
+from contracts.messaging.topology import EVENTS_EXCHANGE, topology
+from contracts.runtime.times import to_wire
+from db.mysql.database import Database
 from tests.harness.people import Person, person
 from tests.harness.sales import Sale, items, order, sale
 from tests.harness.scratch import scratch

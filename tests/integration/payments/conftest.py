@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.desk import Desk, desk
 from tests.harness.scratch import Scratch
 from tests.harness.staff import staff

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.outcomes import Outcome
 from contracts.problems import Code
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.desk import Desk, result
 from tests.harness.people import person
 from tests.integration.payments.till import (

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from contracts.topology import topology
-from db.mysql import Database
+from contracts.messaging.topology import topology
+from db.mysql.database import Database
 from tests.harness.people import Person, person
 from tests.harness.sales import Sale, items, order, sale
 from tests.harness.scratch import Scratch, scratch

@@ -11,7 +11,13 @@ import pytest
 
 from contracts.resources import OrderRow, PaymentRow
 from db import orders, payments
-from db.mysql import Database, Result, Statement, Transaction, VersionConflict
+from db.mysql.database import (
+    Database,
+    Result,
+    Statement,
+    Transaction,
+    VersionConflict,
+)
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 LOCKS = re.compile(r"^(UPDATE|DELETE)|(FOR UPDATE|SKIP LOCKED)$")

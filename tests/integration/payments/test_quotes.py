@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from contracts.problems import Code
-from contracts.times import from_wire
-from db.mysql import Database
+from contracts.runtime.times import from_wire
+from db.mysql.database import Database
 from tests.harness.desk import Desk, result
 from tests.harness.people import person
 from tests.harness.waiting import eventually

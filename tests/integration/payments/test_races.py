@@ -13,7 +13,7 @@ import pytest
 from contracts.commands import Command
 from contracts.outcomes import Outcome
 from contracts.problems import Code
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.desk import Desk, place, result
 from tests.harness.people import Person, person
 from tests.harness.seeds import seeds

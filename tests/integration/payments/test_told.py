@@ -7,8 +7,8 @@ import pytest
 
 from contracts.command_ids import CommandId
 from contracts.commands import Command
-from db import outcomes
-from db.mysql import Database
+from db.messages import outcomes
+from db.mysql.database import Database
 from scripts.proving.checking import check
 from scripts.proving.effects import uuid_of
 from scripts.proving.history import End, Kind, Operation

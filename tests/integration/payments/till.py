@@ -19,7 +19,7 @@ from contracts.commands import (
 from contracts.outcomes import Outcome
 from contracts.rates import Rate
 from db import rates
-from db.mysql import Database, Transaction
+from db.mysql.database import Database, Transaction
 from tests.harness.desk import FINGERPRINT, Desk, place, result
 from tests.harness.people import Person, person
 

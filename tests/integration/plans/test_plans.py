@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from contracts.commands import AddItems, CancelOrder, OrderItem
-from db import orders, outbox, outcomes, returns
+from db import orders, returns
 from db import stock as stocks
-from db.mysql import Database, Statement, Transaction
+from db.messages import outbox, outcomes
+from db.mysql.database import Database, Statement, Transaction
 from tests.harness.desk import FINGERPRINT, Desk, desk, place, result
 from tests.harness.people import Person, person
 from tests.harness.scratch import scratch

@@ -15,8 +15,8 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractChannel
 
-from contracts.times import to_wire
-from contracts.topology import RATES_EXCHANGE
+from contracts.messaging.topology import RATES_EXCHANGE
+from contracts.runtime.times import to_wire
 from tests.harness.scratch import Scratch
 
 _serial = itertools.count(1)

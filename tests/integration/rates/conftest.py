@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.people import Person, person
 from tests.harness.scratch import Scratch
 from tests.harness.system import System, running

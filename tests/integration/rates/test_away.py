@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 
-from db.mysql import Database
+from db.mysql.database import Database
 from scripts.proving.proxy import Proxy
 from tests.harness.people import person
 from tests.harness.sales import Sale, order, sale

@@ -13,9 +13,15 @@ import aiormq.exceptions
 import pytest
 from aiormq.exceptions import ChannelAccessRefused
 
-from contracts.pulse import PULSE_ARGUMENTS, PULSE_QUEUE
-from contracts.topology import RATES_EXCHANGE, RATES_QUEUE, Queue, Topology, topology
-from db.mysql import Database
+from contracts.messaging.quorum_probe import PULSE_ARGUMENTS, PULSE_QUEUE
+from contracts.messaging.topology import (
+    RATES_EXCHANGE,
+    RATES_QUEUE,
+    Queue,
+    Topology,
+    topology,
+)
+from db.mysql.database import Database
 from tests.harness.scratch import Scratch
 from tests.harness.system import System
 from tests.harness.waiting import eventually

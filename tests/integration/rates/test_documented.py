@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.scratch import Scratch
 from tests.harness.system import System
 from tests.harness.waiting import eventually

@@ -10,13 +10,14 @@ import pytest
 from purgatory.domain.model import OpenedState
 
 from contracts.command_ids import CommandIds
-from contracts.envelope import Codec
+from contracts.messaging.envelope import Codec
 from contracts.rates import Rate
-from contracts.settings import Settings
-from db import leases, rates
-from db.mysql import Database, Transaction
-from db.outbox import Outbox
-from db.redis import quick_client
+from contracts.runtime.settings import Settings
+from db import rates
+from db.messages import leases
+from db.messages.outbox import Outbox
+from db.mysql.database import Database, Transaction
+from db.redis.clients import quick_client
 from tests.harness.scratch import SECRET, Scratch
 from tests.harness.staff import staff
 from tests.harness.waiting import eventually
@@ -33,10 +34,10 @@ from tests.stubs.coingecko import (
     silence,
     status,
 )
-from workers.process import Services, Worker
 from workers.quote.coingecko import CoinGecko
 from workers.quote.feeds import FeedBusy, FeedDown
 from workers.quote.polling import ATTEMPTS, FAILURES_TO_OPEN, ExternalQuoteJob, poll_feed
+from workers.runtime.process import Services, Worker
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import aiormq.exceptions
 import pytest
 
 from db import rates
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.people import person
 from tests.harness.scratch import Scratch
 from tests.harness.system import System

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from contracts.times import to_wire
-from db.mysql import Database
+from contracts.runtime.times import to_wire
+from db.mysql.database import Database
 from tests.harness.people import Person, person
 from tests.harness.scratch import Scratch
 from tests.harness.system import Api, System

@@ -9,9 +9,15 @@ from redis.asyncio import Redis
 
 from contracts.rates import Rate
 from db import rates
-from db.mysql import VANISHED_SECONDS, Database, Transaction
-from db.redis import quick_client
-from db.registry import CHANGING_KEY, CHANGING_SECONDS, KEY, TTL_SECONDS, QuoteRegistry
+from db.mysql.database import VANISHED_SECONDS, Database, Transaction
+from db.redis.clients import quick_client
+from db.redis.quote_registry import (
+    CHANGING_KEY,
+    CHANGING_SECONDS,
+    KEY,
+    TTL_SECONDS,
+    QuoteRegistry,
+)
 from tests.harness.scratch import Scratch
 
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.scratch import Scratch, scratch
 from tests.integration.rush.fleet import Fleet, fleet
 

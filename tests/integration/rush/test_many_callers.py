@@ -4,7 +4,7 @@ import asyncio
 
 from redis.exceptions import MaxConnectionsError
 
-from db.redis import quick_client
+from db.redis.clients import quick_client
 from tests.harness.scratch import Scratch
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from db import stock
 from db.audit import audit
-from db.mysql import Database
+from db.mysql.database import Database
 from scripts.benching.api import Api
 from scripts.benching.crowd import Tally, rush
 from scripts.benching.picture import as_promised

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from contracts.envelope import (
+from contracts.messaging.envelope import (
     BATCH,
     SINGLE,
     Codec,

@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from db import stock as stocks
-from db.locks import AlwaysGranted, Seats
-from db.mysql import Database
+from db.mysql.database import Database
+from db.redis.seat_locks import AlwaysGranted, Seats
 from tests.faults.mutants import write_what_was_read
 from tests.harness.deciders import decider, items
 from tests.harness.desk import Desk, desk, place

@@ -14,7 +14,6 @@ from pamqp import encode
 from prometheus_client import REGISTRY
 
 from contracts.commands import COMMANDS, AcceptRate
-from contracts.envelope import SINGLE, Codec, Envelope, join_batch
 from contracts.events import (
     EVENTS,
     NEWS,
@@ -24,9 +23,14 @@ from contracts.events import (
     OrderItemsAdded,
     StockChanged,
 )
-from contracts.models import Wire
-from contracts.publisher import Properties, Unroutable
-from contracts.topology import (
+from contracts.messaging.envelope import (
+    SINGLE,
+    Codec,
+    Envelope,
+    join_batch,
+)
+from contracts.messaging.publisher import Properties, Unroutable
+from contracts.messaging.topology import (
     AGAIN_EXCHANGE,
     DEAD_EXCHANGE,
     DEAD_QUEUE,
@@ -36,9 +40,10 @@ from contracts.topology import (
     shard_of,
     topology,
 )
-from db.deadletters import DeadLetter
-from db.mysql import Database
-from gateway.door_news import StockNews
+from contracts.models import Wire
+from db.messages.dead_letters import DeadLetter
+from db.mysql.database import Database
+from gateway.availability.broadcast import StockNews
 from tests.harness.desk import FINGERPRINT, Desk, desk, place, result
 from tests.harness.people import Person, person
 from tests.harness.scratch import SECRET, Scratch
@@ -54,7 +59,7 @@ from tests.integration.payments.till import (
     set_rate,
 )
 from tests.integration.sales.corpus import BARE, signed
-from workers.road import QUEUE_HEADER
+from workers.runtime.processing import QUEUE_HEADER
 
 SHARDS = 4
 CONSUMED = [

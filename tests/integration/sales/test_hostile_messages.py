@@ -8,10 +8,16 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from contracts.envelope import BATCH, SINGLE, Codec, Envelope, join_batch
-from contracts.publisher import Properties
-from contracts.topology import AGAIN_EXCHANGE
-from db.mysql import Database
+from contracts.messaging.envelope import (
+    BATCH,
+    SINGLE,
+    Codec,
+    Envelope,
+    join_batch,
+)
+from contracts.messaging.publisher import Properties
+from contracts.messaging.topology import AGAIN_EXCHANGE
+from db.mysql.database import Database
 from tests.harness.desk import Desk, desk, place, result
 from tests.harness.people import Person, person
 from tests.harness.scratch import Scratch

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from db.mysql import Database, JsonText
+from db.mysql.database import Database, JsonText
 
 values = st.recursive(
     st.none() | st.integers(-(2**53), 2**53) | st.text(max_size=30),

@@ -8,11 +8,11 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from db import leases
-from db.leases import Share
-from db.locks import SALES_WITHOUT_LOCK, SeatLocks, seat_key
-from db.mysql import Database
-from db.redis import quick_client
+from db.messages import leases
+from db.messages.leases import Share
+from db.mysql.database import Database
+from db.redis.clients import quick_client
+from db.redis.seat_locks import SALES_WITHOUT_LOCK, SeatLocks, seat_key
 from scripts.proving.proxy import Proxy
 from tests.harness.desk import Desk, desk, place
 from tests.harness.people import Person, person

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.desk import desk, place, result
 from tests.harness.people import person
 from tests.harness.scratch import Scratch

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from contracts.commands import AddItems, CancelOrder, OrderItem
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.desk import FINGERPRINT, Desk, desk, place, result
 from tests.harness.people import Person, person
 from tests.harness.scratch import Scratch

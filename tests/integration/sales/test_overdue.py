@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from contracts.topology import returns_queue, shard_of
+from contracts.messaging.topology import returns_queue, shard_of
 from db.audit import audit
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.desk import Desk, desk, place, result
 from tests.harness.people import person
 from tests.harness.scratch import scratch
@@ -14,7 +14,7 @@ from tests.harness.staff import staff
 from tests.harness.waiting import eventually
 from tests.integration.payments.till import cancel
 from workers.inventory import overdue
-from workers.process import Services, Worker
+from workers.runtime.process import Services, Worker
 
 QUOTA, TAKEN = 10, 3
 

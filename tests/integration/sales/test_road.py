@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.desk import Desk, desk, place, result
 from tests.harness.people import person
 from tests.harness.scratch import Scratch

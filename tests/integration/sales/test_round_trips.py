@@ -3,7 +3,13 @@
 import pymysql.err
 import pytest
 
-from db.mysql import Database, Statement, Transaction, VersionConflict, is_duplicate
+from db.mysql.database import (
+    Database,
+    Statement,
+    Transaction,
+    VersionConflict,
+    is_duplicate,
+)
 from tests.harness.people import person
 from tests.harness.scratch import Scratch
 

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.desk import Desk, desk, place, result
 from tests.harness.people import person
 from tests.harness.scratch import scratch
 from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from workers.acknowledging import Acknowledging
+from workers.runtime.acknowledging import Acknowledging
 
 
 @pytest.fixture(scope="module")

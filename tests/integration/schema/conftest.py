@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 import aiomysql
 import pytest
 
-from db.mysql import connection_arguments
+from db.mysql.database import connection_arguments
 from tests.harness.scratch import server_url
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from db.migrate import migrate
 from db.migration_files import MigrationError, checksum, load
-from db.mysql import Database
+from db.mysql.database import Database
 from tests.harness.waiting import eventually
 
 FLYWAY_TABLE = """

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from contracts.outcomes import Outcome
-from db import outcomes
-from db.many_accounts import add_accounts
+from db.accounts.many_accounts import add_accounts
+from db.messages import outcomes
 from db.migrate import migrate
-from db.mysql import Database, DatabaseAway
+from db.mysql.database import Database, DatabaseAway
 from db.retention import STEP, Chore, chores, forget_once, forget_outcomes, keep_forgetting
 from tests.harness.waiting import eventually
 

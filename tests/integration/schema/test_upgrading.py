@@ -5,7 +5,7 @@ from pathlib import Path
 
 from db.migrate import migrate
 from db.migration_files import FOLDER, load
-from db.mysql import Database
+from db.mysql.database import Database
 
 BEFORE_PENDING_RETURNS = 5
 ORDERS = (("PENDING_PAYMENT", None), ("EXPIRED", None), ("CANCELLED", None), ("CANCELLED", 3))

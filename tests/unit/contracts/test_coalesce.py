@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.coalesce import coalesce
+from contracts.messaging.coalesce import coalesce
 
 Pair = tuple[str, int]
 pairs = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 4)), max_size=60)

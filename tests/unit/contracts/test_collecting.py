@@ -5,8 +5,14 @@ from typing import Any
 
 import pytest
 
-from contracts.broker import BrokerAway
-from contracts.publisher import Coalescer, Properties, Publisher, PublishUnknown, Unroutable
+from contracts.messaging.link import BrokerAway
+from contracts.messaging.publisher import (
+    Coalescer,
+    Properties,
+    Publisher,
+    PublishUnknown,
+    Unroutable,
+)
 
 
 class Broker:

@@ -5,7 +5,7 @@ import sys
 
 CYCLES = """
 import gc, weakref
-from contracts.collector import THRESHOLDS, settle_collector
+from contracts.runtime.garbage_collection import THRESHOLDS, settle_collector
 
 settle_collector()
 assert gc.isenabled()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.envelope import (
+from contracts.messaging.envelope import (
     BATCH,
     BODY_BYTES_MAX,
     SINGLE,

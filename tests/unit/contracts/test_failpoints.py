@@ -8,10 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from contracts import failpoints
-from contracts.failpoints import ARMED, FIRED, POINTS, SWITCH, armed_reach, parse
+from contracts.runtime import failpoints
+from contracts.runtime.failpoints import (
+    ARMED,
+    FIRED,
+    POINTS,
+    SWITCH,
+    armed_reach,
+    parse,
+)
 
-REACH = "from contracts.failpoints import reach; reach('worker.committed'); print('alive')"
+REACH = "from contracts.runtime.failpoints import reach; reach('worker.committed'); print('alive')"
 
 
 def _run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -60,7 +67,7 @@ def test_a_misspelt_failpoint_stops_the_process(text: str) -> None:
 
 def test_every_point_is_reached_in_the_code() -> None:
     """A name in the list has its one place at least, and no place has a name outside the list (mypy checks that)."""
-    root = Path(failpoints.__file__).parents[1]
+    root = Path(failpoints.__file__).parents[2]
     code = "".join(
         path.read_text() for part in ("gateway", "workers") for path in (root / part).rglob("*.py")
     )

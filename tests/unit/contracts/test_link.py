@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 import uvloop
 
-from contracts import broker
-from contracts.broker import Link, library_endings
+from contracts.messaging import link
+from contracts.messaging.link import Link, library_endings
 from tests.harness.waiting import eventually
 
 NOBODY = "amqp://nobody/"
@@ -91,15 +91,15 @@ def connecting(monkeypatch: pytest.MonkeyPatch, how: Callable[[], Awaitable[obje
             tries.append(1)
         return await how()
 
-    monkeypatch.setattr(broker, "RECONNECT_SECONDS", (0.0,))
-    monkeypatch.setattr(broker.aio_pika, "connect", connect)
+    monkeypatch.setattr(link, "RECONNECT_SECONDS", (0.0,))
+    monkeypatch.setattr(link.aio_pika, "connect", connect)
     return tries
 
 
 @pytest.mark.parametrize("greeting", [hang_up, reset, stammer, speak_http, speak_another_version])
 def test_it_tries_again(greeting: Greeting, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten times at least: no way of being turned away ends the trying."""
-    monkeypatch.setattr(broker, "RECONNECT_SECONDS", (0.0,))
+    monkeypatch.setattr(link, "RECONNECT_SECONDS", (0.0,))
     with (
         door(greeting) as (url, came),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
@@ -192,7 +192,7 @@ async def test_a_connection_that_does_not_close_is_left_behind(
     async def stuck() -> Stuck:
         return Stuck()
 
-    monkeypatch.setattr(broker, "CLOSE_SECONDS", 0.01)
+    monkeypatch.setattr(link, "CLOSE_SECONDS", 0.01)
     await came_often(NOBODY, connecting(monkeypatch, stuck))
     given_up.set()
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from contracts.log_file import BACKUPS, LogFile
+from contracts.runtime.log_file import BACKUPS, LogFile
 
 LOGGING = """
 import sys
 from pathlib import Path
-from contracts import logs
-from contracts.log_file import log_to
+from contracts.runtime import logs
+from contracts.runtime.log_file import log_to
 log_to(Path(sys.argv[1]))
 logs.configure("order-1")
 import logging, structlog
@@ -55,7 +55,7 @@ def test_a_killed_process_has_written_its_lines(tmp_path: Path) -> None:
 ROTATING = """
 import sys, threading
 from pathlib import Path
-from contracts.log_file import LogFile
+from contracts.runtime.log_file import LogFile
 file = LogFile(Path(sys.argv[1]), bytes_max=int(sys.argv[2]))
 def say(name):
     for number in range(200):
@@ -91,7 +91,7 @@ def test_files_stay_few_and_small(tmp_path: Path) -> None:
 FULL = """
 import os, resource, signal, sys
 from pathlib import Path
-from contracts.log_file import LogFile
+from contracts.runtime.log_file import LogFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 file = LogFile(Path(sys.argv[1]))
 file.write(b"kept\\n")

@@ -5,12 +5,12 @@ import json
 import subprocess
 import sys
 
-from contracts.logs import MASKED, LineLog, mask_secrets
+from contracts.runtime.logs import MASKED, LineLog, mask_secrets
 from tests.harness.waiting import eventually
 
 SCRIPT = """
 import logging, structlog
-from contracts import logs
+from contracts.runtime import logs
 logs.configure("inventory-1", "info")
 structlog.contextvars.bind_contextvars(request_id="r-1", command_id="c-1")
 structlog.get_logger("x").info("sold", order_id=17, access_token="abc", password="hunter2")
@@ -75,7 +75,7 @@ async def test_lines_are_written_together_and_in_order() -> None:
 def test_the_last_lines_of_a_process_are_written() -> None:
     """A process that ends in order loses no line, whatever still waited."""
     script = (
-        "import asyncio\nfrom contracts.logs import LineLog\nlog = LineLog('request', 'gateway-1')\n"
+        "import asyncio\nfrom contracts.runtime.logs import LineLog\nlog = LineLog('request', 'gateway-1')\n"
         "async def main(): log.write({'number': 1})\nasyncio.run(main())"
     )
     done = subprocess.run(

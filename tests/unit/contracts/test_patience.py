@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from contracts.patience import patience
+from contracts.runtime.timeouts import patience
 
 
 def be_busy(seconds: float) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from contracts.tasks import end
+from contracts.runtime.tasks import end
 
 
 async def deaf(times: int, begun: asyncio.Event) -> None:

@@ -2,7 +2,7 @@
 
 from contracts.commands import COMMANDS
 from contracts.events import EVENTS, routing_key
-from contracts.topology import (
+from contracts.messaging.topology import (
     DEAD_QUEUE,
     DISCONNECTED_MS,
     EVENT_SUBSCRIPTIONS,
@@ -12,7 +12,7 @@ from contracts.topology import (
     retry_step,
     topology,
 )
-from db.leases import LEASE_SECONDS
+from db.messages.leases import LEASE_SECONDS
 
 WHOLE: Topology = topology(shards=4, queue_length=100)
 LADDER = {retry_queue(seconds) for seconds in RETRY_STEPS}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.addresses import BadUrl, forbidden_address, webhook_url
 from contracts.events import EVENTS
+from contracts.webhook_addresses import BadUrl, forbidden_address, webhook_url
 from contracts.webhook_secrets import UnreadableSecret, Vault, new_secret
 from contracts.webhooks import WEBHOOK_TYPES, webhook_body
 

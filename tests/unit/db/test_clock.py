@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from db.clock import DatabaseClock
+from db.mysql.clock import DatabaseClock
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

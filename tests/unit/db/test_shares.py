@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.leases import fair_share
+from db.messages.leases import fair_share
 
 names = st.sets(st.text("abcdef", min_size=1, max_size=6), min_size=1, max_size=8)
 

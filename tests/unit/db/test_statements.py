@@ -6,7 +6,13 @@ from enum import StrEnum
 import pytest
 from pymysql.converters import encoders, escape_item
 
-from db.statements import Insert, JsonText, Statement, literal, placeholders
+from db.mysql.statements import (
+    Insert,
+    JsonText,
+    Statement,
+    literal,
+    placeholders,
+)
 
 
 class Colour(StrEnum):

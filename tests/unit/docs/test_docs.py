@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.settings import Settings
+from contracts.runtime.settings import Settings
 from scripts.proving.prove import EVERYTHING
 
 ROOT = Path(__file__).parents[3]

@@ -2,8 +2,8 @@
 
 from contracts.accounts import AccountAccess
 from contracts.models import Principal, RoleName
-from gateway.access import AccessChanges
-from gateway.tokens import Verified
+from gateway.accounts.access_changes import AccessChanges
+from gateway.accounts.tokens import Verified
 
 HOUR = 3_600_000_000
 

@@ -10,8 +10,13 @@ from aiohttp import web
 from contracts.command_ids import CommandId
 from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
-from gateway.answers import Reply, accepted_reply, decided_reply, matches
-from gateway.outcomes import Opened
+from gateway.submission.answers import (
+    Reply,
+    accepted_reply,
+    decided_reply,
+    matches,
+)
+from gateway.submission.outcomes import Opened
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 OPENED = Opened(CommandId(b"u" * 16, AT, 1), "the-id", 7, "first-request")

@@ -10,11 +10,21 @@ from asyncapi3 import AsyncAPI3
 from pydantic import ValidationError
 
 from contracts.commands import COMMANDS
-from contracts.envelope import BATCH, SINGLE, Codec, envelope_from_json
 from contracts.events import EVENTS
-from contracts.topology import topology
+from contracts.messaging.envelope import (
+    BATCH,
+    SINGLE,
+    Codec,
+    envelope_from_json,
+)
+from contracts.messaging.topology import topology
 from contracts.webhooks import WEBHOOK_TYPES
-from gateway.asyncapi import build, document, page, topic_matches
+from gateway.documents.asyncapi import (
+    build,
+    document,
+    page,
+    topic_matches,
+)
 from tests.harness.wire import Judge, Passed, Undocumented
 
 SHARDS = 4

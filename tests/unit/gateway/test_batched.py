@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.batched import Batched
+from gateway.caching.batched_reads import Batched
 
 
 class Table:

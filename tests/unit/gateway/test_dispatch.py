@@ -14,7 +14,12 @@ from contracts.commands import (
     PublishRate,
 )
 from contracts.models import Principal
-from gateway.dispatch import fingerprint, partition_of, queue_of, valid_traceparent
+from gateway.submission.dispatch import (
+    fingerprint,
+    partition_of,
+    queue_of,
+    valid_traceparent,
+)
 
 WHO = {"principal": Principal(user_id=1), "fingerprint": "f"}
 ITEMS = (OrderItem(ticket_type_id=1, quantity=1),)

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.commands import OrderItem
 from contracts.problems import Problem
-from gateway.door import Door, TypeState
+from gateway.availability.cache import Door, TypeState
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 EMPTY = TypeState(

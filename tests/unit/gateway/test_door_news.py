@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from contracts.envelope import SINGLE, Codec, Envelope
 from contracts.events import Event, EventCancelled, EventChanged, StockChanged
-from gateway.door_news import StockNews
+from contracts.messaging.envelope import SINGLE, Codec, Envelope
+from gateway.availability.broadcast import StockNews
 
 SECRET = "s" * 32
 STOCK = StockChanged(ticket_type_id=3, event_id=7, version=5, quota=10, available=4)

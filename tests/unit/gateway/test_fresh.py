@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.fresh import Fresh
+from gateway.caching.short_lived import Fresh
 
 
 class Clock:

@@ -7,10 +7,15 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from contracts.models import Principal
-from gateway.addresses import Networks, client_address, counted_as
-from gateway.limiting import LIMIT_STATE, Limiter, limit_headers, parse_limit
-from gateway.problems import Refusal
-from gateway.routing import LimitClass
+from gateway.http.client_addresses import Networks, client_address, counted_as
+from gateway.http.problems import Refusal
+from gateway.http.rate_limits import (
+    LIMIT_STATE,
+    Limiter,
+    limit_headers,
+    parse_limit,
+)
+from gateway.http.routing import LimitClass
 
 
 class _Request(dict[object, object]):

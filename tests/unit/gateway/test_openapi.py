@@ -10,10 +10,10 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from contracts.problems import STATUS
-from gateway.docs import page, render_document
-from gateway.openapi_parts import TAGS
+from gateway.documents.openapi_parts import TAGS
+from gateway.documents.pages import page, render_document
+from gateway.http.routing import ANYONE, LimitClass, Route
 from gateway.routes import TABLE
-from gateway.routing import ANYONE, LimitClass, Route
 
 DOCUMENT: dict[str, Any] = json.loads(render_document(TABLE))
 OPERATIONS = pytest.mark.parametrize("route", TABLE, ids=lambda route: route.operation_id)

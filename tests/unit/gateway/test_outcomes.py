@@ -6,9 +6,9 @@ import pytest
 
 from contracts.command_ids import CommandId
 from contracts.outcomes import CommandStatus, Outcome
-from gateway import outcomes
-from gateway.outcomes import Deadlines, Opened
-from gateway.problems import Refusal
+from gateway.http.problems import Refusal
+from gateway.submission import outcomes
+from gateway.submission.outcomes import Deadlines, Opened
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 OPENED = Opened(CommandId(b"u" * 16, AT, 1), "text", 7, "request-1", "f" * 32)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.signing import to_text
-from gateway.paging import from_cursor, page, to_cursor
-from gateway.problems import Refusal
+from contracts.messaging.signing import to_text
+from gateway.http.paging import from_cursor, page, to_cursor
+from gateway.http.problems import Refusal
 
 
 @given(st.text(max_size=40), st.integers(0, 2**63 - 1))

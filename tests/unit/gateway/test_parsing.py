@@ -13,9 +13,20 @@ from pydantic import Field
 from yarl import URL
 
 from contracts.models import Id, Quantity
-from gateway.models import Body, Line, MomentText, PageQuery
-from gateway.parsing import BODY_BYTES_MAX, _decompress, check_json, parse_id, parse_query
-from gateway.problems import Refusal, from_validation
+from gateway.http.models import (
+    Body,
+    Line,
+    MomentText,
+    PageQuery,
+)
+from gateway.http.parsing import (
+    BODY_BYTES_MAX,
+    _decompress,
+    check_json,
+    parse_id,
+    parse_query,
+)
+from gateway.http.problems import Refusal, from_validation
 
 
 class Order(Body):

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from gateway import passwords
-from gateway.passwords import Passwords, make_hasher
-from gateway.problems import Refusal
+from gateway.accounts import passwords
+from gateway.accounts.passwords import Passwords, make_hasher
+from gateway.http.problems import Refusal
 
 
 @pytest.fixture

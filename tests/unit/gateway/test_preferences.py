@@ -3,8 +3,8 @@
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from gateway.preferences import idempotency_key, wait_seconds
-from gateway.problems import Refusal
+from gateway.http.problems import Refusal
+from gateway.submission.preferences import idempotency_key, wait_seconds
 
 
 @pytest.mark.parametrize(

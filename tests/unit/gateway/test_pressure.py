@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.pressure import (
+from gateway.submission.pressure import (
     RETRY_SECONDS_MAX,
     RETRY_SECONDS_STUCK,
     Backlog,

@@ -7,9 +7,9 @@ import pytest
 from aiohttp import web
 
 from contracts.problems import STATUS, TITLE, Code, Problem
-from db.mysql import DatabaseAway
-from gateway.operations import Checks
-from gateway.problems import Refusal, from_exception, to_response
+from db.mysql.database import DatabaseAway
+from gateway.http.problems import Refusal, from_exception, to_response
+from gateway.resources.operations import Checks
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 from aiohttp import web
 
-from gateway.replies import empty_reply, raw_reply
+from gateway.http.replies import empty_reply, raw_reply
 
 Answer = Callable[[], web.Response]
 Say = Callable[[str], Awaitable[tuple[str, dict[str, str], bytes]]]

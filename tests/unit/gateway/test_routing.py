@@ -6,11 +6,11 @@ import re
 import pytest
 from aiohttp import web
 
-from contracts.metrics import Metrics
-from gateway.gate import Gate
-from gateway.request_metrics import RequestMetrics
+from contracts.runtime.metrics import Metrics
+from gateway.http.authorization import Gate
+from gateway.http.request_metrics import RequestMetrics
+from gateway.http.routing import ANYONE, Ownership, Route
 from gateway.routes import TABLE, RouteMismatch, check, register
-from gateway.routing import ANYONE, Ownership, Route
 
 
 def application() -> web.Application:

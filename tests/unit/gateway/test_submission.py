@@ -10,20 +10,20 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from contracts.broker import BrokerAway
 from contracts.command_ids import CommandIds
 from contracts.commands import CancelOrder, Command
-from contracts.metrics import Metrics
+from contracts.messaging.link import BrokerAway
+from contracts.messaging.publisher import PublishUnknown, Refused, Unroutable
 from contracts.models import Principal
 from contracts.problems import Code, Problem
-from contracts.publisher import PublishUnknown, Refused, Unroutable
-from gateway import keys
-from gateway.command_metrics import CommandMetrics
-from gateway.idempotency import Attempt, Found, Key
-from gateway.outcomes import Opened
-from gateway.pressure import Backlog, Pressure
-from gateway.problems import Refusal, not_found
-from gateway.submission import Call, Submissions
+from contracts.runtime.metrics import Metrics
+from gateway.http import keys
+from gateway.http.problems import Refusal, not_found
+from gateway.submission.command_metrics import CommandMetrics
+from gateway.submission.idempotency import Attempt, Found, Key
+from gateway.submission.outcomes import Opened
+from gateway.submission.pressure import Backlog, Pressure
+from gateway.submission.submit import Call, Submissions
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 IDS = CommandIds("a secret of at least thirty-two bytes")

@@ -10,8 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.signing import to_text
-from gateway.tokens import BadToken, Tokens, WeakKey, parse_keys
+from contracts.messaging.signing import to_text
+from gateway.accounts.tokens import (
+    BadToken,
+    Tokens,
+    WeakKey,
+    parse_keys,
+)
 
 KEY, OTHER = bytes(range(32)), bytes(range(100, 132))
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -143,7 +148,7 @@ def test_a_token_verified_before_still_expires(
     token = tokens.issue(7, ("USER",), SINCE)
     tokens.verify(token)
     later = time.time() + 901
-    monkeypatch.setattr("gateway.tokens.time.time", lambda: later)
+    monkeypatch.setattr("gateway.accounts.tokens.time.time", lambda: later)
     with pytest.raises(BadToken):
         tokens.verify(token)
 

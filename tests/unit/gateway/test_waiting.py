@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from contracts.outcomes import Outcome
-from gateway.outcomes import OutcomeMemory
-from gateway.waiting import Waiting
+from gateway.submission.outcomes import OutcomeMemory
+from gateway.submission.waiting import Waiting
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 

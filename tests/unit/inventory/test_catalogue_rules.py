@@ -10,8 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.commands import CreateEvent, CreateTicketType
-from contracts.envelope import SINGLE, Codec, Envelope, open_body
 from contracts.events import EventCancelled
+from contracts.messaging.envelope import (
+    SINGLE,
+    Codec,
+    Envelope,
+    open_body,
+)
 from contracts.models import Principal, RoleName
 from contracts.problems import Code, Problem
 from contracts.resources import EventRow, TicketTypeRow, event_resource

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from contracts.envelope import Envelope
 from contracts.events import EVENTS, Event
+from contracts.messaging.envelope import Envelope
 from contracts.webhooks import WEBHOOK_TYPES
-from db.webhooks import Listener
+from db.webhooks.endpoints import Listener
 from workers.notify.audience import concerned, deliveries, may_hear, sequence_of
 
 BUYER, ORGANIZER, OTHER = 5, 7, 9

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from db.deliveries import Delivery
-from db.webhooks import Target
+from db.webhooks.deliveries import Delivery
+from db.webhooks.endpoints import Target
 from workers.notify.lanes import LOADED_MAX, WINDOW_AT_FIRST, Lane
 from workers.notify.schedule import Policy
 

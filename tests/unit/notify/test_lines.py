@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 
-from contracts.envelope import Envelope
 from contracts.events import (
     Event,
     EventChanged,
@@ -15,6 +14,7 @@ from contracts.events import (
     QuoteCreated,
     StockChanged,
 )
+from contracts.messaging.envelope import Envelope
 from workers.notify.lines import EventLines
 
 AT = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)

@@ -6,12 +6,17 @@ from typing import Any
 
 import orjson
 
-from contracts.envelope import Envelope
 from contracts.events import EVENTS, OrderPlaced
-from db.mysql import DatabaseAway
-from workers.handlers import ACK, Consumes, Received, Retry
+from contracts.messaging.envelope import Envelope
+from db.mysql.database import DatabaseAway
 from workers.notify.handlers import Notifier, handlers
 from workers.notify.lines import EventLines
+from workers.runtime.handlers import (
+    ACK,
+    Consumes,
+    Received,
+    Retry,
+)
 
 POISON = 666
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.deliveries import Waiting
+from db.webhooks.deliveries import Waiting
 from workers.notify.turns import plan
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)

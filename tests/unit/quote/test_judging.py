@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.rates import Rate, Reason, choose, quotable
-from contracts.times import to_wire
+from contracts.runtime.times import to_wire
 from workers.quote.judging import Faulty, Limits, Report, judge
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)

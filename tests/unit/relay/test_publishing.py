@@ -7,10 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.broker import BrokerAway
-from contracts.envelope import BATCH_BYTES_MAX
-from contracts.publisher import Properties, PublishUnknown, Refused, Unroutable
-from db.outbox import Pending
+from contracts.messaging.envelope import BATCH_BYTES_MAX
+from contracts.messaging.link import BrokerAway
+from contracts.messaging.publisher import (
+    Properties,
+    PublishUnknown,
+    Refused,
+    Unroutable,
+)
+from db.messages.outbox import Pending
 from tests.harness.waiting import eventually
 from workers.relay.publishing import MESSAGE_EVENTS_MAX, messages, publish, waves
 

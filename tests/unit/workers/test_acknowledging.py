@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.waiting import eventually
-from workers.acknowledging import MESSAGES_MAX, Acknowledging
-from workers.intake import Delivery
+from workers.runtime.acknowledging import MESSAGES_MAX, Acknowledging
+from workers.runtime.intake import Delivery
 
 NEVER = 3600.0
 

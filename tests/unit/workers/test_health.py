@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from workers.health import serve_health
+from workers.runtime.health import serve_health
 
 
 def free_port() -> int:

@@ -1,0 +1,1 @@
+"""What every process of EventHub is made of: settings, logs, metrics, times, tasks, failpoints."""

@@ -1,0 +1,103 @@
+"""The environment every process reads: one frozen object, checked at start-up.
+
+In: environment variables (`MYSQL_URL`, `AMQP_URL`, `REDIS_URL`, `EVENTHUB_*`). Out: `Settings`.
+Must stay true: durations are seconds; a missing or weak secret stops the process before it opens a port.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+SECRET_BYTES_MIN = 32
+"""RFC 7518 section 3.2: a key of the same size as the hash output or larger."""
+
+
+class Settings(BaseSettings):
+    """Everything a process of EventHub can be told.
+
+    Raises pydantic.ValidationError when a required variable is missing or a value is out of range.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="EVENTHUB_", frozen=True, extra="ignore")
+
+    mysql_url: SecretStr = Field(validation_alias="MYSQL_URL")
+    amqp_url: SecretStr = Field(validation_alias="AMQP_URL")
+    amqp_management_url: SecretStr | None = Field(None, validation_alias="AMQP_MANAGEMENT_URL")
+    redis_url: SecretStr = Field(validation_alias="REDIS_URL")
+
+    secret: SecretStr
+    """Master secret: signs command ids and envelopes (subkeys are derived, see `contracts.messaging.signing`)."""
+    jwt_keys: SecretStr = SecretStr("")
+    """`kid:base64url[,kid:base64url…]`; the first signs, all verify. Only the gateway needs it."""
+
+    process: str = "eventhub-1"
+    """Stable name of this process over restarts, e.g. `inventory-1`."""
+    port: int = Field(8080, ge=0, le=65535)
+    health_port: int = Field(0, ge=0, le=65535)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_file: Path | None = None
+    """This process's own log file, see `contracts.runtime.log_file`; None: standard output."""
+
+    order_ttl: int = Field(900, ge=1)
+    max_hold: int = Field(1800, ge=1)
+    returns_overdue: int = Field(30, ge=1)
+    """After so long an ended order's tickets come back without its event. A return takes a fraction of a second, on the
+    retry ladder a few."""
+    quote_ttl: int = Field(900, ge=1)
+    command_deadline: float = Field(60, gt=0)
+    seat_lease: float = Field(5, gt=0)
+    shards: int = Field(16, ge=1, le=256)
+
+    access_ttl: int = Field(900, ge=1)
+    refresh_ttl: int = Field(30 * 86400, ge=1)
+    lockout_after: int = Field(5, ge=1)
+    lockout: int = Field(900, ge=1)
+    argon2: str = "19456,2,1"
+    """KiB, passes, lanes."""
+    limit_user: str = "100/s"
+    limit_address: str = "20/s"
+    limit_login: str = "10/min"
+    limits_off_for: Annotated[tuple[str, ...], NoDecode] = ()
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    """Networks of the proxies in front of the gateway: their X-Forwarded-For tells the client's address."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+
+    feed: Literal["fake", "coingecko"] = "fake"
+    feed_url: str = "https://api.coingecko.com/api/v3"
+    feed_key: SecretStr | None = None
+    feed_interval: float = Field(20, gt=0)
+    rate_fresh: int = Field(60, ge=1)
+    rate_max_age: int = Field(600, ge=1)
+    rate_band: float = Field(0.2, gt=0)
+    webhook_allow_private: bool = False
+
+    queue_length: int = Field(20_000, ge=1)
+    """Messages a command queue holds before it refuses more (`x-max-length`)."""
+    outcome_retention: int = Field(7 * 86400, ge=86400)
+
+    @field_validator("limits_off_for", "trusted_proxies", "cors_origins", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("secret")
+    @classmethod
+    def _strong_secret(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value().encode()) < SECRET_BYTES_MIN:
+            raise ValueError(f"EVENTHUB_SECRET is shorter than {SECRET_BYTES_MIN} bytes")
+        return value
+
+    @cached_property
+    def role(self) -> str:
+        """The process's kind: `inventory-1` is an `inventory`."""
+        return self.process.rpartition("-")[0] or self.process
+
+
+def load_settings() -> Settings:
+    """Read the environment. Raises pydantic.ValidationError naming every variable that is wrong."""
+    return Settings()

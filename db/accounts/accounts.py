@@ -1,0 +1,285 @@
+"""Accounts, roles and what changed about them: all SQL of `users`, `roles`, `user_roles`.
+
+In: e-mail addresses in their stored form (`contracts.accounts.stored_email`), password hashes. Out: `Account`s.
+Must stay true: every change of status or roles moves `access_changed_at` forward, strictly, by the database's
+clock, and ends in the same transaction; at least one ACTIVE admin remains, also when two admins demote each
+other at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, cast
+
+from contracts.accounts import Account, AccountAccess, AccountStatus
+from contracts.command_ids import EPOCH
+from contracts.models import RoleName
+from contracts.runtime.times import from_sql, to_sql
+from db.mysql.database import (
+    Database,
+    Row,
+    Transaction,
+    is_duplicate,
+)
+
+ADMIN_ROLE_ID = 1
+"""V1__first_sale.sql."""
+
+_ACCOUNT = (
+    "SELECT u.id, u.email, u.status, u.failed_login_count, u.created_at, u.updated_at, "
+    "u.access_changed_at, (SELECT GROUP_CONCAT(r.role_name ORDER BY r.id) FROM user_roles ur "
+    "JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id) FROM users u "
+)
+
+
+class EmailTaken(Exception):
+    """Another account has this address."""
+
+
+class LastAdmin(Exception):
+    """The change would leave no active admin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a sign-in is checked against. `locked`: by too many failures, at this moment."""
+
+    user_id: int
+    password_hash: str
+    active: bool
+    locked: bool
+
+
+def _roles(names: str | None) -> tuple[RoleName, ...]:
+    return cast("tuple[RoleName, ...]", tuple(names.split(","))) if names else ()
+
+
+def _account(row: Row) -> Account:
+    return Account(
+        id=row[0],
+        email=row[1],
+        status=cast("AccountStatus", row[2]),
+        failed_login_count=row[3],
+        created_at=from_sql(row[4]),
+        updated_at=from_sql(row[5]),
+        access_changed_at=from_sql(row[6]),
+        roles=_roles(row[7]),
+    )
+
+
+async def find(reader: Database | Transaction, user_id: int) -> Account | None:
+    """The account of that id."""
+    fetch = reader.fetch if isinstance(reader, Transaction) else reader.read
+    rows = await fetch(_ACCOUNT + "WHERE u.id = %s", user_id)
+    return _account(rows[0]) if rows else None
+
+
+async def find_by_email(database: Database, email: str) -> Account | None:
+    """The account of that address (stored form)."""
+    rows = await database.read(_ACCOUNT + "WHERE u.email = %s", email)
+    return _account(rows[0]) if rows else None
+
+
+async def listed(
+    database: Database,
+    *,
+    email: str | None,
+    status: AccountStatus | None,
+    after_id: int,
+    limit: int,
+) -> list[Account]:
+    """Up to `limit` accounts by rising id behind `after_id`; address (stored form) and status filter."""
+    conditions, values = ["u.id > %s"], cast("list[object]", [after_id])
+    if email is not None:
+        conditions.append("u.email = %s")
+        values.append(email)
+    if status is not None:
+        conditions.append("u.status = %s")
+        values.append(status)
+    sql = f"{_ACCOUNT}WHERE {' AND '.join(conditions)} ORDER BY u.id LIMIT %s"
+    return [_account(row) for row in await database.read(sql, *values, limit)]
+
+
+async def create(
+    database: Database, email: str, password_hash: str, roles: Sequence[RoleName]
+) -> Account:
+    """A new ACTIVE account. Raises EmailTaken."""
+
+    async def work(transaction: Transaction) -> Account:
+        now = to_sql(await transaction.now())
+        columns = ("email", "password_hash", "access_changed_at", "created_at", "updated_at")
+        row = (email, password_hash, now, now, now)
+        try:
+            user_id = await transaction.insert("users", columns, [row])
+        except Exception as error:
+            if is_duplicate(error):
+                raise EmailTaken(email) from None
+            raise
+        await _give_roles(transaction, user_id, roles)
+        account = await find(transaction, user_id)
+        assert account is not None
+        return account
+
+    return await database.run(work)
+
+
+async def _give_roles(transaction: Transaction, user_id: int, roles: Sequence[RoleName]) -> None:
+    if roles:
+        known: dict[RoleName, int] = dict(
+            await transaction.fetch("SELECT role_name, id FROM roles")
+        )
+        rows = [(user_id, known[role]) for role in sorted(set(roles))]
+        await transaction.insert("user_roles", ("user_id", "role_id"), rows)
+
+
+async def _take_roles(transaction: Transaction, user_id: int, roles: set[RoleName]) -> None:
+    # One by one through the whole primary key: a range would lock its neighbours' gap as well.
+    for role in sorted(roles):
+        await transaction.execute(
+            "DELETE FROM user_roles WHERE user_id = %s "
+            "AND role_id = (SELECT id FROM roles WHERE role_name = %s)",
+            user_id,
+            role,
+        )
+
+
+async def credentials(database: Database, email: str) -> Credentials | None:
+    """What to check a sign-in against, None for an unknown address (stored form)."""
+    rows = await database.read(
+        "SELECT id, password_hash, status, locked_until > UTC_TIMESTAMP(6) FROM users "
+        "WHERE email = %s",
+        email,
+    )
+    if not rows:
+        return None
+    user_id, password_hash, status, locked = rows[0]
+    return Credentials(user_id, password_hash, status == "ACTIVE", bool(locked))
+
+
+async def count_failure(
+    database: Database, user_id: int, lockout_after: int, lockout_seconds: int
+) -> None:
+    """One more failed sign-in; the `lockout_after`-th locks. After a lock has lapsed the count begins anew."""
+    lapsed = "locked_until IS NOT NULL AND locked_until <= UTC_TIMESTAMP(6)"
+    # Assignments run from left to right: the lock is decided on the count with this failure in it.
+    await database.write(
+        f"UPDATE users SET failed_login_count = IF({lapsed}, 1, failed_login_count + 1), "
+        f"locked_until = IF(failed_login_count >= %s, UTC_TIMESTAMP(6) + INTERVAL %s SECOND, NULL) "
+        "WHERE id = %s AND (locked_until IS NULL OR locked_until <= UTC_TIMESTAMP(6))",
+        lockout_after,
+        lockout_seconds,
+        user_id,
+    )
+
+
+async def count_decoy(database: Database, row: int) -> None:
+    """The write of a failure that counts for nobody (16 rows)."""
+    await database.write("UPDATE login_decoys SET attempts = attempts + 1 WHERE id = %s", row % 16)
+
+
+async def begin_session(transaction: Transaction, user_id: int) -> Account | None:
+    """Lock the account for a sign-in and clear its failures; None when it is disabled or locked by now."""
+    rows = await transaction.fetch(
+        "SELECT status, locked_until > UTC_TIMESTAMP(6), failed_login_count FROM users "
+        "WHERE id = %s FOR UPDATE",
+        user_id,
+    )
+    status, locked, failures = rows[0]
+    if status != "ACTIVE" or locked:
+        return None
+    if failures:
+        await transaction.execute(
+            "UPDATE users SET failed_login_count = 0, locked_until = NULL WHERE id = %s", user_id
+        )
+    return await find(transaction, user_id)
+
+
+async def replace_hash(database: Database, user_id: int, old: str, new: str) -> None:
+    """A stronger hash of the same password, unless the password has changed meanwhile."""
+    await database.write(
+        "UPDATE users SET password_hash = %s WHERE id = %s AND password_hash = %s",
+        new,
+        user_id,
+        old,
+    )
+
+
+async def set_status(database: Database, user_id: int, status: AccountStatus) -> Account | None:
+    """Enable or disable; None for an unknown id. Disabling revokes every refresh token. Raises LastAdmin."""
+
+    async def work(transaction: Transaction) -> Account | None:
+        account = await _lock(transaction, user_id)
+        if account is None or account.status == status:
+            return account
+        if status == "DISABLED":
+            if "ADMIN" in account.roles:
+                await _require_other_admin(transaction, user_id)
+            await transaction.execute(
+                "UPDATE refresh_families SET revoked_at = UTC_TIMESTAMP(6) "
+                "WHERE user_id = %s AND revoked_at IS NULL",
+                user_id,
+            )
+        return await _changed(transaction, user_id, "status = %s, ", status)
+
+    return await database.run(work)
+
+
+async def set_roles(database: Database, user_id: int, roles: Sequence[RoleName]) -> Account | None:
+    """Replace all roles; None for an unknown id. Raises LastAdmin."""
+
+    async def work(transaction: Transaction) -> Account | None:
+        account = await _lock(transaction, user_id)
+        if account is None or set(account.roles) == set(roles):
+            return account
+        if "ADMIN" in account.roles and "ADMIN" not in roles and account.status == "ACTIVE":
+            await _require_other_admin(transaction, user_id)
+        await _take_roles(transaction, user_id, set(account.roles) - set(roles))
+        await _give_roles(transaction, user_id, sorted(set(roles) - set(account.roles)))
+        return await _changed(transaction, user_id, "")
+
+    return await database.run(work)
+
+
+async def _lock(transaction: Transaction, user_id: int) -> Account | None:
+    # One change of anybody's access at a time: "who else is an admin" cannot be answered for two at once.
+    await transaction.fetch("SELECT id FROM roles WHERE id = %s FOR UPDATE", ADMIN_ROLE_ID)
+    account = await find(transaction, user_id)
+    if account is not None:
+        await transaction.fetch("SELECT id FROM users WHERE id = %s FOR UPDATE", user_id)
+    return account
+
+
+async def _require_other_admin(transaction: Transaction, user_id: int) -> None:
+    others = await transaction.fetch(
+        "SELECT u.id FROM users u JOIN user_roles ur ON ur.user_id = u.id "
+        "WHERE ur.role_id = %s AND u.status = 'ACTIVE' AND u.id <> %s LIMIT 1",
+        ADMIN_ROLE_ID,
+        user_id,
+    )
+    if not others:
+        raise LastAdmin
+
+
+async def _changed(
+    transaction: Transaction,
+    user_id: int,
+    assignment: Literal["", "status = %s, "],
+    *values: object,
+) -> Account | None:
+    await transaction.execute(
+        f"UPDATE users SET {assignment}access_changed_at = GREATEST(UTC_TIMESTAMP(6), "
+        "access_changed_at + INTERVAL 1 MICROSECOND), updated_at = UTC_TIMESTAMP(6) WHERE id = %s",
+        *values,
+        user_id,
+    )
+    return await find(transaction, user_id)
+
+
+async def changed_since(database: Database, since_micros: int) -> list[AccountAccess]:
+    """The accounts whose access changed after that moment (microseconds since 1970); new accounts are no change."""
+    since: datetime = EPOCH + timedelta(microseconds=max(0, since_micros))
+    rows = await database.read(
+        _ACCOUNT + "WHERE u.access_changed_at > %s AND u.access_changed_at <> u.created_at",
+        to_sql(since),
+    )
+    return [_account(row).access for row in rows]

@@ -1,0 +1,1 @@
+"""What keeps messages moving, in SQL: outcomes of commands, the outbox, dead letters, leases."""

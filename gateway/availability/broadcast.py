@@ -1,0 +1,137 @@
+"""Where the door's knowledge comes from: events about stock and events, and MySQL for what is wanted in vain.
+
+In: the events of `contracts.events.NEWS` on a queue of this connection's own; rows.
+Out: `Door.heard`, `Door.changed` and `Door.read`.
+Must stay true: the queue never holds up whoever publishes and goes with the connection; all types that are wanted in
+vain cost one pair of queries about every second, however many clients want them.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from pydantic import ValidationError
+
+from contracts.events import EventCancelled, EventChanged, StockChanged
+from contracts.messaging.envelope import (
+    Codec,
+    Envelope,
+    MalformedMessage,
+    open_body,
+)
+from contracts.messaging.link import Link
+from contracts.messaging.topology import NEWS_EXCHANGE
+from contracts.runtime.tasks import end
+from db import catalogue
+from db.mysql.database import Database, is_away
+from db.stock import shortages
+from gateway.availability.cache import Door, TypeState
+
+log = structlog.get_logger(__name__)
+
+QUEUE: dict[str, Any] = {"x-queue-type": "classic", "x-max-length": 10_000}
+"""Old news go first when this process is slower than the sale."""
+TICK_SECONDS = 0.1
+AWAY_SECONDS = 1.0
+
+
+class StockNews:
+    """Listens to the news that the relay tells (`workers.relay.broadcast`)."""
+
+    def __init__(self, url: str, name: str, codec: Codec, door: Door) -> None:
+        self._codec, self._door = codec, door
+        self._name, self._opens = name, 0
+        self._link = Link(url, f"{name} stock news", on_open=self._opened, pulse=True)
+
+    @property
+    def queue(self) -> str:
+        """The name of the queue of the present connection."""
+        return f"news.{self._name}.{self._opens}"
+
+    async def start(self) -> None:
+        """Connect in the background: the door works without news, only later."""
+        await self._link.start()
+
+    async def stop(self) -> None:
+        """Disconnect; the broker removes the queue."""
+        await self._link.stop()
+
+    async def _opened(self, channel: AbstractChannel) -> None:
+        # Numbered: the broker may not have noticed yet that the connection before is gone, and its queue with it.
+        self._opens += 1
+        queue = await channel.declare_queue(self.queue, exclusive=True, arguments=QUEUE)
+        await queue.bind(NEWS_EXCHANGE)
+        await queue.consume(self._arrived, no_ack=True)
+
+    async def _arrived(self, message: AbstractIncomingMessage) -> None:
+        self._link.heard()
+        try:
+            for envelope in open_body(message.body, message.content_type):
+                self._hear(envelope)
+        except (MalformedMessage, ValidationError) as error:
+            log.warning("stock news skipped", error=type(error).__name__)
+
+    def _hear(self, envelope: Envelope) -> None:
+        if not self._codec.verifies(envelope):
+            return
+        if envelope.type == StockChanged.TYPE:
+            news = StockChanged.model_validate(envelope.data)
+            self._door.heard(news.ticket_type_id, news.version, news.available)
+        elif envelope.type == EventChanged.TYPE:
+            self._door.changed(EventChanged.model_validate(envelope.data).event["id"])
+        elif envelope.type == EventCancelled.TYPE:
+            self._door.changed(EventCancelled.model_validate(envelope.data).event["id"])
+
+
+async def reread(door: Door, database: Database) -> None:
+    """Keep what is wanted in vain fresh. Ends only by cancellation."""
+    while True:
+        await door.wanted()
+        due = door.due()
+        if due:
+            try:
+                await _reread_once(door, database, due)
+            except Exception as error:
+                # What is known grows old and the door opens: a worker decides.
+                if is_away(error):
+                    log.info("door not re-read, the database is away", types=len(due))
+                else:
+                    log.exception("door not re-read", types=len(due))
+                await asyncio.sleep(AWAY_SECONDS)
+        await asyncio.sleep(TICK_SECONDS)
+
+
+async def _reread_once(door: Door, database: Database, type_ids: list[int]) -> None:
+    began = time.monotonic()
+    rows = await catalogue.sale_states(database, type_ids)
+    held = await shortages(database, type_ids)
+    states = {
+        type_id: TypeState(
+            version=row.version,
+            available=row.available,
+            max_per_order=row.max_per_order,
+            sales_start=row.sales_start,
+            sales_end=row.sales_end,
+            cancelled=row.cancelled,
+            held=held[type_id].held,
+            next_release_at=held[type_id].next_release_at,
+        )
+        for type_id, row in rows.items()
+    }
+    door.read(states, type_ids, began)
+
+
+@asynccontextmanager
+async def watching(door: Door, database: Database, news: StockNews) -> AsyncIterator[None]:
+    """Listen and re-read for the length of the block."""
+    await news.start()
+    task = asyncio.create_task(reread(door, database), name="door")
+    try:
+        yield
+    finally:
+        await end(task)
+        await news.stop()

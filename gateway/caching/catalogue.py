@@ -1,0 +1,144 @@
+"""Events and ticket types as this gateway shows them: copies of under a second, pages of under 30 s.
+
+In: ids, queries. Out: ready JSON with its entity tag.
+Must stay true: one event or type is at most 1 s old in everything, and what this gateway was told of a
+change is shown at once; what does not exist is never kept.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import orjson
+from aiohttp import web
+from redis.asyncio import Redis
+
+from contracts.models import Principal
+from contracts.resources import (
+    event_etag,
+    event_resource,
+    ticket_type_etag,
+    ticket_type_resource,
+)
+from contracts.runtime.times import from_wire, to_wire
+from db import catalogue as rows
+from db.catalogue import EventRead, Search
+from db.mysql.database import Database
+from gateway.caching.event_list import EventList
+from gateway.caching.short_lived import Fresh
+from gateway.http.models import PageQuery
+from gateway.http.paging import from_cursor, page
+from gateway.http.problems import invalid, not_found
+from gateway.resources.requests_catalogue import EventsQuery
+
+COPY_SECONDS = 0.8
+"""Less than the second that is promised: an answer takes its time, too."""
+COPIES_MAX = 5_000
+SEARCHES_MAX = 1_000
+NO_EVENT = "There is no such event, or it is not yours."
+NO_TICKET_TYPE = "There is no such ticket type, or it is not yours."
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A resource as JSON, its entity tag, and whose event it is (about)."""
+
+    body: bytes
+    etag: str
+    event_id: int
+    organizer_id: int | None = None
+
+
+class Catalogue:
+    """The reads of the catalogue in this process."""
+
+    def __init__(self, database: Database, redis: Redis) -> None:
+        self._database = database
+        self._events: Fresh[int, Shown] = Fresh(COPY_SECONDS, COPIES_MAX)
+        self._types: Fresh[int, Shown] = Fresh(COPY_SECONDS, COPIES_MAX)
+        self._list = EventList(redis)
+
+    async def event(self, event_id: int) -> Shown:
+        """An event. Raises Refusal (404)."""
+        return await self._events.get(event_id, lambda: self._read_event(event_id))
+
+    async def ticket_type(self, type_id: int) -> Shown:
+        """A ticket type. Raises Refusal (404)."""
+        return await self._types.get(type_id, lambda: self._read_type(type_id))
+
+    async def managed_event(self, event_id: int, caller: Principal) -> Shown:
+        """An event that the caller may manage. Raises Refusal (404) for foreign ones."""
+        shown = await self.event(event_id)
+        if shown.organizer_id != caller.user_id and not caller.has(("ADMIN",)):
+            raise not_found(NO_EVENT)
+        return shown
+
+    def changed(self, event_id: int | None, type_id: int | None) -> None:
+        """A command changed (or may have changed) these: read them again."""
+        if event_id is not None:
+            self._events.drop(event_id)
+        if type_id is not None:
+            self._types.drop(type_id)
+
+    async def published(self, wanted: EventsQuery) -> bytes:
+        """A page of published events. Raises Refusal (400) for a cursor that is none."""
+        search, query = _search(wanted)
+
+        async def build() -> bytes:
+            found = await rows.list_published(self._database, search, wanted.limit + 1)
+            return _page(found, wanted.limit, lambda one: (to_wire(one.row.start_time), one.row.id))
+
+        return await self._list.page(query, build)
+
+    async def of_organizer(self, organizer_id: int, wanted: PageQuery) -> bytes:
+        """A page of an organizer's events in every status. Raises Refusal (400)."""
+        below = int(from_cursor(wanted.cursor, int)[0]) if wanted.cursor else None
+        found = await rows.list_of_organizer(self._database, organizer_id, below, wanted.limit + 1)
+        return _page(found, wanted.limit, lambda one: (one.row.id,))
+
+    async def _read_event(self, event_id: int) -> Shown:
+        found = await rows.find_event(self._database, event_id)
+        if found is None:
+            raise not_found(NO_EVENT)
+        resource = event_resource(found.row, found.ticket_types)
+        body = orjson.dumps(resource)
+        return Shown(body, event_etag(resource), event_id, found.row.organizer_id)
+
+    async def _read_type(self, type_id: int) -> Shown:
+        found = await rows.find_ticket_type(self._database, type_id)
+        if found is None:
+            raise not_found(NO_TICKET_TYPE)
+        resource = ticket_type_resource(found)
+        return Shown(orjson.dumps(resource), ticket_type_etag(resource), found.event_id)
+
+
+def _page(
+    found: Sequence[EventRead], limit: int, key: Callable[[EventRead], tuple[int | str, ...]]
+) -> bytes:
+    return orjson.dumps(page(found, limit, key, _shown))
+
+
+def _shown(event: EventRead) -> dict[str, object]:
+    return event_resource(event.row, event.ticket_types)
+
+
+@lru_cache(maxsize=SEARCHES_MAX)  # a page that many look at is asked for in the same words
+def _search(wanted: EventsQuery) -> tuple[Search, str]:
+    """The search and its canonical text: queries that ask the same share their pages."""
+    words = (wanted.q or "").strip() or None
+    starts_from = from_wire(wanted.from_) if wanted.from_ else None
+    starts_to = from_wire(wanted.to) if wanted.to else None
+    after = None
+    if wanted.cursor:
+        start, last_id = from_cursor(wanted.cursor, str, int)
+        try:
+            after = (from_wire(str(start)), int(last_id))
+        except (ValueError, OverflowError):
+            detail = "The cursor is not one that this list gave."
+            raise invalid(detail, ("?cursor", "is not a cursor of this list")) from None
+    search = Search(words, starts_from, starts_to, after)
+    parts = [words and words.casefold(), starts_from, starts_to, after, wanted.limit]
+    return search, orjson.dumps(parts).decode()
+
+
+CATALOGUE = web.AppKey("catalogue", Catalogue)

@@ -1,0 +1,1 @@
+"""HTTP itself: the server, the middleware round every request, authorization, parsing, replies, problems, limits."""

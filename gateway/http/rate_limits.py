@@ -1,0 +1,162 @@
+"""Rate limits: per user when signed in, per address when not, and a class of its own for calls with credentials.
+
+In: a request and its caller. Out: LIMIT_STATE for the headers, or `Refusal` 429 with a true Retry-After.
+Must stay true: after Retry-After seconds one call is let through; without Redis each gateway counts for itself;
+addresses of `limits_off_for` are not counted.
+
+Algorithm: moving window log (every call of the last window is remembered), library `limits`. Headers: `RateLimit` and
+`RateLimit-Policy` after draft-ietf-httpapi-ratelimit-headers-09.
+"""
+
+import math
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+from aiohttp import web
+from limits import (
+    RateLimitItem,
+    RateLimitItemPerHour,
+    RateLimitItemPerMinute,
+    RateLimitItemPerSecond,
+)
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from redis.asyncio import ConnectionPool
+from redis.exceptions import RedisError
+
+from contracts.models import Principal
+from contracts.problems import Code, Problem
+from gateway.http.client_addresses import Networks, client_address, counted_as
+from gateway.http.problems import Refusal
+from gateway.http.routing import LimitClass
+
+LOCAL_SECONDS = 2.0
+"""After Redis failed, count locally so long before it is asked again: a call must not wait for a dead server."""
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """Where a caller stands: the policy's name, calls per window, window and time to reset in seconds."""
+
+    policy: str
+    amount: int
+    window: int
+    remaining: int
+    reset: int
+
+
+LIMIT_STATE = web.RequestKey("limit_state", LimitState)
+
+
+_LIMIT = re.compile(r"([1-9]\d{0,6})/(s|min|h)", re.ASCII)
+_UNITS: dict[str, type[RateLimitItem]] = {
+    "s": RateLimitItemPerSecond,
+    "min": RateLimitItemPerMinute,
+    "h": RateLimitItemPerHour,
+}
+
+
+def parse_limit(text: str) -> RateLimitItem:
+    """`100/s`, `10/min` or `5/h`. Raises ValueError."""
+    if (match := _LIMIT.fullmatch(text)) is None:
+        raise ValueError(f"{text!r} is no rate limit such as 100/s, 10/min or 5/h")
+    return _UNITS[match[2]](int(match[1]))
+
+
+def _named(setting: str, parse: Callable[[S], T], given: S) -> T:
+    try:
+        return parse(given)
+    except ValueError as error:
+        raise ValueError(f"{setting}: {error}") from None
+
+
+class Limiter:
+    """Counts calls. Raises ValueError at once for a limit or network that cannot be read."""
+
+    def __init__(
+        self,
+        pool: ConnectionPool | None,
+        *,
+        user: str,
+        address: str,
+        login: str,
+        off_for: tuple[str, ...] = (),
+        proxies: tuple[str, ...] = (),
+    ) -> None:
+        self._items = {
+            "user": _named("EVENTHUB_LIMIT_USER", parse_limit, user),
+            "address": _named("EVENTHUB_LIMIT_ADDRESS", parse_limit, address),
+            "login": _named("EVENTHUB_LIMIT_LOGIN", parse_limit, login),
+        }
+        self._off = _named("EVENTHUB_LIMITS_OFF_FOR", Networks, off_for)
+        self._proxies = _named("EVENTHUB_TRUSTED_PROXIES", Networks, proxies)
+        self._local = MovingWindowRateLimiter(MemoryStorage())
+        self._shared: MovingWindowRateLimiter | None = None
+        if pool is not None:
+            storage = RedisStorage(
+                "redis://",
+                implementation="redispy",
+                key_prefix="eventhub:limit",
+                connection_pool=pool,  # type: ignore[arg-type]  # passed through to redis-py
+            )
+            self._shared = MovingWindowRateLimiter(storage)
+        self._local_until = 0.0
+
+    async def count(
+        self, request: web.Request, limit: LimitClass, caller: Principal | None
+    ) -> None:
+        """Count one call. Raises Refusal (429) when it is one too many."""
+        address = counted_as(client_address(request, self._proxies))
+        if limit is LimitClass.LOGIN:
+            policy, who = "login", address
+        elif caller is not None:
+            policy, who = "user", str(caller.user_id)
+        else:
+            policy, who = "address", address
+        item = self._items[policy]
+        taken, state = await self._hit(policy, item, who)
+        request[LIMIT_STATE] = state
+        if not taken:
+            detail = f"More than {item.amount} calls in {item.get_expiry()} s; wait a little."
+            wait = max(1, state.reset)
+            raise Refusal(Problem(Code.RATE_LIMITED, detail, retry_after=wait))
+
+    def is_off(self, request: web.BaseRequest) -> bool:
+        """Whether calls from this client's address are not counted."""
+        return self._off.holds(client_address(request, self._proxies))
+
+    async def _hit(self, policy: str, item: RateLimitItem, who: str) -> tuple[bool, LimitState]:
+        if self._shared is not None and time.monotonic() >= self._local_until:
+            try:
+                return await _count(self._shared, policy, item, who)
+            except (RedisError, OSError, TimeoutError) as error:
+                self._local_until = time.monotonic() + LOCAL_SECONDS
+                log.warning("rate_limit.local", reason=type(error).__name__)
+        return await _count(self._local, policy, item, who)
+
+
+async def _count(
+    limiter: MovingWindowRateLimiter, policy: str, item: RateLimitItem, who: str
+) -> tuple[bool, LimitState]:
+    taken = await limiter.hit(item, policy, who)
+    reset_at, remaining = await limiter.get_window_stats(item, policy, who)
+    reset = max(0, math.ceil(reset_at - time.time()))
+    window = item.get_expiry()
+    return taken, LimitState(policy, item.amount, window, max(0, remaining), reset)
+
+
+def limit_headers(state: LimitState) -> dict[str, str]:
+    """The two RateLimit headers."""
+    return {
+        "RateLimit-Policy": f'"{state.policy}";q={state.amount};w={state.window}',
+        "RateLimit": f'"{state.policy}";r={state.remaining};t={state.reset}',
+    }

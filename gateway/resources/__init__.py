@@ -1,0 +1,1 @@
+"""One module per resource: its routes and handlers, its request and answer models."""

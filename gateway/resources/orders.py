@@ -1,0 +1,228 @@
+"""Orders over HTTP: place, add, cancel (commands), list and show (reads).
+
+In: items, an order's id. Out: the order, or why not.
+Must stay true: the gateway refuses early only what a worker would refuse (unknown or foreign ids, types
+of several events, sold out); it decides nothing. Foreign orders look like none.
+"""
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from contracts.commands import AddItems, CancelOrder, Command, OrderItem
+from contracts.commands import PlaceOrder as PlaceOrderCommand
+from contracts.models import Principal
+from contracts.problems import Code, Problem
+from contracts.resources import order_resource
+from db import order_reads
+from db.order_reads import OrderFilter, OrderRead
+from gateway.availability.cache import DOOR
+from gateway.availability.directory import DIRECTORY, Directory
+from gateway.http.keys import (
+    DATABASE,
+    body,
+    path_id,
+    principal,
+    query,
+)
+from gateway.http.paging import from_cursor, page
+from gateway.http.problems import invalid, not_found
+from gateway.http.replies import json_reply
+from gateway.http.routing import (
+    USER,
+    USER_OR_ADMIN,
+    USER_ORGANIZER_OR_ADMIN,
+    Answer,
+    Ownership,
+    Route,
+)
+from gateway.resources.requests_orders import Item, OrdersQuery, PlaceOrder
+from gateway.resources.responses_orders import Order, OrderPage
+from gateway.submission.submit import Call, submit
+
+NO_ORDER = "There is no such order, or it is not yours."
+
+
+async def place_order(request: web.Request) -> web.Response:
+    """POST /api/orders."""
+    app, wanted = request.app, body(request, PlaceOrder)
+    if wanted.order_id is not None:
+        return await submit(request, _adding(app, wanted, wanted.order_id))
+    directory, door = app[DIRECTORY], app[DOOR]
+
+    async def precheck() -> Problem | None:
+        return door.check(await _one_event(directory, wanted.items), wanted.items)
+
+    async def prepare(caller: Principal, fingerprint: str) -> Command:
+        event_id = await _one_event(directory, wanted.items)
+        return PlaceOrderCommand(
+            principal=caller, fingerprint=fingerprint, event_id=event_id, items=_items(wanted)
+        )
+
+    return await submit(
+        request, Call(PlaceOrderCommand, wanted, prepare, precheck, on_outcome=door.learn)
+    )
+
+
+def _adding(app: web.Application, wanted: PlaceOrder, order_id: int) -> Call:
+    async def prepare(caller: Principal, fingerprint: str) -> Command:
+        owners = await order_reads.owners_of_order(app[DATABASE], order_id)
+        if owners is None or owners.user_id != caller.user_id:
+            raise not_found(NO_ORDER)
+        event_id = await _one_event(app[DIRECTORY], wanted.items)
+        if owners.event_id != event_id:
+            raise invalid(
+                "The ticket types belong to another event than the order.",
+                ("/items", "are not of the order's event"),
+            )
+        return AddItems(
+            principal=caller,
+            fingerprint=fingerprint,
+            event_id=event_id,
+            order_id=order_id,
+            items=_items(wanted),
+        )
+
+    return Call(AddItems, wanted, prepare)
+
+
+def _items(wanted: PlaceOrder) -> tuple[OrderItem, ...]:
+    return tuple(
+        OrderItem(ticket_type_id=item.ticket_type_id, quantity=item.quantity)
+        for item in wanted.items
+    )
+
+
+async def _one_event(directory: Directory, items: Sequence[Item]) -> int:
+    if len(items) == 1:
+        known = directory.known_event_of(items[0].ticket_type_id)
+        if known is not None:
+            return known
+    events = await directory.events_of([item.ticket_type_id for item in items])
+    for item in items:
+        if item.ticket_type_id not in events:
+            raise not_found(f"There is no ticket type {item.ticket_type_id}.")
+    if len(set(events.values())) > 1:
+        raise invalid(
+            "The ticket types of an order belong to one event.",
+            ("/items", "are of several events"),
+        )
+    return next(iter(events.values()))
+
+
+async def cancel_order(request: web.Request) -> web.Response:
+    """POST /api/orders/{orderId}/cancel."""
+    order_id = path_id(request, "orderId")
+
+    async def prepare(caller: Principal, fingerprint: str) -> Command:
+        owners = await order_reads.owners_of_order(request.app[DATABASE], order_id)
+        if owners is None or not (owners.user_id == caller.user_id or caller.has(("ADMIN",))):
+            raise not_found(NO_ORDER)
+        return CancelOrder(principal=caller, fingerprint=fingerprint, order_id=order_id)
+
+    return await submit(request, Call(command=CancelOrder, body={}, prepare=prepare))
+
+
+async def list_orders(request: web.Request) -> web.Response:
+    """GET /api/orders."""
+    chosen = OrderFilter(user_id=principal(request).user_id)
+    return await order_page(request, chosen)
+
+
+async def order_page(request: web.Request, chosen: OrderFilter) -> web.Response:
+    """A page of the chosen orders, narrowed by the request's `OrdersQuery`."""
+    wanted = query(request, OrdersQuery)
+    below = from_cursor(wanted.cursor, int)[0] if wanted.cursor else None
+    narrowed = OrderFilter(
+        user_id=chosen.user_id,
+        event_id=chosen.event_id,
+        status=wanted.status,
+        below=int(below) if below is not None else None,
+    )
+    rows = await order_reads.list_orders(request.app[DATABASE], narrowed, wanted.limit + 1)
+    return json_reply(page(rows, wanted.limit, lambda one: (one.row.id,), _shown))
+
+
+async def show_order(request: web.Request) -> web.Response:
+    """GET /api/orders/{orderId}."""
+    caller, order_id = principal(request), path_id(request, "orderId")
+    database = request.app[DATABASE]
+    order = await order_reads.find_order(database, order_id)
+    if order is None:
+        raise not_found(NO_ORDER)
+    if order.row.user_id != caller.user_id and not caller.has(("ADMIN",)):
+        owners = await order_reads.owners_of_order(database, order_id)
+        organizes = owners is not None and owners.organizer_id == caller.user_id
+        if not (organizes and caller.has(("ORGANIZER",))):
+            raise not_found(NO_ORDER)
+    return json_reply(_shown(order))
+
+
+def _shown(order: OrderRead) -> dict[str, object]:
+    return order_resource(order.row, order.details)
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/api/orders",
+        operation_id="placeOrder",
+        summary="Order tickets, or add some to an unpaid order",
+        handler=place_order,
+        access=USER,
+        ownership=Ownership.SELF,
+        answers={201: Answer(Order, "The order, PENDING_PAYMENT.", ("Location",))},
+        tag="Orders",
+        body=PlaceOrder,
+        is_command=True,
+        problems=frozenset(
+            {
+                Code.NOT_FOUND,
+                Code.SALES_CLOSED,
+                Code.LIMIT_EXCEEDED,
+                Code.SOLD_OUT,
+                Code.ORDER_NOT_PENDING,
+                Code.SEAT_LOCKED,
+            }
+        ),
+        description="All items or none. With `orderId` the items join that order of yours; its "
+        "`expiresAt` stays, and its pending quotes end.",
+    ),
+    Route(
+        method="GET",
+        path="/api/orders",
+        operation_id="listOrders",
+        summary="Own orders, the newest first",
+        handler=list_orders,
+        access=USER,
+        ownership=Ownership.SELF,
+        answers={200: Answer(OrderPage, "A page of orders.")},
+        tag="Orders",
+        query=OrdersQuery,
+    ),
+    Route(
+        method="GET",
+        path="/api/orders/{orderId}",
+        operation_id="showOrder",
+        summary="An order",
+        handler=show_order,
+        access=USER_ORGANIZER_OR_ADMIN,
+        ownership=Ownership.OWNER_ORGANIZER_OR_ADMIN,
+        answers={200: Answer(Order, "The order.")},
+        tag="Orders",
+    ),
+    Route(
+        method="POST",
+        path="/api/orders/{orderId}/cancel",
+        operation_id="cancelOrder",
+        summary="Cancel an unpaid order",
+        handler=cancel_order,
+        access=USER_OR_ADMIN,
+        ownership=Ownership.OWNER_OR_ADMIN,
+        answers={200: Answer(Order, "The order, CANCELLED.")},
+        tag="Orders",
+        is_command=True,
+        problems=frozenset({Code.ORDER_NOT_PENDING}),
+        description="Its tickets are for sale again within a second.",
+    ),
+)

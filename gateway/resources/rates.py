@@ -1,0 +1,216 @@
+"""Rates over HTTP: show (reads), report and accept (commands), the quarantine.
+
+In: what a provider saw; a quarantined report's id. Out: rates, or why not.
+Must stay true: a rate is shown from the registry's copy (60 s at most, and never an older one than a command
+has just set); which of several sources is shown is the rule that quotes use.
+"""
+
+from typing import Any
+
+from aiohttp import web
+
+from contracts.commands import AcceptRate, Command
+from contracts.commands import PublishRate as PublishRateCommand
+from contracts.models import Principal
+from contracts.problems import Code
+from contracts.rates import Rate, choose, rate_resource
+from contracts.runtime.times import to_wire
+from db import rates
+from db.rates import QuarantineRow
+from db.redis.quote_registry import QuoteRegistry
+from gateway.http.keys import (
+    CLOCK,
+    DATABASE,
+    SETTINGS,
+    body,
+    path_id,
+    query,
+)
+from gateway.http.paging import from_cursor, page
+from gateway.http.problems import not_found
+from gateway.http.replies import json_reply
+from gateway.http.routing import (
+    ADMIN,
+    ANYONE,
+    PROVIDER,
+    Answer,
+    Route,
+)
+from gateway.resources import responses_rates as responses
+from gateway.resources.requests_rates import (
+    PublishRate,
+    QuarantineQuery,
+    RateQuery,
+    RatesQuery,
+)
+from gateway.submission.submit import Call, submit
+
+REGISTRY = web.AppKey("registry", QuoteRegistry)
+ACCEPT_SECONDS = 10
+"""Accepting is answered at once: so long the call waits for the worker, unless its client says otherwise."""
+
+
+async def list_rates(request: web.Request) -> web.Response:
+    """GET /api/market/rates."""
+    wanted = query(request, RatesQuery)
+    after = from_cursor(wanted.cursor, str, str) if wanted.cursor else ("", "")
+    chosen = [rate for rate in await _chosen(request) if rate.pair > after]
+    rows = sorted(chosen, key=lambda rate: rate.pair)[: wanted.limit + 1]
+    return json_reply(
+        page(rows, wanted.limit, lambda rate: rate.pair, lambda rate: _shown(request, rate)),
+        headers={"Cache-Control": "no-cache"},
+    )
+
+
+async def show_rate(request: web.Request) -> web.Response:
+    """GET /api/market/rates/{asset}."""
+    pair = request.match_info["asset"], query(request, RateQuery).currency
+    for rate in await _chosen(request):
+        if rate.pair == pair:
+            return json_reply(_shown(request, rate), headers={"Cache-Control": "no-cache"})
+    raise not_found("There is no rate of that asset in that currency.")
+
+
+async def _chosen(request: web.Request) -> list[Rate]:
+    """The believed rate of every pair."""
+    app = request.app
+    by_pair: dict[tuple[str, str], list[Rate]] = {}
+    for rate in await app[REGISTRY].rates():
+        by_pair.setdefault(rate.pair, []).append(rate)
+    now, fresh = app[CLOCK].now(), app[SETTINGS].rate_fresh
+    found = (choose(known, now, fresh) for known in by_pair.values())
+    return [rate for rate in found if rate is not None]
+
+
+def _shown(request: web.Request, rate: Rate) -> dict[str, Any]:
+    return rate_resource(rate, request.app[CLOCK].now(), request.app[SETTINGS].rate_fresh)
+
+
+async def publish_rate(request: web.Request) -> web.Response:
+    """POST /api/provider/rates."""
+    wanted = body(request, PublishRate)
+
+    async def prepare(caller: Principal, fingerprint: str) -> Command:
+        return PublishRateCommand(
+            principal=caller,
+            fingerprint=fingerprint,
+            asset=wanted.asset,
+            currency=wanted.currency,
+            rate=wanted.rate,
+            observed_at=wanted.observed_at,
+        )
+
+    return await submit(
+        request, Call(PublishRateCommand, wanted.model_dump(by_alias=True), prepare)
+    )
+
+
+async def list_quarantine(request: web.Request) -> web.Response:
+    """GET /api/admin/rates/quarantine."""
+    wanted = query(request, QuarantineQuery)
+    below = from_cursor(wanted.cursor, int)[0] if wanted.cursor else None
+    rows = await rates.quarantine_page(
+        request.app[DATABASE],
+        status=wanted.status,
+        below=None if below is None else int(below),
+        limit=wanted.limit + 1,
+    )
+    return json_reply(page(rows, wanted.limit, lambda row: (row.id,), quarantined_resource))
+
+
+def quarantined_resource(row: QuarantineRow) -> dict[str, Any]:
+    """A report of the quarantine as admins see it."""
+    put = row.report
+    return {
+        "id": row.id,
+        "source": put.source,
+        "asset": put.asset,
+        "currency": put.currency,
+        "rate": put.rate,
+        "observedAt": put.observed_at,
+        "reason": str(put.reason),
+        "detail": put.detail,
+        "status": "QUARANTINED" if row.accepted_by is None else "ACCEPTED",
+        "acceptedBy": row.accepted_by,
+        "receivedAt": to_wire(row.received_at),
+        "updatedAt": to_wire(row.updated_at),
+    }
+
+
+async def accept_rate(request: web.Request) -> web.Response:
+    """POST /api/admin/rates/quarantine/{quarantineId}/accept."""
+    quarantine_id = path_id(request, "quarantineId")
+
+    async def prepare(caller: Principal, fingerprint: str) -> Command:
+        if await rates.quarantined(request.app[DATABASE], quarantine_id) is None:
+            raise not_found("There is no such report in the quarantine.")
+        return AcceptRate(principal=caller, fingerprint=fingerprint, quarantine_id=quarantine_id)
+
+    return await submit(request, Call(AcceptRate, {}, prepare, wait=ACCEPT_SECONDS))
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/api/market/rates",
+        operation_id="listRates",
+        summary="What assets cost",
+        handler=list_rates,
+        access=ANYONE,
+        answers={200: Answer(responses.RatePage, "Rates by asset and currency.")},
+        tag="Rates",
+        query=RatesQuery,
+    ),
+    Route(
+        method="GET",
+        path="/api/market/rates/{asset}",
+        operation_id="showRate",
+        summary="What one asset costs",
+        handler=show_rate,
+        access=ANYONE,
+        answers={200: Answer(responses.Rate, "The rate that quotes use.")},
+        tag="Rates",
+        query=RateQuery,
+        texts={"asset": "[A-Z0-9]{2,16}"},
+    ),
+    Route(
+        method="POST",
+        path="/api/provider/rates",
+        operation_id="publishRate",
+        summary="Report a rate",
+        handler=publish_rate,
+        access=PROVIDER,
+        answers={200: Answer(responses.Rate, "The rate, in use.")},
+        tag="Rates",
+        body=PublishRate,
+        is_command=True,
+        problems=frozenset({Code.RATE_QUARANTINED}),
+        description="A report that is out of band, out of order, repeated or stale is put aside: that 409 has "
+        "`reason` and `quarantineId`, and an admin may accept it.",
+    ),
+    Route(
+        method="GET",
+        path="/api/admin/rates/quarantine",
+        operation_id="listQuarantinedRates",
+        summary="Reports that were put aside",
+        handler=list_quarantine,
+        access=ADMIN,
+        answers={200: Answer(responses.QuarantinePage, "Reports, the newest first.")},
+        tag="Administration",
+        query=QuarantineQuery,
+    ),
+    Route(
+        method="POST",
+        path="/api/admin/rates/quarantine/{quarantineId}/accept",
+        operation_id="acceptRate",
+        summary="Use a report after all",
+        handler=accept_rate,
+        access=ADMIN,
+        answers={200: Answer(responses.Rate, "The rate, in use.")},
+        tag="Administration",
+        is_command=True,
+        problems=frozenset({Code.RATE_QUARANTINED}),
+        description="Only what was out of band or from the future can be accepted, and only while its source has "
+        "reported nothing later. Waits up to 10 s for the decision without a Prefer header.",
+    ),
+)

@@ -1,0 +1,65 @@
+"""Models of orders and payments as the gateway shows them, for OpenAPI and its tests."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gateway.http.responses import (
+    IdNumber,
+    Moment,
+    Money,
+    Reply,
+)
+from gateway.resources.requests_orders import OrderStatusName
+
+
+class OrderDetail(Reply):
+    """Tickets of one type at one price."""
+
+    ticket_type_id: IdNumber
+    quantity: Annotated[int, Field(ge=1)]
+    unit_price: Money
+    cost: Money
+
+
+class Order(Reply):
+    """An order. `expiresAt` counts while it is PENDING_PAYMENT."""
+
+    id: IdNumber
+    user_id: IdNumber
+    event_id: IdNumber
+    status: OrderStatusName
+    total_cost: Money
+    currency: str
+    expires_at: Moment
+    version: IdNumber
+    created_at: Moment
+    updated_at: Moment
+    details: list[OrderDetail]
+
+
+class OrderPage(Reply):
+    """A page of orders, the newest first."""
+
+    data: list[Order]
+    next_cursor: str | None
+    has_more: bool
+
+
+class Payment(Reply):
+    """A quote and what became of it."""
+
+    id: IdNumber
+    order_id: IdNumber
+    asset: str
+    quote_rate: Annotated[str, Field(pattern=r"^\d{1,10}\.\d{8}$", examples=["61234.50000000"])]
+    amount_crypto: Annotated[
+        str, Field(pattern=r"^\d{1,20}\.\d{18}$", examples=["0.000815063412289003"])
+    ]
+    tx_hash: Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$", examples=["0x" + "ab" * 32])] | None
+    status: Literal["PENDING", "CONFIRMED", "EXPIRED", "LATE"]
+    expires_at: Moment
+    rate_source: str
+    rate_observed_at: Moment
+    created_at: Moment
+    updated_at: Moment

@@ -1,0 +1,86 @@
+"""Models of what webhook calls answer. They describe, they do not serialise (see `responses`)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contracts.webhooks import WebhookType
+from gateway.http.responses import IdNumber, Moment, Reply
+
+Secret = Annotated[
+    str, Field(pattern=r"^whsec_", examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
+]
+
+
+class CreatedWebhook(Reply):
+    """A new webhook. `secret` is shown here and never again."""
+
+    id: IdNumber
+    url: str
+    event_types: list[WebhookType | Literal["*"]]
+    secret: Secret
+
+
+class NewSecret(Reply):
+    """The secret that signs from now on; the one before it signs beside it for 24 hours."""
+
+    secret: Secret
+
+
+class Webhook(Reply):
+    """A webhook. `disabledReason`: GONE (it answered 410) or FAILING (nothing got through for three days)."""
+
+    id: IdNumber
+    url: str
+    event_types: list[WebhookType | Literal["*"]]
+    status: Literal["ACTIVE", "DISABLED"]
+    disabled_reason: Literal["GONE", "FAILING"] | None
+    created_at: Moment
+    updated_at: Moment
+
+
+class WebhookPage(Reply):
+    """A page of webhooks."""
+
+    data: list[Webhook]
+    next_cursor: str | None
+    has_more: bool
+
+
+class Delivery(Reply):
+    """One event on its way to one webhook. `eventId` is the `webhook-id` that the receiver sees."""
+
+    id: IdNumber
+    event_id: str
+    event_type: WebhookType | Literal["webhook.ping"]
+    status: Literal["PENDING", "DELIVERED", "FAILED"]
+    attempts: int
+    last_status_code: int | None
+    last_error: str | None
+    next_attempt_at: Moment | None
+    delivered_at: Moment | None
+    created_at: Moment
+
+
+class DeliveryPage(Reply):
+    """A page of deliveries, newest first."""
+
+    data: list[Delivery]
+    next_cursor: str | None
+    has_more: bool
+
+
+class Attempt(Reply):
+    """One attempt. `durationMs` in milliseconds; `statusCode` null: no answer came."""
+
+    number: int
+    started_at: Moment
+    duration_ms: int
+    status_code: int | None
+    error: str | None
+
+
+class DeliveryWithAttempts(Delivery):
+    """A delivery and its attempts, first to last."""
+
+    attempt_log: list[Attempt]

@@ -1,0 +1,102 @@
+"""What gateways like to know soon, told to all of them without asking whether anybody heard.
+
+In: events that the relay has published. Out: the same bodies on `eventhub.news`, not confirmed and not kept.
+Must stay true: nobody waits for news and nothing fails by them: a gateway's queue that its broker node cannot serve
+holds up no event (were it bound to `eventhub.events`, no confirm would come); what was not heard is read again by the
+gateway within a second (`gateway.availability.broadcast`).
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import aio_pika
+import structlog
+from aio_pika.abc import DeliveryMode
+
+from contracts.events import NEWS
+from contracts.messaging.envelope import join_batch
+from contracts.messaging.link import (
+    LINK_ERRORS,
+    BrokerAway,
+    Link,
+    library_endings,
+)
+from contracts.messaging.topology import NEWS_EXCHANGE
+from contracts.runtime.tasks import end
+from db.messages.outbox import Pending
+from workers.relay.publishing import messages
+from workers.runtime.metrics import NEWS_DROPPED
+from workers.runtime.process import Services
+
+log = structlog.get_logger(__name__)
+
+WAITING_MAX = 100
+"""Messages, of 256 KiB at the most; old ones go first."""
+SEND_SECONDS = 2.0
+TOPICS = frozenset(event.TOPIC for event in NEWS)
+
+Message = tuple[str, bytes, str]
+"""Routing key, body, content type."""
+
+
+class Herald:
+    """Tells news on a connection of its own."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.link = Link(url, f"{name} news", confirms=False, pulse=True)
+        self._waiting: deque[Message] = deque(maxlen=WAITING_MAX)
+        self._there_are = asyncio.Event()
+
+    def tell(self, rows: Sequence[Pending]) -> None:
+        """Send what gateways listen to, soon; returns at once."""
+        for topic in TOPICS:
+            if heard := [row for row in rows if row.routing_key == topic]:
+                for cut in messages(heard):
+                    self._put((topic, *join_batch([row.body for row in cut])))
+
+    def _put(self, message: Message) -> None:
+        if len(self._waiting) == WAITING_MAX:
+            NEWS_DROPPED.inc()
+        self._waiting.append(message)
+        self._there_are.set()
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            await self._there_are.wait()
+            while self._waiting:
+                try:
+                    await self._send(*self._waiting.popleft())
+                except Exception:
+                    # Nobody waits for this task: gateways would hear nothing until the next start.
+                    log.exception("news not sent, nobody knows why")
+            self._there_are.clear()
+
+    async def _send(self, topic: str, body: bytes, content_type: str) -> None:
+        message = aio_pika.Message(
+            body, content_type=content_type, delivery_mode=DeliveryMode.NOT_PERSISTENT
+        )
+        try:
+            with library_endings():
+                async with asyncio.timeout(SEND_SECONDS):
+                    exchange = await self.link.channel.get_exchange(NEWS_EXCHANGE, ensure=False)
+                    await exchange.publish(message, topic, mandatory=False)
+        except (BrokerAway, *LINK_ERRORS) as error:
+            NEWS_DROPPED.inc()
+            log.debug("news dropped", topic=topic, error=repr(error))
+
+
+@contextlib.asynccontextmanager
+async def telling(services: Services) -> AsyncIterator[Callable[[Sequence[Pending]], None]]:
+    """Whom to give rows to, for the length of the block."""
+    settings = services.settings
+    herald = Herald(settings.amqp_url.get_secret_value(), settings.process)
+    await herald.link.start()
+    task = asyncio.create_task(herald.run(), name="news")
+    try:
+        yield herald.tell
+    finally:
+        await end(task)
+        await herald.link.stop()

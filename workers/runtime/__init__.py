@@ -1,0 +1,1 @@
+"""The consumer that all workers share: intake, processing, deciding, reacting, acknowledging, sweeps, health."""

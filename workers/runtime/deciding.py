@@ -1,0 +1,309 @@
+"""Commands become outcomes: seat locks, one transaction, push. The heart of every deciding worker.
+
+In: items of one command type, in order. Out: each with its end; outcomes and events committed
+together.
+Must stay true: a command gets at most one outcome (its primary key), and its effect and events are
+committed with it or not at all; a batch is decided in one transaction, and alone, one by one, when
+any of it was seen before or the batch failed; a command past its deadline is never executed; a busy
+seat delays and refuses only who needs it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+
+from contracts.commands import Command
+from contracts.messaging.topology import shard_of
+from contracts.outcomes import Outcome
+from contracts.problems import Code, Problem
+from contracts.runtime import failpoints
+from contracts.runtime.logs import LineLog
+from contracts.runtime.settings import Settings
+from db.messages import outcomes
+from db.messages.outbox import Outbox
+from db.mysql.database import (
+    Database,
+    Transaction,
+    is_away,
+    is_duplicate,
+    is_transient,
+)
+from db.redis.push import Replies
+from db.redis.seat_locks import Seats
+from workers.runtime.handlers import (
+    ACK,
+    Context,
+    Dead,
+    Decides,
+    Decision,
+    End,
+    Item,
+    Received,
+    Retry,
+    rejected,
+)
+from workers.runtime.metrics import (
+    BATCH_COMMANDS,
+    DECIDED,
+    SEAT_WAIT,
+    STEP_SECONDS,
+)
+
+log = structlog.get_logger(__name__)
+
+BATCH_MAX = 128
+SEAT_WAIT_SECONDS = 0.2
+SEAT_POLL_SECONDS = 0.02
+DUPLICATES_MAX = 3
+
+_LATE = rejected(
+    Problem(
+        Code.UNAVAILABLE,
+        "Nobody took the command up in time; nothing was done.",
+        retry_after=1,
+    )
+)
+_LOCKED = rejected(
+    Problem(Code.SEAT_LOCKED, "These tickets are being dealt with; try again.", retry_after=1)
+)
+
+Decide = Callable[[Context, Sequence[Received[Any]]], Awaitable[list[Decision]]]
+
+
+async def _refuse_locked(_: Context, commands: Sequence[Received[Any]]) -> list[Decision]:
+    return [_LOCKED] * len(commands)
+
+
+_REFUSES: Decides[Any] = Decides(Command, _refuse_locked)
+
+
+class Deciding:
+    """Decides commands for one process."""
+
+    def __init__(
+        self,
+        database: Database,
+        redis: "Redis",
+        settings: Settings,
+        *,
+        outbox: Outbox,
+        seats: Seats,
+        database_back: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._database, self._redis, self._settings = database, redis, settings
+        self._outbox, self._seats = outbox, seats
+        self._replies = Replies(redis)
+        self._database_back = database_back
+        self._decided = LineLog("command decided", settings.process)
+        self._deferred: set[asyncio.Task[None]] = set()
+        self._in_hand: dict[Item, datetime] = {}
+
+    def oldest_age(self) -> float:
+        """Seconds since the acceptance of the oldest command in hand; 0 with none."""
+        if not self._in_hand:
+            return 0.0
+        return max(0.0, (datetime.now(UTC) - min(self._in_hand.values())).total_seconds())
+
+    async def decide(self, handler: Decides[Any], items: Sequence[Item]) -> None:
+        """Decide a group in order: what was seen before first and alone, the rest in batches."""
+        for item in items:
+            self._in_hand[item] = item.received.envelope.time
+        STEP_SECONDS.labels("accepted to received").observe(self.oldest_age())
+        for item in items:
+            if item.received.seen_before:
+                await self._alone(handler, item)
+        fresh = [item for item in items if item.end is None]
+        for start in range(0, len(fresh), BATCH_MAX):
+            await self._together(handler, fresh[start : start + BATCH_MAX])
+
+    async def settle(self) -> None:
+        """Wait for the commands that still wait for a seat."""
+        while self._deferred:
+            await asyncio.gather(*self._deferred)
+
+    async def _together(self, handler: Decides[Any], items: Sequence[Item]) -> None:
+        """One lock round, one transaction for the batch; those whose seat is busy wait apart."""
+        busy = await self._round(handler, items)
+        if busy:
+            task = asyncio.create_task(self._when_free(handler, busy), name="seats busy")
+            self._deferred.add(task)
+            task.add_done_callback(self._deferred.discard)
+
+    async def _round(self, handler: Decides[Any], items: Sequence[Item]) -> list[Item]:
+        """Decide whoever gets all seats at once; return the others, in order."""
+        with STEP_SECONDS.labels("locking").time():
+            tokens = await self._lock(handler, items)
+        ready: list[Item] = []
+        busy: list[Item] = []
+        for item in items:
+            free = self._seats_of(handler, item).keys() <= tokens.keys()
+            (ready if free else busy).append(item)
+        failpoints.reach("worker.locked")
+        if not await self._batch(handler, ready, tokens):
+            for item in ready:
+                await self._alone(handler, item)
+        return busy
+
+    async def _when_free(self, handler: Decides[Any], busy: list[Item]) -> None:
+        """Try again for 200 ms, once for all of them; who still has no seat gets 429."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + SEAT_WAIT_SECONDS
+        while busy and clock() < deadline:
+            await asyncio.sleep(SEAT_POLL_SECONDS)
+            busy = await self._round(handler, busy)
+        SEAT_WAIT.observe(clock() - deadline + SEAT_WAIT_SECONDS)
+        if not await self._batch(_REFUSES, busy, {}):
+            for item in busy:
+                await self._alone(handler, item)
+
+    async def _batch(
+        self, handler: Decides[Any], items: Sequence[Item], tokens: Mapping[int, str]
+    ) -> bool:
+        """Whether the batch is decided (an empty one is). The seats are free afterwards, either way."""
+        decided: list[Outcome] = []
+        try:
+            if items:
+                with STEP_SECONDS.labels("transaction").time():
+                    decided = await self._transact(handler, items)
+        except Exception as error:
+            log.warning("batch failed, going one by one", size=len(items), error=repr(error))
+            await self._seats.release(tokens)
+            return False
+        await self._answer(items, decided, tokens)
+        return True
+
+    async def _alone(self, handler: Decides[Any], item: Item) -> None:
+        """One command, its outcome looked up first: it may have been decided before."""
+        duplicates = 0
+        while True:
+            try:
+                found = await outcomes.find(self._database, [item.received.uuid])
+                if not found:
+                    await self._alone_fresh(handler, item)
+                    return
+                await self._answer([item], list(found.values()), {})
+                return
+            except Exception as error:
+                if is_away(error):
+                    await self._database_back()
+                elif is_duplicate(error) and duplicates < DUPLICATES_MAX:
+                    duplicates += (
+                        1  # decided by somebody else just now, or a key to be looked at again
+                    )
+                elif is_transient(error) or is_duplicate(error):
+                    self._end(item, Retry(repr(error)))
+                    return
+                else:
+                    log.exception("command failed", command=item.received.envelope.id)
+                    self._end(item, Dead(f"handler failed: {error!r}"))
+                    return
+
+    async def _alone_fresh(self, handler: Decides[Any], item: Item) -> None:
+        tokens = await self._lock_patiently(handler, item)
+        failpoints.reach("worker.locked")
+        try:
+            decided = await self._transact(handler if tokens is not None else _REFUSES, [item])
+        except BaseException:
+            await self._seats.release(tokens or {})
+            raise
+        await self._answer([item], decided, tokens or {})
+
+    async def _transact(self, handler: Decides[Any], items: Sequence[Item]) -> list[Outcome]:
+        """Decide, write outcomes and events, commit: all of it or nothing."""
+        received = [item.received for item in items]
+
+        async def work(transaction: Transaction) -> list[Outcome]:
+            transaction.read_ahead(*(handler.reads(received) if handler.reads else ()))
+            now = await transaction.now()
+            context = Context(transaction, now, self._settings, self._redis)
+            decisions = await _within_deadline(handler.decide, context, received)
+            pairs = list(zip(received, decisions, strict=True))
+            rows = [decision.outcome(one, now) for one, decision in pairs]
+            outcomes.insert(transaction, rows)
+            events = [(event, one.cause) for one, decision in pairs for event in decision.events]
+            self._outbox.add(transaction, now, events)
+            await transaction.flush()
+            failpoints.reach("worker.written")
+            return rows
+
+        decided = await self._database.run(work)
+        failpoints.reach("worker.committed")
+        return decided
+
+    async def _answer(
+        self, items: Sequence[Item], decided: Sequence[Outcome], tokens: Mapping[int, str]
+    ) -> None:
+        """Free the seats, tell the gateways, end the items: what is committed can be told."""
+        pairs = list(zip(items, decided, strict=True))
+        with STEP_SECONDS.labels("push").time():
+            await self._replies.push(
+                ((item.received.envelope.replyto, outcome) for item, outcome in pairs),
+                self._seats.releasing(tokens),
+            )
+        if pairs:
+            BATCH_COMMANDS.observe(len(pairs))
+        for item, outcome in pairs:
+            DECIDED.labels(outcome.type, outcome.code or "OK").inc()
+            self._decided.write(
+                {
+                    "command_id": item.received.envelope.id,
+                    "command_type": outcome.type,
+                    "request_id": outcome.request_id,
+                    "user_id": outcome.user_id,
+                    "status": outcome.status_code,
+                    "code": outcome.code,
+                }
+            )
+            self._end(item, ACK)
+
+    def _end(self, item: Item, end: End) -> None:
+        self._in_hand.pop(item, None)
+        item.finish(end)
+
+    def _seats_of(self, handler: Decides[Any], item: Item) -> dict[int, int]:
+        if handler.seats is None:
+            return {}
+        shards = self._settings.shards
+        return {
+            seat: shard_of(event, shards) for seat, event in handler.seats(item.received.message)
+        }
+
+    async def _lock(self, handler: Decides[Any], items: Sequence[Item]) -> dict[int, str]:
+        seats: dict[int, int] = {}
+        for item in items:
+            seats.update(self._seats_of(handler, item))
+        return await self._seats.acquire(seats) if seats else {}
+
+    async def _lock_patiently(self, handler: Decides[Any], item: Item) -> dict[int, str] | None:
+        """The item's seats within 200 ms, or None."""
+        seats = self._seats_of(handler, item)
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        while seats:
+            tokens = await self._seats.acquire(seats)
+            if tokens.keys() == seats.keys():
+                return tokens
+            await self._seats.release(tokens)
+            if clock() >= began + SEAT_WAIT_SECONDS:
+                SEAT_WAIT.observe(clock() - began)
+                return None
+            await asyncio.sleep(SEAT_POLL_SECONDS)
+        return {}
+
+
+async def _within_deadline(
+    decide: Decide, context: Context, received: Sequence[Received[Command]]
+) -> list[Decision]:
+    """Decide those that are in time; the others are refused without having been looked at."""
+    in_time = [one for one in received if not _late(one, context.now)]
+    decided = iter(await decide(context, in_time) if in_time else [])
+    return [_LATE if _late(one, context.now) else next(decided) for one in received]
+
+
+def _late(received: Received[Command], now: datetime) -> bool:
+    expiry = received.envelope.expirytime
+    return expiry is not None and expiry <= now

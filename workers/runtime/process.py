@@ -1,0 +1,228 @@
+"""A worker process from its start to its graceful end. Connections are born and die here.
+
+In: `Worker`: what it consumes, its handlers, its background jobs. Out: an exit code.
+Must stay true: no message is taken before the database has proved durable and migrated and the
+topology exists; SIGTERM stops taking, finishes what was taken, gives leases back and exits 0 within
+10 s; what could not be finished stays on its queue.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+import uvloop
+from aio_pika.abc import AbstractChannel
+from redis.asyncio import Redis
+
+from contracts.command_ids import CommandIds
+from contracts.messaging.envelope import Codec
+from contracts.messaging.link import Link, declare
+from contracts.messaging.publisher import Publisher
+from contracts.messaging.topology import topology
+from contracts.runtime import logs
+from contracts.runtime.garbage_collection import settle_collector
+from contracts.runtime.log_file import log_to
+from contracts.runtime.settings import Settings, load_settings
+from db.messages.leases import new_incarnation
+from db.messages.outbox import Outbox
+from db.mysql import guard
+from db.mysql.database import Database, is_away
+from db.redis.clients import quick_client
+from db.redis.seat_locks import SeatLocks, Seats
+from workers.runtime.deciding import Deciding
+from workers.runtime.handlers import Handler
+from workers.runtime.health import serve_health
+from workers.runtime.intake import Intake
+from workers.runtime.processing import Raw, Road
+from workers.runtime.reacting import Reacting
+
+log = structlog.get_logger(__name__)
+
+STOP_SECONDS = 9.0
+START_SECONDS = 60.0
+DATABASE_POLL_SECONDS = 0.25
+
+
+class Stopping(Exception):
+    """The process ends while it waits for the database: the messages stay on their queues."""
+
+
+@dataclass(slots=True)
+class Services:
+    """The connections of a process, and what stands on them."""
+
+    settings: Settings
+    incarnation: str
+    database: Database
+    redis: "Redis"
+    publisher: Publisher
+    intake: Intake
+    codec: Codec
+    command_ids: CommandIds
+    outbox: Outbox
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def rest(self, seconds: float) -> None:
+        """Wait so long, or until the process is told to stop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.stop.wait()
+
+    async def database_back(self) -> None:
+        """Wait until the database answers. Raises Stopping when the process is to end first.
+
+        A moment at least: a server that answers may still have no room to write.
+        """
+        await self.rest(DATABASE_POLL_SECONDS)
+        while not self.stop.is_set():
+            try:
+                await self.database.read("SELECT 1")
+                return
+            except Exception as error:
+                if not is_away(error):
+                    raise
+            await self.rest(DATABASE_POLL_SECONDS)
+        raise Stopping
+
+
+Job = Callable[[Services], Awaitable[None]]
+"""Runs in the background until `services.stop` is set; returns after tidying up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a kind of worker is: given its services, what it listens to and does."""
+
+    name: str
+    handlers: Mapping[str, Handler]
+    queues: Sequence[str] = ()
+    """Queues consumed from start to end; inventory's shards come and go by a job."""
+    jobs: Sequence[Job] = ()
+    raw: Callable[[Services], Mapping[str, Raw]] = lambda _: {}
+    """Handlers of queues that carry no CloudEvents."""
+
+
+def main(make: Callable[[Services], Worker]) -> None:
+    """Run the worker that `make` describes until SIGTERM or SIGINT."""
+    settings = load_settings()
+    log_to(settings.log_file)
+    logs.configure(settings.process, settings.log_level)
+    settle_collector()
+    uvloop.run(run(settings, make))
+
+
+async def run(
+    settings: Settings,
+    make: Callable[[Services], Worker],
+    *,
+    seats: Seats | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Open, work, close. `seats` replaces the Redis locks, `stop` the signals (tests)."""
+    async with _services(settings, stop) as services:
+        if stop is None:
+            _stop_on_signals(services.stop)
+        worker = make(services)
+        chosen = seats or SeatLocks(services.redis, settings.seat_lease, services.incarnation)
+        road = _road(services, worker, chosen)
+        async with serve_health(services, road.measure):
+            await _work(services, worker, road)
+
+
+async def _work(services: Services, worker: Worker, road: Road) -> None:
+    await services.intake.start(wait=START_SECONDS)
+    runner = asyncio.create_task(road.run(), name="road")
+    jobs = [asyncio.create_task(_run_job(job, services)) for job in worker.jobs]
+    for queue in worker.queues:
+        await services.intake.subscribe(queue)
+    log.info("ready", worker=worker.name, queues=list(worker.queues))
+    stopped = asyncio.create_task(services.stop.wait())
+    # A job or the road that ends before it is told to is a defect: end the process, be restarted.
+    done, _ = await asyncio.wait({stopped, runner, *jobs}, return_when=asyncio.FIRST_COMPLETED)
+    services.stop.set()
+    log.info("stopping", worker=worker.name)
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await road.drain(runner)
+            await asyncio.gather(*jobs)
+    except (TimeoutError, Stopping) as error:
+        log.warning("stopped with work left on the queues", error=repr(error))
+    for task in done - {stopped}:
+        task.result()
+
+
+async def _run_job(job: Job, services: Services) -> None:
+    await job(services)
+    if not services.stop.is_set():
+        raise RuntimeError(f"{job} ended by itself")
+
+
+def _road(services: Services, worker: Worker, seats: Seats) -> Road:
+    shared = (services.database, services.redis, services.settings)
+    return Road(
+        services.intake,
+        services.publisher,
+        codec=services.codec,
+        command_ids=services.command_ids,
+        handlers=worker.handlers,
+        raw=worker.raw(services),
+        deciding=Deciding(
+            *shared, outbox=services.outbox, seats=seats, database_back=services.database_back
+        ),
+        reacting=Reacting(*shared, outbox=services.outbox, database_back=services.database_back),
+    )
+
+
+@contextlib.asynccontextmanager
+async def _services(settings: Settings, stop: asyncio.Event | None) -> AsyncIterator[Services]:
+    async with contextlib.AsyncExitStack() as stack:
+        database = await Database.connect(settings.mysql_url.get_secret_value())
+        stack.push_async_callback(database.close)
+        await guard.check(database)
+        redis = quick_client(settings.redis_url.get_secret_value())
+        stack.push_async_callback(redis.aclose)
+        publish_link = Link(
+            settings.amqp_url.get_secret_value(),
+            f"{settings.process} publish",
+            on_open=_declaring(settings),
+            pulse=True,
+        )
+        stack.push_async_callback(publish_link.stop)
+        await publish_link.start(wait=START_SECONDS)
+        secret = settings.secret.get_secret_value()
+        codec = Codec(secret)
+        intake = Intake(
+            settings.amqp_url.get_secret_value(), settings.process, prepare=_declaring(settings)
+        )
+        stack.push_async_callback(intake.stop)
+        yield Services(
+            settings=settings,
+            incarnation=new_incarnation(),
+            database=database,
+            redis=redis,
+            publisher=Publisher(publish_link),
+            intake=intake,
+            codec=codec,
+            command_ids=CommandIds(secret),
+            outbox=Outbox(codec, settings.role, settings.shards),
+            stop=stop or asyncio.Event(),
+        )
+
+
+def _declaring(settings: Settings) -> Callable[[AbstractChannel], Awaitable[None]]:
+    """Declare the topology on each new connection: a broker that lost its disk gets it back."""
+    wanted = topology(settings.shards, settings.queue_length)
+
+    async def declare_all(channel: AbstractChannel) -> None:
+        await declare(channel, wanted)
+
+    return declare_all
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
