@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from contracts.models import Id, Wire
 
 
-class Event(Wire):
+class DomainEvent(Wire):
     """Base of all events."""
 
     TYPE: ClassVar[str]
@@ -19,7 +19,7 @@ class Event(Wire):
     SHARDED: ClassVar[bool] = False
 
 
-class OrderEvent(Event):
+class OrderEvent(DomainEvent):
     """Something happened to an order. `order` is the order resource after it."""
 
     order: dict[str, Any]
@@ -55,7 +55,7 @@ class OrderExpired(OrderEvent):
     SHARDED = True
 
 
-class StockChanged(Event):
+class StockChanged(DomainEvent):
     """A ticket type's stock after a version step; gateways keep the highest version they heard."""
 
     TYPE = "eventhub.ticket_type.stock_changed.v1"
@@ -67,7 +67,7 @@ class StockChanged(Event):
     available: int
 
 
-class EventChanged(Event):
+class EventChanged(DomainEvent):
     """An event or one of its ticket types was created, changed or deleted."""
 
     TYPE = "eventhub.event.changed.v1"
@@ -76,7 +76,7 @@ class EventChanged(Event):
     organizer_id: Id
 
 
-class EventCancelled(Event):
+class EventCancelled(DomainEvent):
     """The event is off; the order worker ends its unpaid orders."""
 
     TYPE = "eventhub.event.cancelled.v1"
@@ -85,7 +85,7 @@ class EventCancelled(Event):
     organizer_id: Id
 
 
-class PaymentEvent(Event):
+class PaymentEvent(DomainEvent):
     """Something happened to a payment. `payment` is the payment resource after it."""
 
     payment: dict[str, Any]
@@ -112,20 +112,20 @@ class PaymentLate(PaymentEvent):
     tx_hash: str
 
 
-class RateUpdated(Event):
+class RateUpdated(DomainEvent):
     TYPE = "eventhub.rate.updated.v1"
     TOPIC = "rate.updated"
     rate: dict[str, Any]
 
 
-class RateQuarantined(Event):
+class RateQuarantined(DomainEvent):
     TYPE = "eventhub.rate.quarantined.v1"
     TOPIC = "rate.quarantined"
     rate: dict[str, Any]
     reason: str
 
 
-EVENTS: dict[str, type[Event]] = {
+EVENTS: dict[str, type[DomainEvent]] = {
     model.TYPE: model
     for model in (
         OrderPlaced,
@@ -145,10 +145,10 @@ EVENTS: dict[str, type[Event]] = {
 }
 
 
-NEWS: tuple[type[Event], ...] = (StockChanged, EventChanged, EventCancelled)
+BROADCASTS: tuple[type[DomainEvent], ...] = (StockChanged, EventChanged, EventCancelled)
 """What every gateway likes to hear soon, so that it refuses at the door what surely fails."""
 
 
-def routing_key(event: type[Event], shard: int) -> str:
+def routing_key(event: type[DomainEvent], shard: int) -> str:
     """Where an event goes on `eventhub.events`; `shard` matters only to those that inventory hears."""
     return f"{event.TOPIC}.{shard}" if event.SHARDED else event.TOPIC

@@ -30,7 +30,7 @@ def new_secret() -> str:
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
-class Vault:
+class SecretSealer:
     """Seals and opens the secrets of one deployment."""
 
     def __init__(self, master_secret: str) -> None:

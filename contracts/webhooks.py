@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import orjson
 
 from contracts.events import (
-    Event,
+    DomainEvent,
     EventCancelled,
     EventChanged,
     OrderCancelled,
@@ -45,7 +45,7 @@ ALL: Literal["*"] = "*"
 PING = "webhook.ping"
 """What a receiver hears when its owner tries it out; never subscribed to."""
 
-_ANNOUNCED: tuple[type[Event], ...] = (
+_ANNOUNCED: tuple[type[DomainEvent], ...] = (
     OrderPlaced,
     OrderItemsAdded,
     OrderConfirmed,
@@ -56,13 +56,13 @@ _ANNOUNCED: tuple[type[Event], ...] = (
     EventChanged,
     EventCancelled,
 )
-WEBHOOK_TYPES: dict[type[Event], WebhookType] = dict(
+WEBHOOK_TYPES: dict[type[DomainEvent], WebhookType] = dict(
     zip(_ANNOUNCED, get_args(WebhookType), strict=True)
 )
 """The events that leave the house, and what they are called there: their topic."""
 
 
-def subject_of(event: Event) -> dict[str, Any]:
+def subject_of(event: DomainEvent) -> dict[str, Any]:
     """The resource that an announced event is about. Raises TypeError for an event that is not announced."""
     if isinstance(event, OrderEvent):
         return event.order

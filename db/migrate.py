@@ -24,7 +24,14 @@ import aiomysql
 import pymysql.err
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential
 
-from db.migration_files import FOLDER, MigrationError, MigrationFile, Statement, load, version_of
+from db.migration_files import (
+    FOLDER,
+    MigrationError,
+    MigrationFile,
+    MigrationStatement,
+    load,
+    version_of,
+)
 from db.mysql.database import (
     Transaction,
     connection_arguments,
@@ -251,7 +258,7 @@ async def _apply_one(session: Transaction, file: MigrationFile, rank: int) -> No
 
 
 async def _run(
-    session: Transaction, file: MigrationFile, number: int, statement: Statement
+    session: Transaction, file: MigrationFile, number: int, statement: MigrationStatement
 ) -> None:
     try:
         await session.execute(statement.sql)

@@ -36,7 +36,7 @@ class MigrationError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class MigrationStatement:
     """One statement of a file; `line` is where it begins (from 1)."""
 
     sql: str
@@ -63,7 +63,7 @@ class MigrationFile:
         return checksum(self.text)
 
     @cached_property
-    def statements(self) -> tuple[Statement, ...]:
+    def statements(self) -> tuple[MigrationStatement, ...]:
         """What to run, in order. Raises MigrationError where it cannot be told apart."""
         return split(self.text, self.script)
 
@@ -101,12 +101,12 @@ def checksum(text: str) -> int:
     return unsigned - 2**32 if unsigned >= 2**31 else unsigned
 
 
-def split(text: str, script: str) -> tuple[Statement, ...]:
+def split(text: str, script: str) -> tuple[MigrationStatement, ...]:
     """The statements of a file, without comments (hints stay). Raises MigrationError.
 
     Knows the quotes ' " and `, backslash and doubled quotes in them, the three kinds of comment of MySQL.
     """
-    statements: list[Statement] = []
+    statements: list[MigrationStatement] = []
     parts: list[str] = []
     position = start = 0
     for token in _TOKEN.finditer(text):
@@ -127,7 +127,7 @@ def split(text: str, script: str) -> tuple[Statement, ...]:
     return tuple(statements)
 
 
-def _append(found: list[Statement], sql: str, text: str, start: int, script: str) -> None:
+def _append(found: list[MigrationStatement], sql: str, text: str, start: int, script: str) -> None:
     sql = sql.strip().removeprefix("\ufeff").strip()
     if not sql:
         return
@@ -138,7 +138,7 @@ def _append(found: list[Statement], sql: str, text: str, start: int, script: str
             f"{script}, line {line}: DELIMITER is a word of the mysql client, not of SQL; "
             "migrations do without stored programs"
         )
-    found.append(Statement(sql, line))
+    found.append(MigrationStatement(sql, line))
 
 
 def _named(path: Path) -> MigrationFile:

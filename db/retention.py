@@ -42,23 +42,31 @@ TOKENS_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Chore:
+class RetentionRule:
     """One kind of row to forget. step: deletes at most so many; how many went."""
 
     what: str
     step: Callable[[Database, int], Awaitable[int]]
 
 
-def chores(retention: int) -> tuple[Chore, ...]:
+def chores(retention: int) -> tuple[RetentionRule, ...]:
     """All of them; `retention` in seconds, of outcomes."""
     return (
-        Chore("outcomes", lambda db, step: forget_outcomes(db, retention, step=step)),
-        Chore("dead letters", lambda db, step: dead_letters.forget_ended(db, LETTERS_KEPT, step)),
-        Chore("endpoints", lambda db, step: endpoints.forget_deleted(db, ENDPOINTS_KEPT, step)),
-        Chore("rates", lambda db, step: rates.forget_old(db, RATES_KEPT, step)),
-        Chore("leases", lambda db, step: leases.forget_lapsed(db, LEASES_KEPT, step)),
-        Chore("tokens", lambda db, step: refresh_tokens.forget_tokens(db, TOKENS_KEPT, step)),
-        Chore("sign-ins", lambda db, step: refresh_tokens.forget_families(db, TOKENS_KEPT, step)),
+        RetentionRule("outcomes", lambda db, step: forget_outcomes(db, retention, step=step)),
+        RetentionRule(
+            "dead letters", lambda db, step: dead_letters.forget_ended(db, LETTERS_KEPT, step)
+        ),
+        RetentionRule(
+            "endpoints", lambda db, step: endpoints.forget_deleted(db, ENDPOINTS_KEPT, step)
+        ),
+        RetentionRule("rates", lambda db, step: rates.forget_old(db, RATES_KEPT, step)),
+        RetentionRule("leases", lambda db, step: leases.forget_lapsed(db, LEASES_KEPT, step)),
+        RetentionRule(
+            "tokens", lambda db, step: refresh_tokens.forget_tokens(db, TOKENS_KEPT, step)
+        ),
+        RetentionRule(
+            "sign-ins", lambda db, step: refresh_tokens.forget_families(db, TOKENS_KEPT, step)
+        ),
     )
 
 
@@ -82,13 +90,13 @@ async def keep_forgetting(database: Database, retention: int, stop: asyncio.Even
             continue
 
 
-async def forget_once(database: Database, todo: Sequence[Chore]) -> bool:
+async def forget_once(database: Database, todo: Sequence[RetentionRule]) -> bool:
     """One step of each chore; whether one of them has more to do. A chore that fails keeps no other from its step."""
     counts = [await _try_step(database, chore) for chore in todo]
     return STEP in counts
 
 
-async def _try_step(database: Database, chore: Chore) -> int:
+async def _try_step(database: Database, chore: RetentionRule) -> int:
     try:
         gone = await chore.step(database, STEP)
     except Exception as error:

@@ -24,7 +24,7 @@ from gateway.accounts.access_changes import POLL_SECONDS, AccessChanges, Fetch
 from gateway.accounts.passwords import Passwords, make_hasher
 from gateway.accounts.tokens import Tokens, parse_keys
 from gateway.documents.pages import render_document
-from gateway.http.authorization import Gate
+from gateway.http.authorization import Authorization
 from gateway.http.keys import (
     ACCESS,
     DATABASE,
@@ -36,7 +36,7 @@ from gateway.http.keys import (
     STOPPING,
     TOKENS,
 )
-from gateway.http.middleware import FRAME, Frame
+from gateway.http.middleware import MIDDLEWARE, RequestMiddleware
 from gateway.http.parsing import BODY_BYTES_MAX
 from gateway.http.rate_limits import Limiter
 from gateway.http.request_metrics import RequestMetrics
@@ -121,7 +121,9 @@ def build_app(
     stopping = asyncio.Event()
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     access_log = _access_log(settings)
-    frame = app[FRAME] = Frame(RequestMetrics(metrics), access_log, stopping, settings.cors_origins)
+    frame = app[MIDDLEWARE] = RequestMiddleware(
+        RequestMetrics(metrics), access_log, stopping, settings.cors_origins
+    )
     app[SETTINGS], app[METRICS], app[CHECKS] = settings, metrics, Checks()
     app[STOPPING] = stopping
     app[REDIS] = quick_client(settings.redis_url.get_secret_value())
@@ -137,7 +139,7 @@ def build_app(
         off_for=settings.limits_off_for,
         proxies=settings.trusted_proxies,
     )
-    register(app, tuple(table), Gate(app[TOKENS], app[ACCESS], limiter))
+    register(app, tuple(table), Authorization(app[TOKENS], app[ACCESS], limiter))
     check(app, tuple(table))
     app.cleanup_ctx.extend(contexts)
     app.on_shutdown.append(announce_stop)

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from gateway.accounts import administration, sign_in
 from gateway.documents import asyncapi, pages
-from gateway.http.authorization import Gate
+from gateway.http.authorization import Authorization
 from gateway.http.routing import Route
 from gateway.resources import (
     commands,
@@ -40,7 +40,7 @@ class RouteMismatch(RuntimeError):
     """The table and the registered routes differ; the text names the routes."""
 
 
-def register(app: web.Application, table: tuple[Route, ...], gate: Gate) -> None:
+def register(app: web.Application, table: tuple[Route, ...], gate: Authorization) -> None:
     """Give aiohttp every route of the table, behind its checks; GET answers HEAD as well."""
     for route in table:
         handler = gate.guard(route)

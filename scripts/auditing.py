@@ -13,7 +13,7 @@ import click
 import orjson
 import pymysql.err
 
-from db.audit import DEFAULT_RETENTION, Report, audit
+from db.audit import DEFAULT_RETENTION, AuditReport, audit
 from db.mysql.database import Database, DatabaseAway
 from scripts.locating import locate
 from scripts.stack.home import CHECKOUT, Home, SetupError
@@ -55,7 +55,7 @@ def retention() -> int:
         raise click.ClickException(f"{name}: {error}") from error
 
 
-async def _look(url: str, quiet: bool, seconds: int, expected_dead: Sequence[int]) -> Report:
+async def _look(url: str, quiet: bool, seconds: int, expected_dead: Sequence[int]) -> AuditReport:
     database = await Database.connect(url, size=1)
     try:
         return await audit(database, quiet=quiet, retention=seconds, expected_dead=expected_dead)

@@ -19,7 +19,7 @@ import pymysql.err
 
 from contracts.messaging.topology import RATES_EXCHANGE
 from db.accounts import accounts, providers
-from db.accounts.providers import Provider
+from db.accounts.providers import ProviderAccount
 from db.mysql.database import Database, DatabaseAway, Transaction
 from db.redis.clients import quick_client
 from db.redis.quote_registry import QuoteRegistry
@@ -37,7 +37,7 @@ class Impossible(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ProviderCommands:
     """What the commands work on."""
 
     database: Database
@@ -73,7 +73,7 @@ def remove(name: str) -> None:
     _run(name, lambda desk: remove_provider(desk, name))
 
 
-async def add_provider(desk: Desk, name: str, email: str) -> dict[str, Any]:
+async def add_provider(desk: ProviderCommands, name: str, email: str) -> dict[str, Any]:
     """Make what is not there yet; how to sign in. Raises Impossible, BrokerError."""
     known = await providers.find(desk.database, name)
     if known is not None and known.active:
@@ -89,15 +89,17 @@ async def add_provider(desk: Desk, name: str, email: str) -> dict[str, Any]:
     return await _sign_in(desk, known, password)
 
 
-async def _new_account(desk: Desk, name: str, email: str, password: str) -> Provider:
+async def _new_account(
+    desk: ProviderCommands, name: str, email: str, password: str
+) -> ProviderAccount:
     try:
         account = await accounts.create(desk.database, email, _hash(password), ("PROVIDER",))
     except accounts.EmailTaken:
         raise Impossible(f"{email} has an account; choose another --email") from None
-    return Provider(name, account.id, email, active=True)
+    return ProviderAccount(name, account.id, email, active=True)
 
 
-async def _enter(desk: Desk, provider: Provider, password: str) -> None:
+async def _enter(desk: ProviderCommands, provider: ProviderAccount, password: str) -> None:
     async def work(transaction: Transaction) -> None:
         await providers.set_password(transaction, provider.user_id, _hash(password))
         await providers.add(transaction, provider.name, provider.user_id)
@@ -105,7 +107,9 @@ async def _enter(desk: Desk, provider: Provider, password: str) -> None:
     await desk.database.run(work)
 
 
-async def _sign_in(desk: Desk, provider: Provider, password: str) -> dict[str, Any]:
+async def _sign_in(
+    desk: ProviderCommands, provider: ProviderAccount, password: str
+) -> dict[str, Any]:
     """Give the broker user its password and its rights; all that a provider needs to know."""
     broker_password = secrets.token_urlsafe(24)
     try:
@@ -128,7 +132,7 @@ async def _sign_in(desk: Desk, provider: Provider, password: str) -> dict[str, A
     }
 
 
-async def rotate_provider(desk: Desk, name: str) -> dict[str, Any]:
+async def rotate_provider(desk: ProviderCommands, name: str) -> dict[str, Any]:
     """New passwords for both; how to sign in. Raises Impossible, BrokerError."""
     provider = await _active(desk, name)
     password = secrets.token_urlsafe(24)
@@ -138,7 +142,7 @@ async def rotate_provider(desk: Desk, name: str) -> dict[str, Any]:
     return shown
 
 
-async def remove_provider(desk: Desk, name: str) -> dict[str, Any]:
+async def remove_provider(desk: ProviderCommands, name: str) -> dict[str, Any]:
     """Take everything back. Raises Impossible, BrokerError."""
     provider = await _active(desk, name)
     await desk.users.delete(name)
@@ -155,7 +159,7 @@ async def remove_provider(desk: Desk, name: str) -> dict[str, Any]:
     return {"name": name, "removed": True}
 
 
-async def _active(desk: Desk, name: str) -> Provider:
+async def _active(desk: ProviderCommands, name: str) -> ProviderAccount:
     provider = await providers.find(desk.database, name)
     if provider is None or not provider.active:
         raise Impossible(f"there is no provider {name}")
@@ -166,7 +170,7 @@ def _hash(password: str) -> str:
     return make_hasher(os.environ.get("EVENTHUB_ARGON2", ARGON2)).hash(password)
 
 
-def _run(name: str, work: Callable[[Desk], Awaitable[dict[str, Any]]]) -> None:
+def _run(name: str, work: Callable[[ProviderCommands], Awaitable[dict[str, Any]]]) -> None:
     """Open what is needed, work, print the result. Raises click's errors."""
     if not NAME.fullmatch(name):
         raise click.UsageError(
@@ -178,7 +182,7 @@ def _run(name: str, work: Callable[[Desk], Awaitable[dict[str, Any]]]) -> None:
         database = await Database.connect(where.require_mysql(), size=2)
         users = BrokerUsers(where.require_management(), where.require_amqp())
         try:
-            return await work(Desk(database, users, where))
+            return await work(ProviderCommands(database, users, where))
         finally:
             await users.close()
             await database.close()

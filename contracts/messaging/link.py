@@ -20,7 +20,7 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from contracts.messaging.amqp_decoding import read_anything
-from contracts.messaging.quorum_probe import QUIET_SECONDS, Pulse
+from contracts.messaging.quorum_probe import QUIET_SECONDS, QuorumProbe
 from contracts.messaging.topology import Topology
 from contracts.runtime.tasks import end
 
@@ -108,7 +108,7 @@ class Link:
         """`confirms`: whether a publish waits for the broker's word."""
         self._url, self._name = url, name
         self._wants_pulse, self._confirms = pulse, confirms
-        self._pulse: Pulse | None = None
+        self._pulse: QuorumProbe | None = None
         self._heard_at = 0.0
         self._closing: set[asyncio.Future[None]] = set()
         self._on_open, self._on_lost = on_open, on_lost
@@ -201,7 +201,7 @@ class Link:
         underlay.on_consumer_cancel_callbacks.add(lambda *_: lost.set())
         if self._wants_pulse:
             # First: a node without a majority lets a declaration wait for half a minute.
-            self._pulse = await Pulse.of(self._connection)
+            self._pulse = await QuorumProbe.of(self._connection)
             await self._feel(self._pulse)
         if self._on_open is not None:
             async with asyncio.timeout(OPEN_SECONDS):
@@ -219,7 +219,7 @@ class Link:
                 async with asyncio.timeout(None if self._pulse is None else QUIET_SECONDS - quiet):
                     await self._lost.wait()
 
-    async def _feel(self, pulse: Pulse) -> None:
+    async def _feel(self, pulse: QuorumProbe) -> None:
         await pulse.feel()
         self.heard()
 

@@ -1,7 +1,7 @@
 """Publishing that knows how it ended, and the collector that turns many commands into one message.
 
 In: encoded envelopes and a routing key. Out: a return means the broker has it on every queue it is for.
-Must stay true: there are exactly five ends: confirmed, `Unroutable`, `Refused`, `BrokerAway` (surely not sent),
+Must stay true: there are exactly five ends: confirmed, `Unroutable`, `PublishRefused`, `BrokerAway` (surely not sent),
 `PublishUnknown` (sent, never answered); per routing key one message is in flight, so order is kept and the
 message size grows with the load, without a timer.
 """
@@ -22,7 +22,7 @@ from contracts.messaging.link import (
     Link,
     library_endings,
 )
-from contracts.runtime.timeouts import patience
+from contracts.runtime.timeouts import loop_fair_timeout
 
 CONFIRM_SECONDS = 5.0
 MESSAGES_IN_FLIGHT = 2
@@ -37,7 +37,7 @@ class Unroutable(PublishFailed):
     """No queue is bound for the routing key: the message was returned. Nothing happened."""
 
 
-class Refused(PublishFailed):
+class PublishRefused(PublishFailed):
     """A queue is full and said no (`reject-publish`). Nothing may be assumed to have been kept."""
 
 
@@ -89,12 +89,12 @@ class Publisher:
         )
         try:
             with library_endings():
-                async with patience(self._confirm_seconds):
+                async with loop_fair_timeout(self._confirm_seconds):
                     await target.publish(message, routing_key, mandatory=True)
         except aiormq.exceptions.PublishError as error:
             raise Unroutable(f"{exchange}/{routing_key} reaches no queue") from error
         except aiormq.exceptions.DeliveryError as error:
-            raise Refused(f"{exchange}/{routing_key} was refused by a full queue") from error
+            raise PublishRefused(f"{exchange}/{routing_key} was refused by a full queue") from error
         except aiormq.exceptions.ChannelInvalidStateError as error:
             raise BrokerAway(f"{exchange}/{routing_key}: channel closed") from error
         except Exception as error:
@@ -115,7 +115,7 @@ class Publisher:
 
 
 @dataclass(slots=True)
-class _Lane:
+class _KeyBacklog:
     """What waits for one routing key, and whether somebody is sending for it."""
 
     waiting: deque[tuple[bytes, asyncio.Future[None]]] = field(default_factory=deque)
@@ -140,13 +140,13 @@ class Coalescer:
     ) -> None:
         self._publisher = publisher
         self._exchange = exchange
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, _KeyBacklog] = {}
         self._turns = asyncio.Semaphore(in_flight)
         self._turn_seconds = turn_seconds
 
     async def submit(self, routing_key: str, body: bytes) -> None:
         """Publish one encoded envelope, with whatever else goes the same way. Raises as `publish` does."""
-        lane = self._lanes.setdefault(routing_key, _Lane())
+        lane = self._lanes.setdefault(routing_key, _KeyBacklog())
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         lane.waiting.append((body, future))
         if lane.sender is None:
@@ -158,11 +158,11 @@ class Coalescer:
         senders = [lane.sender for lane in self._lanes.values() if lane.sender is not None]
         await asyncio.gather(*senders, return_exceptions=True)
 
-    async def _send(self, routing_key: str, lane: _Lane) -> None:
+    async def _send(self, routing_key: str, lane: _KeyBacklog) -> None:
         try:
             while lane.waiting:
                 try:
-                    async with patience(self._turn_seconds):
+                    async with loop_fair_timeout(self._turn_seconds):
                         await self._turns.acquire()
                 except TimeoutError:
                     _end(
@@ -178,7 +178,7 @@ class Coalescer:
         finally:
             lane.sender = None
 
-    async def _send_once(self, routing_key: str, lane: _Lane) -> None:
+    async def _send_once(self, routing_key: str, lane: _KeyBacklog) -> None:
         """One message of what waits by now, to its end."""
         taken = _take(lane.waiting)
         body, content_type = join_batch([body for body, _ in taken])

@@ -20,10 +20,10 @@ from typing import Any
 import aiormq.abc
 from aio_pika.abc import AbstractConnection, AbstractQueue
 
-from contracts.runtime.timeouts import patience
+from contracts.runtime.timeouts import loop_fair_timeout
 
-PULSE_QUEUE = "pulse"
-PULSE_ARGUMENTS: dict[str, Any] = {"x-queue-type": "quorum"}
+PROBE_QUEUE = "pulse"
+PROBE_ARGUMENTS: dict[str, Any] = {"x-queue-type": "quorum"}
 QUIET_SECONDS = 2.0
 """After so long without a word from the broker its pulse is felt."""
 ANSWER_SECONDS = 5.0
@@ -31,19 +31,19 @@ ANSWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
+class QuorumProbe:
     """The pulse of one connection's broker."""
 
     queue: AbstractQueue
     wire: aiormq.abc.AbstractConnection
 
     @classmethod
-    async def of(cls, connection: AbstractConnection) -> "Pulse":
+    async def of(cls, connection: AbstractConnection) -> "QuorumProbe":
         """Ready to be felt. Raises what `contracts.messaging.link.LINK_ERRORS` names."""
-        async with patience(ANSWER_SECONDS):
+        async with loop_fair_timeout(ANSWER_SECONDS):
             channel = await connection.channel(publisher_confirms=False)
             queue = await channel.declare_queue(
-                PULSE_QUEUE, durable=True, arguments=PULSE_ARGUMENTS
+                PROBE_QUEUE, durable=True, arguments=PROBE_ARGUMENTS
             )
             underlay = await channel.get_underlay_channel()
         return cls(queue, underlay.connection)
@@ -53,7 +53,7 @@ class Pulse:
         if await self._is_blocked():
             return
         try:
-            async with patience(ANSWER_SECONDS):
+            async with loop_fair_timeout(ANSWER_SECONDS):
                 await self.queue.purge(timeout=None)
         except TimeoutError:
             # An alarm that began in between: the broker had stopped reading before it could hear the question.

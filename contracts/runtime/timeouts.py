@@ -15,7 +15,7 @@ SLICES = 10
 
 
 @asynccontextmanager
-async def patience(seconds: float) -> AsyncIterator[None]:
+async def loop_fair_timeout(seconds: float) -> AsyncIterator[None]:
     """Like `asyncio.timeout(seconds)`, but never before the loop has gone round ten times. Raises TimeoutError."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as limit:

@@ -14,7 +14,7 @@ from db.mysql.database import Database, Transaction, placeholders
 
 
 @dataclass(frozen=True, slots=True)
-class Provider:
+class ProviderAccount:
     """A provider's name and account. `active`: added and not removed since."""
 
     name: str
@@ -47,7 +47,7 @@ async def active_of(transaction: Transaction, names: Iterable[str]) -> set[str]:
     return {row[0] for row in rows}
 
 
-async def find(reader: Database | Transaction, name: str) -> Provider | None:
+async def find(reader: Database | Transaction, name: str) -> ProviderAccount | None:
     """The provider of that name, removed or not."""
     fetch = reader.fetch if isinstance(reader, Transaction) else reader.read
     rows = await fetch(
@@ -55,7 +55,7 @@ async def find(reader: Database | Transaction, name: str) -> Provider | None:
         "JOIN users u ON u.id = p.user_id WHERE p.name = %s",
         name,
     )
-    return Provider(rows[0][0], rows[0][1], rows[0][2], bool(rows[0][3])) if rows else None
+    return ProviderAccount(rows[0][0], rows[0][1], rows[0][2], bool(rows[0][3])) if rows else None
 
 
 async def add(transaction: Transaction, name: str, user_id: int) -> None:

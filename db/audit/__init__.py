@@ -1,6 +1,6 @@
 """Proves from the database alone that nothing was oversold, lost or paid twice.
 
-In: a `Database`; whether the system should be quiet. Out: a `Report`: per rule the rows that break it.
+In: a `Database`; whether the system should be quiet. Out: a `AuditReport`: per rule the rows that break it.
 Must stay true: everything is read in one consistent snapshot and nothing is written or locked, so that it may run
 beside a sale; the report names each broken rule with its rows, at most `ROWS_MAX` per check.
 
@@ -20,12 +20,12 @@ from contracts.runtime.times import from_sql, to_wire
 from db.audit.answers import outcomes
 from db.audit.lifecycle import history, quiet_now
 from db.audit.money import money
-from db.audit.report import AuditFailed, Finding, Report, Verdict
-from db.audit.rule import Check, Options, Rule, RuleOf
+from db.audit.report import AuditFailed, AuditReport, BrokenRow, RuleVerdict
+from db.audit.rule import AuditOptions, Check, Rule, RuleOf
 from db.audit.stock import balance, replay
 from db.mysql.database import Database, Transaction
 
-__all__ = ["ALWAYS", "WHEN_QUIET", "AuditFailed", "Report", "audit", "judge"]
+__all__ = ["ALWAYS", "WHEN_QUIET", "AuditFailed", "AuditReport", "audit", "judge"]
 
 ROWS_MAX = 20
 DEFAULT_RETENTION = 7 * 86400
@@ -39,7 +39,7 @@ async def audit(
     quiet: bool = False,
     retention: int = DEFAULT_RETENTION,
     expected_dead: Collection[int] = (),
-) -> Report:
+) -> AuditReport:
     """Look at everything. Raises the database's errors when it cannot.
 
     quiet: also ask that nothing is under way. retention: EVENTHUB_OUTCOME_RETENTION, in seconds: an older effect
@@ -52,25 +52,25 @@ async def audit(
         await session.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         try:
             verdicts = await judge(
-                cursor, quiet, Options(retention, tuple(expected_dead) or (0,), at)
+                cursor, quiet, AuditOptions(retention, tuple(expected_dead) or (0,), at)
             )
         except pymysql.err.ProgrammingError:
             # After every other error the pool closes the session: leave no transaction open in this one.
             await session.execute("ROLLBACK")
             raise
         await session.execute("ROLLBACK")
-    return Report(verdicts, quiet, time.monotonic() - began)
+    return AuditReport(verdicts, quiet, time.monotonic() - began)
 
 
-async def judge(cursor: Any, quiet: bool, options: Options) -> tuple[Verdict, ...]:
+async def judge(cursor: Any, quiet: bool, options: AuditOptions) -> tuple[RuleVerdict, ...]:
     """Every rule on what this session sees: the audit inside a transaction that is open already."""
     rules = [rule(options) for rule in (*ALWAYS, *(WHEN_QUIET if quiet else ()))]
     return tuple([await _judge(cursor, rule) for rule in rules])
 
 
-async def _judge(cursor: Any, rule: Rule) -> Verdict:
+async def _judge(cursor: Any, rule: Rule) -> RuleVerdict:
     session = Transaction(cursor)
-    findings: list[Finding] = []
+    findings: list[BrokenRow] = []
     cut = False
     for check in rule.checks:
         rows = await session.fetch(_limited(check), *check.parameters)
@@ -78,8 +78,8 @@ async def _judge(cursor: Any, rule: Rule) -> Verdict:
         cut = cut or len(rows) > ROWS_MAX
         for row in rows[:ROWS_MAX]:
             plain = {name: _plain(value) for name, value in zip(names, row, strict=True)}
-            findings.append(Finding(check.name, plain))
-    return Verdict(rule.id, rule.sentence, tuple(findings), cut)
+            findings.append(BrokenRow(check.name, plain))
+    return RuleVerdict(rule.id, rule.sentence, tuple(findings), cut)
 
 
 def _limited(check: Check) -> str:

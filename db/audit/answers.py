@@ -10,10 +10,10 @@ from contracts.commands import (
     CreateTicketType,
     PlaceOrder,
 )
-from db.audit.rule import Check, Options, Rule
+from db.audit.rule import AuditOptions, Check, Rule
 
 
-def outcomes(options: Options) -> Rule:
+def outcomes(options: AuditOptions) -> Rule:
     """Rule 3: what was answered is what was done."""
     checks = [
         Check(
@@ -96,7 +96,7 @@ _EFFECTS = (
 
 
 def _without_outcome(
-    options: Options, table: str, commands: tuple[str, ...], statuses: tuple[int, int]
+    options: AuditOptions, table: str, commands: tuple[str, ...], statuses: tuple[int, int]
 ) -> Check:
     """Effects whose outcome is missing or says otherwise.
 

@@ -2,10 +2,10 @@
 
 from contracts.orders import ORDER_MOVES, OrderStatus
 from contracts.runtime.times import to_sql
-from db.audit.rule import Check, Options, Rule
+from db.audit.rule import AuditOptions, Check, Rule
 
 
-def history(_: Options) -> Rule:
+def history(_: AuditOptions) -> Rule:
     """Rule 5: orders move along the table, and give back once."""
     legal = " OR ".join(
         f"(h.before_ = '{before}' AND h.status IN ({', '.join(map(repr, sorted(after)))}))"
@@ -108,7 +108,7 @@ _HISTORY = (
 )
 
 
-def quiet_now(options: Options) -> Rule:
+def quiet_now(options: AuditOptions) -> Rule:
     """Rule 6: nothing is under way."""
     marks = ", ".join(["%s"] * len(options.expected_dead))
     return Rule(

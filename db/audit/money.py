@@ -1,9 +1,9 @@
 """Rule 4: paid is paid, once, and no money is forgotten."""
 
-from db.audit.rule import Check, Options, Rule
+from db.audit.rule import AuditOptions, Check, Rule
 
 
-def money(_: Options) -> Rule:
+def money(_: AuditOptions) -> Rule:
     """Rule 4: paid is paid, once, and no money is forgotten."""
     return Rule(
         4,

@@ -9,7 +9,7 @@ class AuditFailed(AssertionError):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class BrokenRow:
     """A row that breaks a rule: what is wrong with it, and its columns as plain JSON values."""
 
     check: str
@@ -17,20 +17,20 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RuleVerdict:
     """A rule and the rows that break it (none: it holds). `cut`: there are more rows than shown."""
 
     id: int
     sentence: str
-    findings: tuple[Finding, ...]
+    findings: tuple[BrokenRow, ...]
     cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class AuditReport:
     """What the audit saw, and how long it looked."""
 
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[RuleVerdict, ...]
     quiet: bool
     seconds: float
 

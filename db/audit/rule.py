@@ -11,7 +11,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class AuditOptions:
     """`retention`: seconds for which outcomes are kept. `expected_dead`: dead letters that are wanted (not empty)."""
 
     retention: int
@@ -38,4 +38,4 @@ class Rule:
     checks: tuple[Check, ...]
 
 
-RuleOf = Callable[[Options], Rule]
+RuleOf = Callable[[AuditOptions], Rule]

@@ -1,9 +1,9 @@
 """Rules 1 and 2: the tickets add up, and the ledger explains every step."""
 
-from db.audit.rule import Check, Options, Rule
+from db.audit.rule import AuditOptions, Check, Rule
 
 
-def balance(_: Options) -> Rule:
+def balance(_: AuditOptions) -> Rule:
     """Rule 1: no ticket is sold twice and none is lost."""
     return Rule(
         1,
@@ -32,7 +32,7 @@ def balance(_: Options) -> Rule:
     )
 
 
-def replay(_: Options) -> Rule:
+def replay(_: AuditOptions) -> Rule:
     """Rule 2: the ledger explains every step of the stock."""
     return Rule(
         2,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from contracts.events import Event, routing_key
+from contracts.events import DomainEvent, routing_key
 from contracts.messaging.envelope import Codec, Envelope, new_event_id
 from contracts.messaging.topology import shard_of
 from contracts.runtime.times import to_sql
@@ -28,7 +28,7 @@ STREAMS = 16
 class NewEvent:
     """An event about to happen. `aggregate` is `order:17`; `sequence` its version after the event."""
 
-    event: Event
+    event: DomainEvent
     aggregate: str
     sequence: int
     event_id: int
@@ -45,7 +45,7 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingEvent:
     """A row that waits for the broker. `body` is one encoded envelope."""
 
     id: int
@@ -102,7 +102,7 @@ class Outbox:
         )
 
 
-async def pending(database: Database, streams: Sequence[int], limit: int) -> list[Pending]:
+async def pending(database: Database, streams: Sequence[int], limit: int) -> list[PendingEvent]:
     """The oldest unpublished rows of `streams`, by id."""
     if not streams:
         return []
@@ -112,7 +112,7 @@ async def pending(database: Database, streams: Sequence[int], limit: int) -> lis
         *streams,
         limit,
     )
-    return [Pending(r[0], r[1], r[2], r[3], r[4].encode()) for r in rows]
+    return [PendingEvent(r[0], r[1], r[2], r[3], r[4].encode()) for r in rows]
 
 
 async def published(database: Database, ids: Sequence[int]) -> None:

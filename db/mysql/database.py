@@ -20,7 +20,7 @@ import pymysql.err
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
-from contracts.runtime.timeouts import patience
+from contracts.runtime.timeouts import loop_fair_timeout
 from contracts.runtime.times import from_sql
 from db.mysql.statements import (
     Insert,
@@ -35,9 +35,9 @@ __all__ = [
     "DatabaseAway",
     "Insert",
     "JsonText",
-    "Result",
     "Row",
     "Statement",
+    "StatementResult",
     "Transaction",
     "VersionConflict",
     "placeholders",
@@ -99,7 +99,7 @@ def is_duplicate(error: BaseException) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class StatementResult:
     """What one statement gave: rows of a query, rows changed (not matched), the first id of an INSERT."""
 
     rows: list[Row]
@@ -108,7 +108,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Deferred:
     """A statement that travels with the next one. `expect`: how many rows it must change."""
 
     statement: Statement | Insert
@@ -134,7 +134,7 @@ class Transaction:
         """`opening` begins the transaction; without it the session is in autocommit."""
         self._cursor = cursor
         self._opening = opening
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[_Deferred] = []
         self._ahead: dict[Statement, list[Row]] = {}
         self.begun = False
 
@@ -158,20 +158,20 @@ class Transaction:
 
     def read_ahead(self, *queries: Statement) -> None:
         """Let queries travel with the next statement; a `fetch` of the same text gets their rows."""
-        self._waiting += [_Waiting(query, ahead=True) for query in queries]
+        self._waiting += [_Deferred(query, ahead=True) for query in queries]
 
     def later(self, sql: str, *parameters: Any) -> None:
         """A statement whose count nobody asks for."""
-        self._waiting.append(_Waiting(Statement(sql, parameters)))
+        self._waiting.append(_Deferred(Statement(sql, parameters)))
 
     def change_later(self, sql: str, *parameters: Any, expect: int, conflict: str) -> None:
         """A conditional UPDATE that must change `expect` rows, else VersionConflict(conflict) when it has travelled."""
-        self._waiting.append(_Waiting(Statement(sql, parameters), expect, conflict))
+        self._waiting.append(_Deferred(Statement(sql, parameters), expect, conflict))
 
     def insert_later(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """An INSERT whose ids nobody asks for; its errors come with the statement that it travels with."""
         if rows:
-            self._waiting.append(_Waiting(Insert(table, columns, rows)))
+            self._waiting.append(_Deferred(Insert(table, columns, rows)))
 
     async def flush(self) -> None:
         """Send what waits, if anything does."""
@@ -183,17 +183,17 @@ class Transaction:
         rows = await self.fetch("SELECT UTC_TIMESTAMP(6)")
         return from_sql(rows[0][0])
 
-    async def _send(self, statement: Statement | Insert) -> Result:
-        return await self._travel([_Waiting(statement)])
+    async def _send(self, statement: Statement | Insert) -> StatementResult:
+        return await self._travel([_Deferred(statement)])
 
-    async def _travel(self, last: list[_Waiting]) -> Result:
+    async def _travel(self, last: list[_Deferred]) -> StatementResult:
         """One round trip for all that waits and `last`; the last result."""
         flight, self._waiting = self._waiting + last, []
         if self._opening and not self.begun:
-            flight.insert(0, _Waiting(Statement(self._opening)))
+            flight.insert(0, _Deferred(Statement(self._opening)))
         self.begun = True
         conflict: str | None = None
-        result = Result([], 0, 0)
+        result = StatementResult([], 0, 0)
         try:
             async for one, result in self._results(flight):
                 if one.ahead and isinstance(one.statement, Statement):
@@ -208,14 +208,21 @@ class Transaction:
             raise VersionConflict(conflict)
         return result
 
-    async def _results(self, flight: Sequence[_Waiting]) -> AsyncIterator[tuple[_Waiting, Result]]:
+    async def _results(
+        self, flight: Sequence[_Deferred]
+    ) -> AsyncIterator[tuple[_Deferred, StatementResult]]:
         """Send the statements as one text; what each gave, in order. Raises the error of the first that fails."""
         cursor = self._cursor
         await cursor.execute(";".join(one.statement.text() for one in flight))
         for position, one in enumerate(flight):
             if position:
                 await cursor.nextset()
-            yield one, Result(list(await cursor.fetchall()), cursor.rowcount, cursor.lastrowid or 0)
+            yield (
+                one,
+                StatementResult(
+                    list(await cursor.fetchall()), cursor.rowcount, cursor.lastrowid or 0
+                ),
+            )
 
 
 class Database:
@@ -257,7 +264,7 @@ class Database:
     async def session(self) -> AsyncIterator[Any]:
         """A cursor on a session of the pool, in autocommit. Raises DatabaseAway after 3 s without one."""
         try:
-            async with patience(ACQUIRE_SECONDS):
+            async with loop_fair_timeout(ACQUIRE_SECONDS):
                 connection = await self._pool.acquire()
         except (TimeoutError, OSError) as error:
             raise DatabaseAway(f"no session: {error!r}") from error
@@ -274,7 +281,7 @@ class Database:
 
     async def read(self, sql: str, *parameters: Any) -> list[Row]:
         """All rows of one query outside a transaction."""
-        async with patience(TRANSACTION_SECONDS), self.session() as cursor:
+        async with loop_fair_timeout(TRANSACTION_SECONDS), self.session() as cursor:
             return await Transaction(cursor).fetch(sql, *parameters)
 
     async def write(self, sql: str, *parameters: Any) -> int:

@@ -36,7 +36,7 @@ class NewDelivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueuedDelivery:
     """A pending delivery, as far as deciding its turn goes."""
 
     id: int
@@ -48,7 +48,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class DueDelivery:
     """A pending delivery, ready to be sent."""
 
     id: int
@@ -69,7 +69,7 @@ class Delivery:
 class Closing:
     """What an attempt led to: DELIVERED, FAILED (for good), or PENDING with `delay` seconds to the next one."""
 
-    delivery: Delivery
+    delivery: DueDelivery
     status: str
     delay: float | None
     started_at: datetime
@@ -126,7 +126,7 @@ _WAITING_COLUMNS = "id, aggregate, sequence, ordered, next_attempt_at, first_try
 
 async def due(
     database: Database, endpoint_id: int, known: Sequence[int], limit: int
-) -> tuple[datetime, list[Waiting]]:
+) -> tuple[datetime, list[QueuedDelivery]]:
     """(the database's time, the deliveries of an endpoint that may matter now).
 
     At most `limit` due ones that the caller does not know yet, and everything pending of their aggregates.
@@ -156,9 +156,9 @@ async def due(
     return from_sql(rows[0][6]), list(found.values())
 
 
-def _waiting(row: Row) -> Waiting:
+def _waiting(row: Row) -> QueuedDelivery:
     first = from_sql(row[5]) if row[5] else None
-    return Waiting(row[0], row[1], row[2], bool(row[3]), from_sql(row[4]), first)
+    return QueuedDelivery(row[0], row[1], row[2], bool(row[3]), from_sql(row[4]), first)
 
 
 _DELIVERY_COLUMNS = (
@@ -167,7 +167,7 @@ _DELIVERY_COLUMNS = (
 )
 
 
-async def load(database: Database, ids: Sequence[int]) -> list[Delivery]:
+async def load(database: Database, ids: Sequence[int]) -> list[DueDelivery]:
     """These deliveries as far as they are still pending, in the order of `ids`."""
     if not ids:
         return []
@@ -180,10 +180,10 @@ async def load(database: Database, ids: Sequence[int]) -> list[Delivery]:
     return [found[one] for one in ids if one in found]
 
 
-def _delivery(row: Row) -> Delivery:
+def _delivery(row: Row) -> DueDelivery:
     id_, endpoint_id, event_id, event_type, aggregate, sequence, ordered, body = row[:8]
     attempts, tries, first, created = row[8:]
-    return Delivery(
+    return DueDelivery(
         id_,
         endpoint_id,
         event_id,

@@ -24,7 +24,7 @@ SWEEP_ROWS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class LoggedDelivery:
     """A delivery as its owner sees it. `error` is why the last attempt did not count."""
 
     id: int
@@ -59,7 +59,7 @@ _COLUMNS = (
 
 async def page(
     database: Database, endpoint_id: int, before_id: int | None, limit: int
-) -> list[Logged]:
+) -> list[LoggedDelivery]:
     """The newest deliveries of an endpoint, below `before_id`, newest first."""
     rows = await database.read(
         f"SELECT {_COLUMNS} FROM webhook_deliveries WHERE endpoint_id = %s AND id < %s "
@@ -71,7 +71,7 @@ async def page(
     return [_logged(row) for row in rows]
 
 
-async def by_id(database: Database, endpoint_id: int, delivery_id: int) -> Logged | None:
+async def by_id(database: Database, endpoint_id: int, delivery_id: int) -> LoggedDelivery | None:
     """One delivery of an endpoint, None when it has none of that id."""
     rows = await database.read(
         f"SELECT {_COLUMNS} FROM webhook_deliveries WHERE id = %s AND endpoint_id = %s",
@@ -81,7 +81,7 @@ async def by_id(database: Database, endpoint_id: int, delivery_id: int) -> Logge
     return _logged(rows[0]) if rows else None
 
 
-async def by_event(transaction: Transaction, endpoint_id: int, event_id: str) -> Logged:
+async def by_event(transaction: Transaction, endpoint_id: int, event_id: str) -> LoggedDelivery:
     """The delivery of an event to an endpoint. Raises IndexError when there is none."""
     rows = await transaction.fetch(
         f"SELECT {_COLUMNS} FROM webhook_deliveries WHERE endpoint_id = %s AND event_id = %s",
@@ -91,10 +91,10 @@ async def by_event(transaction: Transaction, endpoint_id: int, event_id: str) ->
     return _logged(rows[0])
 
 
-def _logged(row: Row) -> Logged:
+def _logged(row: Row) -> LoggedDelivery:
     id_, event_id, event_type, status, attempts_, status_code, error = row[:7]
     due, delivered, created = row[7:]
-    return Logged(
+    return LoggedDelivery(
         id_,
         event_id,
         event_type,
@@ -122,7 +122,7 @@ async def attempts(database: Database, delivery_id: int) -> list[LoggedAttempt]:
     return [LoggedAttempt(row[0], from_sql(row[1]), *row[2:]) for row in rows]
 
 
-async def resend(database: Database, endpoint_id: int, delivery_id: int) -> Logged | None:
+async def resend(database: Database, endpoint_id: int, delivery_id: int) -> LoggedDelivery | None:
     """Send a delivery again, now, in a round of its own; None when there is none of that id.
 
     It goes out of turn and before all others (somebody waits for it), a pause of the endpoint ends, and what
@@ -157,10 +157,10 @@ async def resend(database: Database, endpoint_id: int, delivery_id: int) -> Logg
     return await by_id(database, endpoint_id, delivery_id)
 
 
-async def ping(database: Database, endpoint_id: int, new: NewDelivery) -> Logged:
+async def ping(database: Database, endpoint_id: int, new: NewDelivery) -> LoggedDelivery:
     """Write a ping down, due before all others; a pause of the endpoint ends."""
 
-    async def work(transaction: Transaction) -> Logged:
+    async def work(transaction: Transaction) -> LoggedDelivery:
         await add(transaction, [new])
         await end_pause(transaction, endpoint_id)
         return await by_event(transaction, endpoint_id, new.event_id)

@@ -24,7 +24,7 @@ from gateway.http.paging import from_cursor, page
 from gateway.http.problems import Refusal, not_found
 from gateway.http.replies import json_reply
 from gateway.http.responses import User, UserPage
-from gateway.http.routing import ADMIN, Answer, Route
+from gateway.http.routing import ADMIN, Route, RouteAnswer
 
 log = structlog.get_logger(__name__)
 
@@ -97,7 +97,7 @@ ROUTES = (
         summary="Accounts",
         handler=list_users,
         access=ADMIN,
-        answers={200: Answer(UserPage, "A page of accounts by rising id.")},
+        answers={200: RouteAnswer(UserPage, "A page of accounts by rising id.")},
         tag="Administration",
         query=UsersQuery,
     ),
@@ -108,7 +108,7 @@ ROUTES = (
         summary="An account",
         handler=show_user,
         access=ADMIN,
-        answers={200: Answer(User, "The account.")},
+        answers={200: RouteAnswer(User, "The account.")},
         tag="Administration",
     ),
     Route(
@@ -118,7 +118,7 @@ ROUTES = (
         summary="Enable or disable an account",
         handler=set_status,
         access=ADMIN,
-        answers={200: Answer(User, "The account.")},
+        answers={200: RouteAnswer(User, "The account.")},
         tag="Administration",
         body=SetStatus,
         problems=frozenset({Code.LAST_ADMIN}),
@@ -131,7 +131,7 @@ ROUTES = (
         summary="Set an account's roles",
         handler=set_roles,
         access=ADMIN,
-        answers={200: Answer(User, "The account.")},
+        answers={200: RouteAnswer(User, "The account.")},
         tag="Administration",
         body=SetRoles,
         problems=frozenset({Code.LAST_ADMIN}),

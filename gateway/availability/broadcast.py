@@ -1,7 +1,7 @@
 """Where the door's knowledge comes from: events about stock and events, and MySQL for what is wanted in vain.
 
 In: the events of `contracts.events.NEWS` on a queue of this connection's own; rows.
-Out: `Door.heard`, `Door.changed` and `Door.read`.
+Out: `AvailabilityCache.heard`, `AvailabilityCache.changed` and `AvailabilityCache.read`.
 Must stay true: the queue never holds up whoever publishes and goes with the connection; all types that are wanted in
 vain cost one pair of queries about every second, however many clients want them.
 """
@@ -29,7 +29,7 @@ from contracts.runtime.tasks import end
 from db import catalogue
 from db.mysql.database import Database, is_away
 from db.stock import shortages
-from gateway.availability.cache import Door, TypeState
+from gateway.availability.cache import AvailabilityCache, TypeState
 
 log = structlog.get_logger(__name__)
 
@@ -39,10 +39,10 @@ TICK_SECONDS = 0.1
 AWAY_SECONDS = 1.0
 
 
-class StockNews:
+class AvailabilityListener:
     """Listens to the news that the relay tells (`workers.relay.broadcast`)."""
 
-    def __init__(self, url: str, name: str, codec: Codec, door: Door) -> None:
+    def __init__(self, url: str, name: str, codec: Codec, door: AvailabilityCache) -> None:
         self._codec, self._door = codec, door
         self._name, self._opens = name, 0
         self._link = Link(url, f"{name} stock news", on_open=self._opened, pulse=True)
@@ -87,7 +87,7 @@ class StockNews:
             self._door.changed(EventCancelled.model_validate(envelope.data).event["id"])
 
 
-async def reread(door: Door, database: Database) -> None:
+async def reread(door: AvailabilityCache, database: Database) -> None:
     """Keep what is wanted in vain fresh. Ends only by cancellation."""
     while True:
         await door.wanted()
@@ -105,7 +105,7 @@ async def reread(door: Door, database: Database) -> None:
         await asyncio.sleep(TICK_SECONDS)
 
 
-async def _reread_once(door: Door, database: Database, type_ids: list[int]) -> None:
+async def _reread_once(door: AvailabilityCache, database: Database, type_ids: list[int]) -> None:
     began = time.monotonic()
     rows = await catalogue.sale_states(database, type_ids)
     held = await shortages(database, type_ids)
@@ -126,7 +126,9 @@ async def _reread_once(door: Door, database: Database, type_ids: list[int]) -> N
 
 
 @asynccontextmanager
-async def watching(door: Door, database: Database, news: StockNews) -> AsyncIterator[None]:
+async def watching(
+    door: AvailabilityCache, database: Database, news: AvailabilityListener
+) -> AsyncIterator[None]:
     """Listen and re-read for the length of the block."""
     await news.start()
     task = asyncio.create_task(reread(door, database), name="door")

@@ -30,7 +30,7 @@ WANTED_SECONDS = 3.0
 TYPES_MAX = 10_000
 
 
-class Wanted(Protocol):
+class RequestedItem(Protocol):
     """So many tickets of one type, as an order asks for them."""
 
     @property
@@ -76,7 +76,7 @@ class _Known:
     """What those are told who are refused by this state, once somebody was."""
 
 
-class Door:
+class AvailabilityCache:
     """What is known of each ticket type that was heard of lately."""
 
     def __init__(
@@ -118,7 +118,7 @@ class Door:
         while next(iter(self._changed.values())) < now - FRESH_SECONDS:
             self._changed.popitem(last=False)
 
-    def check(self, event_id: int, items: Sequence[Wanted]) -> Problem | None:
+    def check(self, event_id: int, items: Sequence[RequestedItem]) -> Problem | None:
         """What a new order for these items of the event would be refused with (409), None when it may succeed.
 
         Said, not raised: in a rush this is most of what a gateway does, and a raised error with its trace costs more
@@ -164,7 +164,7 @@ class Door:
             return False
         return quantity > known.available or (known.state is not None and known.state.cancelled)
 
-    def _problem(self, items: Sequence[Wanted], event_id: int) -> Problem | None:
+    def _problem(self, items: Sequence[RequestedItem], event_id: int) -> Problem | None:
         changed_at = self._changed.get(event_id, float("-inf"))
         fresh_since = self._monotonic() - FRESH_SECONDS
         short: tuple[int, _Known, TypeState] | None = None
@@ -213,4 +213,4 @@ def _sold_out(type_id: int, available: int, state: TypeState) -> Problem:
     )
 
 
-DOOR = web.AppKey("door", Door)
+AVAILABILITY = web.AppKey("door", AvailabilityCache)

@@ -40,7 +40,7 @@ NO_TICKET_TYPE = "There is no such ticket type, or it is not yours."
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class CachedResource:
     """A resource as JSON, its entity tag, and whose event it is (about)."""
 
     body: bytes
@@ -54,19 +54,19 @@ class Catalogue:
 
     def __init__(self, database: Database, redis: Redis) -> None:
         self._database = database
-        self._events: Fresh[int, Shown] = Fresh(COPY_SECONDS, COPIES_MAX)
-        self._types: Fresh[int, Shown] = Fresh(COPY_SECONDS, COPIES_MAX)
+        self._events: Fresh[int, CachedResource] = Fresh(COPY_SECONDS, COPIES_MAX)
+        self._types: Fresh[int, CachedResource] = Fresh(COPY_SECONDS, COPIES_MAX)
         self._list = EventList(redis)
 
-    async def event(self, event_id: int) -> Shown:
+    async def event(self, event_id: int) -> CachedResource:
         """An event. Raises Refusal (404)."""
         return await self._events.get(event_id, lambda: self._read_event(event_id))
 
-    async def ticket_type(self, type_id: int) -> Shown:
+    async def ticket_type(self, type_id: int) -> CachedResource:
         """A ticket type. Raises Refusal (404)."""
         return await self._types.get(type_id, lambda: self._read_type(type_id))
 
-    async def managed_event(self, event_id: int, caller: Principal) -> Shown:
+    async def managed_event(self, event_id: int, caller: Principal) -> CachedResource:
         """An event that the caller may manage. Raises Refusal (404) for foreign ones."""
         shown = await self.event(event_id)
         if shown.organizer_id != caller.user_id and not caller.has(("ADMIN",)):
@@ -96,20 +96,20 @@ class Catalogue:
         found = await rows.list_of_organizer(self._database, organizer_id, below, wanted.limit + 1)
         return _page(found, wanted.limit, lambda one: (one.row.id,))
 
-    async def _read_event(self, event_id: int) -> Shown:
+    async def _read_event(self, event_id: int) -> CachedResource:
         found = await rows.find_event(self._database, event_id)
         if found is None:
             raise not_found(NO_EVENT)
         resource = event_resource(found.row, found.ticket_types)
         body = orjson.dumps(resource)
-        return Shown(body, event_etag(resource), event_id, found.row.organizer_id)
+        return CachedResource(body, event_etag(resource), event_id, found.row.organizer_id)
 
-    async def _read_type(self, type_id: int) -> Shown:
+    async def _read_type(self, type_id: int) -> CachedResource:
         found = await rows.find_ticket_type(self._database, type_id)
         if found is None:
             raise not_found(NO_TICKET_TYPE)
         resource = ticket_type_resource(found)
-        return Shown(orjson.dumps(resource), ticket_type_etag(resource), found.event_id)
+        return CachedResource(orjson.dumps(resource), ticket_type_etag(resource), found.event_id)
 
 
 def _page(

@@ -55,7 +55,7 @@ class OptionalRedis:
             return otherwise
 
 
-class RedisLane:
+class RedisPipeline:
     """Single commands of many callers, in pipelines."""
 
     def __init__(self, redis: Redis, purpose: str) -> None:
@@ -103,7 +103,7 @@ class RedisLane:
 class Script:
     """A Lua script with one key, sent by its digest; in full when Redis does not know it (any more)."""
 
-    def __init__(self, lane: RedisLane, text: str) -> None:
+    def __init__(self, lane: RedisPipeline, text: str) -> None:
         self._lane = lane
         self._text = text
         # The digest is Redis's own name for the script, nothing is protected by it.

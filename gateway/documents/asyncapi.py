@@ -17,7 +17,7 @@ import orjson
 from aiohttp import web
 
 from contracts.commands import COMMANDS
-from contracts.events import EVENTS, NEWS
+from contracts.events import BROADCASTS, EVENTS
 from contracts.messaging.topology import (
     AGAIN_EXCHANGE,
     COMMANDS_EXCHANGE,
@@ -38,9 +38,9 @@ from gateway.http.keys import SETTINGS
 from gateway.http.replies import raw_reply
 from gateway.http.routing import (
     ANYONE,
-    Answer,
     LimitClass,
     Route,
+    RouteAnswer,
 )
 
 BINDING_VERSION = "0.3.0"
@@ -165,7 +165,7 @@ class _Writer:
                 names,
                 summary,
             )
-            if event in NEWS:
+            if event in BROADCASTS:
                 summary = "The relay tells all gateways, unconfirmed; who misses it reads MySQL."
                 self._exchange(
                     "news-" + event.TOPIC.replace(".", "-"),
@@ -380,7 +380,9 @@ ROUTES = (
         summary="The messages of EventHub",
         handler=asyncapi_json,
         access=ANYONE,
-        answers={200: Answer(None, "AsyncAPI 3.0.", media_type="application/json; charset=utf-8")},
+        answers={
+            200: RouteAnswer(None, "AsyncAPI 3.0.", media_type="application/json; charset=utf-8")
+        },
         tag="Operations",
         limit=LimitClass.NONE,
     ),
@@ -391,7 +393,7 @@ ROUTES = (
         summary="The messages of EventHub as a page",
         handler=asyncapi_page,
         access=ANYONE,
-        answers={200: Answer(None, "A page.", media_type="text/html")},
+        answers={200: RouteAnswer(None, "A page.", media_type="text/html")},
         tag="Operations",
         limit=LimitClass.NONE,
     ),

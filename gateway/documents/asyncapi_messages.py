@@ -15,12 +15,12 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from contracts.commands import COMMANDS, Command
-from contracts.events import EVENTS, Event
+from contracts.events import EVENTS, DomainEvent
 from contracts.messaging.envelope import BATCH, SINGLE, Envelope
 from contracts.models import Asset, Currency, Wire
 from contracts.webhooks import PING, WEBHOOK_TYPES
 from gateway.documents.openapi_examples import example_of
-from gateway.http.responses import IdNumber, Reply
+from gateway.http.responses import IdNumber, ResponseModel
 from gateway.resources import responses_catalogue, responses_orders, responses_rates
 
 Schema = dict[str, Any]
@@ -30,7 +30,7 @@ _MOMENT: Schema = {"type": "string", "format": "date-time"}
 _TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 1024}
 
 
-class QuarantinedReport(Reply):
+class QuarantinedReport(ResponseModel):
     """A report of a rate that was put aside, its fields as they came."""
 
     id: IdNumber
@@ -50,7 +50,7 @@ class ProviderRate(Wire):
     observed_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
-class Pinged(Reply):
+class Pinged(ResponseModel):
     """Which webhook was tried out."""
 
     webhook_id: IdNumber
@@ -59,8 +59,8 @@ class Pinged(Reply):
 _RESOURCES: dict[str, type[BaseModel]] = {
     "order": responses_orders.Order,
     "payment": responses_orders.Payment,
-    "event": responses_catalogue.Event,
-    "rate": responses_rates.Rate,
+    "event": responses_catalogue.EventResource,
+    "rate": responses_rates.RateResource,
 }
 """Events carry resources of the HTTP contract as plain JSON: what stands behind the member's name."""
 
@@ -223,7 +223,7 @@ class Messages:
         """References to every envelope."""
         return [_ref(f"{one.__name__}Envelope") for one in (*COMMANDS.values(), *EVENTS.values())]
 
-    def _add_envelope(self, model: type[Command] | type[Event]) -> None:
+    def _add_envelope(self, model: type[Command] | type[DomainEvent]) -> None:
         name = model.__name__
         schema = envelope_schema(model.TYPE, _ref(name), _story(model))
         self.schemas[f"{name}Envelope"] = schema
@@ -257,7 +257,7 @@ class Messages:
             message["bindings"] = {"amqp": {"messageType": "rate", "bindingVersion": "0.3.0"}}
             self.messages[message["name"]] = message
 
-    def _add_webhook(self, name: str, event: type[Event] | None) -> None:
+    def _add_webhook(self, name: str, event: type[DomainEvent] | None) -> None:
         data = _ref(Pinged.__name__)
         if event is not None:
             member = next(one for one in _RESOURCES if one in event.model_fields)

@@ -27,12 +27,12 @@ from gateway.documents.openapi_parts import (
     TAGS,
 )
 from gateway.http.models import NoBody
-from gateway.http.responses import Command, ProblemDocument
+from gateway.http.responses import CommandResource, ProblemDocument
 from gateway.http.routing import (
     ANYONE,
-    Answer,
     LimitClass,
     Route,
+    RouteAnswer,
 )
 
 Schema = dict[str, Any]
@@ -40,8 +40,10 @@ _RETRY = frozenset({429, 503})
 _OF_A_COMMAND = ("X-Command-Id", "Preference-Applied", "Idempotent-Replayed")
 _BEFORE_A_COMMAND = frozenset({401, 413, 415})
 _EXAMPLE_ID = "9f1c2a7be0d94c5c8f4e"
-_ACCEPTED = Answer(
-    Command, "Accepted, not decided yet: ask again at Location.", ("Location", "Retry-After")
+_ACCEPTED = RouteAnswer(
+    CommandResource,
+    "Accepted, not decided yet: ask again at Location.",
+    ("Location", "Retry-After"),
 )
 
 
@@ -84,7 +86,7 @@ class Models:
     @classmethod
     def of(cls, table: Sequence[Route]) -> "Models":
         """The components of this table."""
-        models: set[type[BaseModel]] = {ProblemDocument, Command}
+        models: set[type[BaseModel]] = {ProblemDocument, CommandResource}
         for route in table:
             models.update(answer.model for answer in route.answers.values() if answer.model)
             if route.takes_body and route.body is not NoBody:
@@ -184,7 +186,7 @@ def _answers(route: Route, models: Models) -> Schema:
     }
 
 
-def _answer(route: Route, answer: Answer, always: tuple[str, ...], models: Models) -> Schema:
+def _answer(route: Route, answer: RouteAnswer, always: tuple[str, ...], models: Models) -> Schema:
     response: Schema = {
         "description": answer.description,
         "headers": _header_references(route, (*answer.headers, *always)),

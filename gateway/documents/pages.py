@@ -19,9 +19,9 @@ from gateway.http.keys import OPENAPI
 from gateway.http.replies import raw_reply
 from gateway.http.routing import (
     ANYONE,
-    Answer,
     LimitClass,
     Route,
+    RouteAnswer,
 )
 
 CACHE_CONTROL = "public, max-age=60"
@@ -74,7 +74,9 @@ ROUTES = (
         summary="This document",
         handler=openapi,
         access=ANYONE,
-        answers={200: Answer(None, "OpenAPI 3.1.", media_type="application/json; charset=utf-8")},
+        answers={
+            200: RouteAnswer(None, "OpenAPI 3.1.", media_type="application/json; charset=utf-8")
+        },
         tag="Operations",
         limit=LimitClass.NONE,
     ),
@@ -85,7 +87,7 @@ ROUTES = (
         summary="This document as a page",
         handler=docs,
         access=ANYONE,
-        answers={200: Answer(None, "A page.", media_type="text/html")},
+        answers={200: RouteAnswer(None, "A page.", media_type="text/html")},
         tag="Operations",
         limit=LimitClass.NONE,
     ),

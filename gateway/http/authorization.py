@@ -31,7 +31,7 @@ from gateway.http.routing import (
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class Authorization:
     """What the checks need; one per application."""
 
     tokens: Tokens

@@ -62,7 +62,7 @@ def request_id(request: web.BaseRequest) -> str:
     return f"{_PREFIX}{next(_NUMBERS):012x}"
 
 
-class Frame:
+class RequestMiddleware:
     """Round one application's requests. `access` None: no line per request; `stopping`: connections end with
     their answer."""
 
@@ -125,7 +125,7 @@ class Frame:
             headers["Access-Control-Expose-Headers"] = EXPOSED
 
 
-FRAME = web.AppKey("frame", Frame)
+MIDDLEWARE = web.AppKey("frame", RequestMiddleware)
 
 
 def _write_line(

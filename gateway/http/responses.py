@@ -17,7 +17,7 @@ IdNumber = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Money = Annotated[str, Field(pattern=r"^\d{1,16}\.\d{2}$")]
 
 
-class Reply(BaseModel):
+class ResponseModel(BaseModel):
     """Base of response models."""
 
     model_config = ConfigDict(
@@ -25,7 +25,7 @@ class Reply(BaseModel):
     )
 
 
-class ProblemError(Reply):
+class ProblemError(ResponseModel):
     """One thing that is wrong with a request."""
 
     pointer: str
@@ -57,13 +57,13 @@ class ProblemDocument(BaseModel):
     """A publish whose end is unknown: what to poll."""
 
 
-class Liveness(Reply):
+class Liveness(ResponseModel):
     """The loop turns."""
 
     status: Literal["alive"]
 
 
-class Readiness(Reply):
+class Readiness(ResponseModel):
     """What is missing, and what works without its faster half."""
 
     status: Literal["ready", "unready"]
@@ -71,7 +71,7 @@ class Readiness(Reply):
     degraded: list[str]
 
 
-class User(Reply):
+class User(ResponseModel):
     """An account."""
 
     id: IdNumber
@@ -83,7 +83,7 @@ class User(Reply):
     updated_at: Moment
 
 
-class TokenPair(Reply):
+class TokenPair(ResponseModel):
     """What a sign-in gives. `expiresIn`: seconds of the access token."""
 
     access_token: Annotated[str, Field(examples=["eyJhbGciOiJIUzI1NiIsImtpZCI6ImsxIn0.e30.c2ln"])]
@@ -92,7 +92,7 @@ class TokenPair(Reply):
     expires_in: Annotated[int, Field(ge=1, examples=[900])]
 
 
-class UserPage(Reply):
+class UserPage(ResponseModel):
     """A page of accounts."""
 
     data: list[User]
@@ -100,7 +100,7 @@ class UserPage(Reply):
     has_more: bool
 
 
-class Command(Reply):
+class CommandResource(ResponseModel):
     """The command resource: what became of a ⚡ call."""
 
     id: str

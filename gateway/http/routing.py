@@ -69,7 +69,7 @@ class LimitClass(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RouteAnswer:
     """One successful answer: its body's model (None: no JSON body) and what a client finds beside it."""
 
     model: type[BaseModel] | None
@@ -93,7 +93,7 @@ class Route:
     summary: str
     handler: Handler
     access: Access
-    answers: Mapping[int, Answer]
+    answers: Mapping[int, RouteAnswer]
     tag: str
     ownership: Ownership = Ownership.NONE
     body: type[Body] = NoBody

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from contracts.problems import Code, Problem
-from gateway.http.middleware import FRAME, bare_problem
+from gateway.http.middleware import MIDDLEWARE, bare_problem
 from gateway.http.problems import INTERNAL, from_exception
 
 FIRST_REQUEST_SECONDS = 15.0
@@ -133,7 +133,7 @@ class GatewayRunner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
-        inner, frame = server.request_handler, self.app.get(FRAME)
+        inner, frame = server.request_handler, self.app.get(MIDDLEWARE)
 
         async def handle(request: Any) -> web.StreamResponse:
             if frame is not None:

@@ -16,12 +16,12 @@ from contracts.problems import Code
 from gateway.http import keys
 from gateway.http.problems import not_found
 from gateway.http.replies import raw_reply
-from gateway.http.responses import Command
+from gateway.http.responses import CommandResource
 from gateway.http.routing import (
     SIGNED_IN,
-    Answer,
     Ownership,
     Route,
+    RouteAnswer,
 )
 from gateway.resources.requests_orders import CommandQuery
 from gateway.submission.answers import (
@@ -122,8 +122,10 @@ ROUTES = (
         access=SIGNED_IN,
         ownership=Ownership.OWNER,
         answers={
-            200: Answer(Command, "The command as it is.", ("ETag", "X-Command-Id", "Retry-After")),
-            304: Answer(None, "Nothing has changed.", ("ETag",)),
+            200: RouteAnswer(
+                CommandResource, "The command as it is.", ("ETag", "X-Command-Id", "Retry-After")
+            ),
+            304: RouteAnswer(None, "Nothing has changed.", ("ETag",)),
         },
         tag="Commands",
         query=CommandQuery,
@@ -141,7 +143,7 @@ ROUTES = (
         access=SIGNED_IN,
         ownership=Ownership.OWNER,
         answers={
-            200: Answer(
+            200: RouteAnswer(
                 None,
                 "One `outcome` event with the command, then the end; a comment every 15 s until then.",
                 ("X-Command-Id",),

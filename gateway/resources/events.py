@@ -10,9 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from contracts.commands import CancelEvent, Command
-from contracts.commands import CreateEvent as CreateEventCommand
-from contracts.commands import UpdateEvent as UpdateEventCommand
+from contracts.commands import CancelEvent, Command, CreateEvent, UpdateEvent
 from contracts.models import Principal
 from contracts.outcomes import Outcome
 from contracts.problems import Code
@@ -20,8 +18,8 @@ from contracts.resources import event_etag, money
 from contracts.runtime.times import from_wire, to_wire
 from db import order_reads
 from db.order_reads import OrderFilter
-from gateway.availability.cache import DOOR
-from gateway.caching.catalogue import CATALOGUE, Shown
+from gateway.availability.cache import AVAILABILITY
+from gateway.caching.catalogue import CATALOGUE, CachedResource
 from gateway.http.keys import (
     CONTEXT,
     DATABASE,
@@ -35,14 +33,14 @@ from gateway.http.replies import json_reply, raw_reply
 from gateway.http.routing import (
     ANYONE,
     ORGANIZER_OR_ADMIN,
-    Answer,
     Ownership,
     Route,
+    RouteAnswer,
 )
 from gateway.resources.orders import order_page
-from gateway.resources.requests_catalogue import CreateEvent, EventsQuery, UpdateEvent
+from gateway.resources.requests_catalogue import CreateEventBody, EventsQuery, UpdateEventBody
 from gateway.resources.requests_orders import OrdersQuery
-from gateway.resources.responses_catalogue import Event, EventPage, Sales
+from gateway.resources.responses_catalogue import EventPage, EventResource, Sales
 from gateway.resources.responses_orders import OrderPage
 from gateway.submission.answers import matches, not_modified
 from gateway.submission.submit import Call, submit
@@ -72,7 +70,7 @@ def canonical(members: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def shown_reply(request: web.Request, shown: Shown) -> web.Response:
+def shown_reply(request: web.Request, shown: CachedResource) -> web.Response:
     """The resource with its entity tag, or 304."""
     if matches(shown.etag, request.headers.get("If-None-Match")):
         return not_modified(shown.etag, REVALIDATE)
@@ -99,24 +97,24 @@ async def show_event(request: web.Request) -> web.Response:
 
 async def create_event(request: web.Request) -> web.Response:
     """POST /api/events."""
-    members = canonical(body(request, CreateEvent).model_dump(by_alias=True))
+    members = canonical(body(request, CreateEventBody).model_dump(by_alias=True))
 
     async def prepare(caller: Principal, fingerprint: str) -> Command:
-        return CreateEventCommand.model_validate(
+        return CreateEvent.model_validate(
             {**members, "principal": caller, "fingerprint": fingerprint}
         )
 
-    return await submit(request, Call(CreateEventCommand, members, prepare, etag=event_etag))
+    return await submit(request, Call(CreateEvent, members, prepare, etag=event_etag))
 
 
 async def update_event(request: web.Request) -> web.Response:
     """PATCH /api/events/{eventId}."""
     event_id, precondition = path_id(request, "eventId"), if_match(request)
-    patch = canonical(body(request, UpdateEvent).model_dump(by_alias=True, exclude_unset=True))
+    patch = canonical(body(request, UpdateEventBody).model_dump(by_alias=True, exclude_unset=True))
 
     async def prepare(caller: Principal, fingerprint: str) -> Command:
         await request.app[CATALOGUE].managed_event(event_id, caller)
-        return UpdateEventCommand(
+        return UpdateEvent(
             principal=caller,
             fingerprint=fingerprint,
             event_id=event_id,
@@ -124,7 +122,7 @@ async def update_event(request: web.Request) -> web.Response:
             if_match=precondition,
         )
 
-    call = Call(UpdateEventCommand, patch, prepare, etag=event_etag, on_outcome=_changed(request))
+    call = Call(UpdateEvent, patch, prepare, etag=event_etag, on_outcome=_changed(request))
     return await submit(request, call)
 
 
@@ -146,7 +144,7 @@ def _changed(request: web.Request) -> Any:
     def changed(_: Command, outcome: Outcome) -> None:
         # The types of a cancelled or changed event show nothing of it: only the event is dropped.
         app[CATALOGUE].changed(event_id, None)
-        app[DOOR].changed(event_id)
+        app[AVAILABILITY].changed(event_id)
 
     return changed
 
@@ -177,8 +175,8 @@ async def show_sales(request: web.Request) -> web.Response:
     return json_reply({"ticketTypes": types})
 
 
-_EVENT = Answer(Event, "The event.", ("ETag",))
-_NOT_MODIFIED = Answer(None, "It is still what If-None-Match names.", ("ETag",))
+_EVENT = RouteAnswer(EventResource, "The event.", ("ETag",))
+_NOT_MODIFIED = RouteAnswer(None, "It is still what If-None-Match names.", ("ETag",))
 
 ROUTES = (
     Route(
@@ -188,7 +186,7 @@ ROUTES = (
         summary="Published events by start time; with mine=true own ones in every status",
         handler=list_events,
         access=ANYONE,
-        answers={200: Answer(EventPage, "A page of events.")},
+        answers={200: RouteAnswer(EventPage, "A page of events.")},
         tag="Events",
         query=EventsQuery,
         problems=frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN}),
@@ -214,9 +212,9 @@ ROUTES = (
         summary="Create an event",
         handler=create_event,
         access=ORGANIZER_OR_ADMIN,
-        answers={201: Answer(Event, "The event, PUBLISHED.", ("Location", "ETag"))},
+        answers={201: RouteAnswer(EventResource, "The event, PUBLISHED.", ("Location", "ETag"))},
         tag="Events",
-        body=CreateEvent,
+        body=CreateEventBody,
         is_command=True,
     ),
     Route(
@@ -229,7 +227,7 @@ ROUTES = (
         ownership=Ownership.EVENT_ORGANIZER_OR_ADMIN,
         answers={200: _EVENT},
         tag="Events",
-        body=UpdateEvent,
+        body=UpdateEventBody,
         is_command=True,
         request_headers=("If-Match",),
         problems=frozenset({Code.VERSION_CONFLICT, Code.SALES_CLOSED}),
@@ -243,7 +241,7 @@ ROUTES = (
         handler=cancel_event,
         access=ORGANIZER_OR_ADMIN,
         ownership=Ownership.EVENT_ORGANIZER_OR_ADMIN,
-        answers={200: Answer(Event, "The event, CANCELLED.", ("ETag",))},
+        answers={200: RouteAnswer(EventResource, "The event, CANCELLED.", ("ETag",))},
         tag="Events",
         is_command=True,
         problems=frozenset({Code.EVENT_HAS_SALES}),
@@ -256,7 +254,7 @@ ROUTES = (
         handler=list_event_orders,
         access=ORGANIZER_OR_ADMIN,
         ownership=Ownership.EVENT_ORGANIZER_OR_ADMIN,
-        answers={200: Answer(OrderPage, "A page of orders.")},
+        answers={200: RouteAnswer(OrderPage, "A page of orders.")},
         tag="Events",
         query=OrdersQuery,
     ),
@@ -268,7 +266,7 @@ ROUTES = (
         handler=show_sales,
         access=ORGANIZER_OR_ADMIN,
         ownership=Ownership.EVENT_ORGANIZER_OR_ADMIN,
-        answers={200: Answer(Sales, "Per ticket type.")},
+        answers={200: RouteAnswer(Sales, "Per ticket type.")},
         tag="Events",
     ),
 )

@@ -16,9 +16,9 @@ from gateway.http.replies import json_reply
 from gateway.http.responses import Liveness, Readiness
 from gateway.http.routing import (
     ANYONE,
-    Answer,
     LimitClass,
     Route,
+    RouteAnswer,
 )
 
 CHECK_SECONDS = 2.0
@@ -91,7 +91,9 @@ async def metrics(request: web.Request) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
 
-def _probe(path: str, operation_id: str, summary: str, handler: object, answer: Answer) -> Route:
+def _probe(
+    path: str, operation_id: str, summary: str, handler: object, answer: RouteAnswer
+) -> Route:
     return Route(
         method="GET",
         path=path,
@@ -106,13 +108,13 @@ def _probe(path: str, operation_id: str, summary: str, handler: object, answer: 
 
 
 ROUTES = (
-    _probe("/livez", "livez", "Is the process alive?", livez, Answer(Liveness, "It is.")),
-    _probe("/readyz", "readyz", "Can it work?", readyz, Answer(Readiness, "It can.")),
+    _probe("/livez", "livez", "Is the process alive?", livez, RouteAnswer(Liveness, "It is.")),
+    _probe("/readyz", "readyz", "Can it work?", readyz, RouteAnswer(Readiness, "It can.")),
     _probe(
         "/metrics",
         "metrics",
         "Its numbers, for Prometheus",
         metrics,
-        Answer(None, "Prometheus text exposition.", media_type="text/plain"),
+        RouteAnswer(None, "Prometheus text exposition.", media_type="text/plain"),
     ),
 )

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from contracts.commands import AddItems, CancelOrder, Command, OrderItem
-from contracts.commands import PlaceOrder as PlaceOrderCommand
+from contracts.commands import AddItems, CancelOrder, Command, OrderItem, PlaceOrder
 from contracts.models import Principal
 from contracts.problems import Code, Problem
 from contracts.resources import order_resource
 from db import order_reads
 from db.order_reads import OrderFilter, OrderRead
-from gateway.availability.cache import DOOR
+from gateway.availability.cache import AVAILABILITY
 from gateway.availability.directory import DIRECTORY, Directory
 from gateway.http.keys import (
     DATABASE,
@@ -32,11 +31,11 @@ from gateway.http.routing import (
     USER,
     USER_OR_ADMIN,
     USER_ORGANIZER_OR_ADMIN,
-    Answer,
     Ownership,
     Route,
+    RouteAnswer,
 )
-from gateway.resources.requests_orders import Item, OrdersQuery, PlaceOrder
+from gateway.resources.requests_orders import OrderItemBody, OrdersQuery, PlaceOrderBody
 from gateway.resources.responses_orders import Order, OrderPage
 from gateway.submission.submit import Call, submit
 
@@ -45,26 +44,24 @@ NO_ORDER = "There is no such order, or it is not yours."
 
 async def place_order(request: web.Request) -> web.Response:
     """POST /api/orders."""
-    app, wanted = request.app, body(request, PlaceOrder)
+    app, wanted = request.app, body(request, PlaceOrderBody)
     if wanted.order_id is not None:
         return await submit(request, _adding(app, wanted, wanted.order_id))
-    directory, door = app[DIRECTORY], app[DOOR]
+    directory, door = app[DIRECTORY], app[AVAILABILITY]
 
     async def precheck() -> Problem | None:
         return door.check(await _one_event(directory, wanted.items), wanted.items)
 
     async def prepare(caller: Principal, fingerprint: str) -> Command:
         event_id = await _one_event(directory, wanted.items)
-        return PlaceOrderCommand(
+        return PlaceOrder(
             principal=caller, fingerprint=fingerprint, event_id=event_id, items=_items(wanted)
         )
 
-    return await submit(
-        request, Call(PlaceOrderCommand, wanted, prepare, precheck, on_outcome=door.learn)
-    )
+    return await submit(request, Call(PlaceOrder, wanted, prepare, precheck, on_outcome=door.learn))
 
 
-def _adding(app: web.Application, wanted: PlaceOrder, order_id: int) -> Call:
+def _adding(app: web.Application, wanted: PlaceOrderBody, order_id: int) -> Call:
     async def prepare(caller: Principal, fingerprint: str) -> Command:
         owners = await order_reads.owners_of_order(app[DATABASE], order_id)
         if owners is None or owners.user_id != caller.user_id:
@@ -86,14 +83,14 @@ def _adding(app: web.Application, wanted: PlaceOrder, order_id: int) -> Call:
     return Call(AddItems, wanted, prepare)
 
 
-def _items(wanted: PlaceOrder) -> tuple[OrderItem, ...]:
+def _items(wanted: PlaceOrderBody) -> tuple[OrderItem, ...]:
     return tuple(
         OrderItem(ticket_type_id=item.ticket_type_id, quantity=item.quantity)
         for item in wanted.items
     )
 
 
-async def _one_event(directory: Directory, items: Sequence[Item]) -> int:
+async def _one_event(directory: Directory, items: Sequence[OrderItemBody]) -> int:
     if len(items) == 1:
         known = directory.known_event_of(items[0].ticket_type_id)
         if known is not None:
@@ -171,9 +168,9 @@ ROUTES = (
         handler=place_order,
         access=USER,
         ownership=Ownership.SELF,
-        answers={201: Answer(Order, "The order, PENDING_PAYMENT.", ("Location",))},
+        answers={201: RouteAnswer(Order, "The order, PENDING_PAYMENT.", ("Location",))},
         tag="Orders",
-        body=PlaceOrder,
+        body=PlaceOrderBody,
         is_command=True,
         problems=frozenset(
             {
@@ -196,7 +193,7 @@ ROUTES = (
         handler=list_orders,
         access=USER,
         ownership=Ownership.SELF,
-        answers={200: Answer(OrderPage, "A page of orders.")},
+        answers={200: RouteAnswer(OrderPage, "A page of orders.")},
         tag="Orders",
         query=OrdersQuery,
     ),
@@ -208,7 +205,7 @@ ROUTES = (
         handler=show_order,
         access=USER_ORGANIZER_OR_ADMIN,
         ownership=Ownership.OWNER_ORGANIZER_OR_ADMIN,
-        answers={200: Answer(Order, "The order.")},
+        answers={200: RouteAnswer(Order, "The order.")},
         tag="Orders",
     ),
     Route(
@@ -219,7 +216,7 @@ ROUTES = (
         handler=cancel_order,
         access=USER_OR_ADMIN,
         ownership=Ownership.OWNER_OR_ADMIN,
-        answers={200: Answer(Order, "The order, CANCELLED.")},
+        answers={200: RouteAnswer(Order, "The order, CANCELLED.")},
         tag="Orders",
         is_command=True,
         problems=frozenset({Code.ORDER_NOT_PENDING}),

@@ -6,9 +6,7 @@ Must stay true: only the order's owner quotes and confirms; foreign orders and p
 
 from aiohttp import web
 
-from contracts.commands import Command
-from contracts.commands import ConfirmPayment as ConfirmPaymentCommand
-from contracts.commands import CreateQuote as CreateQuoteCommand
+from contracts.commands import Command, ConfirmPayment, CreateQuote
 from contracts.models import Principal
 from contracts.problems import Code
 from contracts.resources import payment_resource
@@ -24,12 +22,12 @@ from gateway.http.replies import json_reply
 from gateway.http.routing import (
     USER,
     USER_OR_ADMIN,
-    Answer,
     Ownership,
     Route,
+    RouteAnswer,
 )
 from gateway.resources.orders import NO_ORDER
-from gateway.resources.requests_orders import ConfirmPayment, CreateQuote
+from gateway.resources.requests_orders import ConfirmPaymentBody, CreateQuoteBody
 from gateway.resources.responses_orders import Payment
 from gateway.submission.submit import Call, submit
 
@@ -38,20 +36,20 @@ NO_PAYMENT = "There is no such payment, or it is not yours."
 
 async def create_quote(request: web.Request) -> web.Response:
     """POST /api/public/payment/create-quote."""
-    wanted = body(request, CreateQuote)
+    wanted = body(request, CreateQuoteBody)
 
     async def prepare(caller: Principal, fingerprint: str) -> Command:
         owners = await order_reads.owners_of_order(request.app[DATABASE], wanted.order_id)
         if owners is None or owners.user_id != caller.user_id:
             raise not_found(NO_ORDER)
-        return CreateQuoteCommand(
+        return CreateQuote(
             principal=caller,
             fingerprint=fingerprint,
             order_id=wanted.order_id,
             asset=wanted.asset,
         )
 
-    call = Call(CreateQuoteCommand, wanted.model_dump(by_alias=True), prepare)
+    call = Call(CreateQuote, wanted.model_dump(by_alias=True), prepare)
     return await submit(request, call)
 
 
@@ -59,17 +57,17 @@ async def confirm_payment(request: web.Request) -> web.Response:
     """POST /api/public/payment/confirm-payment/{paymentId}."""
     payment_id = path_id(request, "paymentId")
     # Case does not matter in a hash, so it makes no other request either.
-    tx_hash = body(request, ConfirmPayment).tx_hash.lower()
+    tx_hash = body(request, ConfirmPaymentBody).tx_hash.lower()
 
     async def prepare(caller: Principal, fingerprint: str) -> Command:
         found = await order_reads.find_payment(request.app[DATABASE], payment_id)
         if found is None or found[1] != caller.user_id:
             raise not_found(NO_PAYMENT)
-        return ConfirmPaymentCommand(
+        return ConfirmPayment(
             principal=caller, fingerprint=fingerprint, payment_id=payment_id, tx_hash=tx_hash
         )
 
-    return await submit(request, Call(ConfirmPaymentCommand, {"txHash": tx_hash}, prepare))
+    return await submit(request, Call(ConfirmPayment, {"txHash": tx_hash}, prepare))
 
 
 async def show_payment(request: web.Request) -> web.Response:
@@ -91,11 +89,11 @@ ROUTES = (
         access=USER,
         ownership=Ownership.OWNER,
         answers={
-            201: Answer(Payment, "A new quote.", ("Location",)),
-            200: Answer(Payment, "The quote that still stands."),
+            201: RouteAnswer(Payment, "A new quote.", ("Location",)),
+            200: RouteAnswer(Payment, "The quote that still stands."),
         },
         tag="Payment",
-        body=CreateQuote,
+        body=CreateQuoteBody,
         is_command=True,
         problems=frozenset(
             {Code.NOT_FOUND, Code.ORDER_NOT_PENDING, Code.SALES_CLOSED, Code.RATE_UNAVAILABLE}
@@ -110,9 +108,9 @@ ROUTES = (
         handler=confirm_payment,
         access=USER,
         ownership=Ownership.OWNER,
-        answers={200: Answer(Payment, "The payment, CONFIRMED, as its order is.")},
+        answers={200: RouteAnswer(Payment, "The payment, CONFIRMED, as its order is.")},
         tag="Payment",
-        body=ConfirmPayment,
+        body=ConfirmPaymentBody,
         is_command=True,
         problems=frozenset({Code.TX_HASH_USED, Code.QUOTE_EXPIRED, Code.ORDER_NOT_PENDING}),
         description="A hash that can no longer buy is recorded for a refund: that 409 has "
@@ -126,7 +124,7 @@ ROUTES = (
         handler=show_payment,
         access=USER_OR_ADMIN,
         ownership=Ownership.OWNER_OR_ADMIN,
-        answers={200: Answer(Payment, "The payment.")},
+        answers={200: RouteAnswer(Payment, "The payment.")},
         tag="Payment",
     ),
 )

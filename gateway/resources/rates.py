@@ -9,8 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from contracts.commands import AcceptRate, Command
-from contracts.commands import PublishRate as PublishRateCommand
+from contracts.commands import AcceptRate, Command, PublishRate
 from contracts.models import Principal
 from contracts.problems import Code
 from contracts.rates import Rate, choose, rate_resource
@@ -33,12 +32,12 @@ from gateway.http.routing import (
     ADMIN,
     ANYONE,
     PROVIDER,
-    Answer,
     Route,
+    RouteAnswer,
 )
 from gateway.resources import responses_rates as responses
 from gateway.resources.requests_rates import (
-    PublishRate,
+    PublishRateBody,
     QuarantineQuery,
     RateQuery,
     RatesQuery,
@@ -88,10 +87,10 @@ def _shown(request: web.Request, rate: Rate) -> dict[str, Any]:
 
 async def publish_rate(request: web.Request) -> web.Response:
     """POST /api/provider/rates."""
-    wanted = body(request, PublishRate)
+    wanted = body(request, PublishRateBody)
 
     async def prepare(caller: Principal, fingerprint: str) -> Command:
-        return PublishRateCommand(
+        return PublishRate(
             principal=caller,
             fingerprint=fingerprint,
             asset=wanted.asset,
@@ -100,9 +99,7 @@ async def publish_rate(request: web.Request) -> web.Response:
             observed_at=wanted.observed_at,
         )
 
-    return await submit(
-        request, Call(PublishRateCommand, wanted.model_dump(by_alias=True), prepare)
-    )
+    return await submit(request, Call(PublishRate, wanted.model_dump(by_alias=True), prepare))
 
 
 async def list_quarantine(request: web.Request) -> web.Response:
@@ -157,7 +154,7 @@ ROUTES = (
         summary="What assets cost",
         handler=list_rates,
         access=ANYONE,
-        answers={200: Answer(responses.RatePage, "Rates by asset and currency.")},
+        answers={200: RouteAnswer(responses.RatePage, "Rates by asset and currency.")},
         tag="Rates",
         query=RatesQuery,
     ),
@@ -168,7 +165,7 @@ ROUTES = (
         summary="What one asset costs",
         handler=show_rate,
         access=ANYONE,
-        answers={200: Answer(responses.Rate, "The rate that quotes use.")},
+        answers={200: RouteAnswer(responses.RateResource, "The rate that quotes use.")},
         tag="Rates",
         query=RateQuery,
         texts={"asset": "[A-Z0-9]{2,16}"},
@@ -180,9 +177,9 @@ ROUTES = (
         summary="Report a rate",
         handler=publish_rate,
         access=PROVIDER,
-        answers={200: Answer(responses.Rate, "The rate, in use.")},
+        answers={200: RouteAnswer(responses.RateResource, "The rate, in use.")},
         tag="Rates",
-        body=PublishRate,
+        body=PublishRateBody,
         is_command=True,
         problems=frozenset({Code.RATE_QUARANTINED}),
         description="A report that is out of band, out of order, repeated or stale is put aside: that 409 has "
@@ -195,7 +192,7 @@ ROUTES = (
         summary="Reports that were put aside",
         handler=list_quarantine,
         access=ADMIN,
-        answers={200: Answer(responses.QuarantinePage, "Reports, the newest first.")},
+        answers={200: RouteAnswer(responses.QuarantinePage, "Reports, the newest first.")},
         tag="Administration",
         query=QuarantineQuery,
     ),
@@ -206,7 +203,7 @@ ROUTES = (
         summary="Use a report after all",
         handler=accept_rate,
         access=ADMIN,
-        answers={200: Answer(responses.Rate, "The rate, in use.")},
+        answers={200: RouteAnswer(responses.RateResource, "The rate, in use.")},
         tag="Administration",
         is_command=True,
         problems=frozenset({Code.RATE_QUARANTINED}),

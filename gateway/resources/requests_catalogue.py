@@ -64,7 +64,7 @@ def _in_order(first: str | None, second: str | None, what: str) -> None:
         raise ValueError(what)
 
 
-class CreateEvent(Body):
+class CreateEventBody(Body):
     """A new event."""
 
     name: Name
@@ -90,7 +90,7 @@ class Patch(Body):
     model_config = ConfigDict(json_schema_extra=_no_defaults)
 
 
-class UpdateEvent(Patch):
+class UpdateEventBody(Patch):
     """A merge patch: only what is sent changes; null removes a description or a venue."""
 
     name: Name = ""
@@ -100,7 +100,7 @@ class UpdateEvent(Patch):
     end_time: Ends = ""
 
 
-class CreateTicketType(Body):
+class CreateTicketTypeBody(Body):
     """A new kind of ticket. salesStart null: at once; salesEnd null: until the event ends."""
 
     name: Name
@@ -117,7 +117,7 @@ class CreateTicketType(Body):
         return self
 
 
-class UpdateTicketType(Patch):
+class UpdateTicketTypeBody(Patch):
     """A merge patch: only what is sent changes; null removes a border of the sales window, and
     gives currency and maxPerOrder their defaults back."""
 

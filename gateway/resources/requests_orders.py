@@ -21,24 +21,24 @@ WAIT_MAX = 30
 OrderStatusName = Literal["PENDING_PAYMENT", "CONFIRMED", "CANCELLED", "EXPIRED"]
 
 
-class Item(Body):
+class OrderItemBody(Body):
     """So many tickets of one type."""
 
     ticket_type_id: Annotated[Id, Field(examples=[1])]
     quantity: Annotated[Quantity, Field(examples=[2])]
 
 
-def _one_line_each(items: tuple[Item, ...]) -> tuple[Item, ...]:
+def _one_line_each(items: tuple[OrderItemBody, ...]) -> tuple[OrderItemBody, ...]:
     if len(items) > 1 and len({item.ticket_type_id for item in items}) != len(items):
         raise ValueError("names a ticket type twice")
     return items
 
 
-class PlaceOrder(Body):
+class PlaceOrderBody(Body):
     """Items of one event; with `orderId` they are added to that unpaid order of yours."""
 
     items: Annotated[
-        tuple[Item, ...],
+        tuple[OrderItemBody, ...],
         Field(min_length=1, max_length=ITEMS_MAX),
         AfterValidator(_one_line_each),
     ]
@@ -51,14 +51,14 @@ class OrdersQuery(PageQuery):
     status: OrderStatusName | None = None
 
 
-class CreateQuote(Body):
+class CreateQuoteBody(Body):
     """Which order to pay, in which asset."""
 
     order_id: Annotated[Id, Field(examples=[1])]
     asset: Annotated[Asset, Field(examples=["BTC"])]
 
 
-class ConfirmPayment(Body):
+class ConfirmPaymentBody(Body):
     """The transaction that paid. Hexadecimal digits in either case."""
 
     tx_hash: Annotated[TxHash, Field(examples=["0x" + "ab" * 32])]

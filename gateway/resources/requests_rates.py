@@ -24,7 +24,7 @@ RateText = Annotated[
 RATES_LIMIT_DEFAULT = 100
 
 
-class PublishRate(Body):
+class PublishRateBody(Body):
     """What one unit of an asset costs in a currency, and when that was seen."""
 
     asset: Annotated[Asset, Field(examples=["BTC"])]

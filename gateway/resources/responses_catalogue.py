@@ -8,13 +8,13 @@ from gateway.http.responses import (
     IdNumber,
     Moment,
     Money,
-    Reply,
+    ResponseModel,
 )
 
 Count = Annotated[int, Field(ge=0)]
 
 
-class TicketType(Reply):
+class TicketType(ResponseModel):
     """A kind of ticket. `version` moves with every sale, too."""
 
     id: IdNumber
@@ -32,7 +32,7 @@ class TicketType(Reply):
     updated_at: Moment
 
 
-class Event(Reply):
+class EventResource(ResponseModel):
     """An event with its ticket types."""
 
     id: IdNumber
@@ -49,15 +49,15 @@ class Event(Reply):
     ticket_types: list[TicketType]
 
 
-class EventPage(Reply):
+class EventPage(ResponseModel):
     """A page of events."""
 
-    data: list[Event]
+    data: list[EventResource]
     next_cursor: str | None
     has_more: bool
 
 
-class TypeSales(Reply):
+class TypeSalesResource(ResponseModel):
     """What became of a ticket type's tickets; the rest of the quota is on its way back."""
 
     id: IdNumber
@@ -68,7 +68,7 @@ class TypeSales(Reply):
     revenue: Money
 
 
-class Sales(Reply):
+class Sales(ResponseModel):
     """An event's sales."""
 
-    ticket_types: list[TypeSales]
+    ticket_types: list[TypeSalesResource]

@@ -8,12 +8,12 @@ from gateway.http.responses import (
     IdNumber,
     Moment,
     Money,
-    Reply,
+    ResponseModel,
 )
 from gateway.resources.requests_orders import OrderStatusName
 
 
-class OrderDetail(Reply):
+class OrderDetail(ResponseModel):
     """Tickets of one type at one price."""
 
     ticket_type_id: IdNumber
@@ -22,7 +22,7 @@ class OrderDetail(Reply):
     cost: Money
 
 
-class Order(Reply):
+class Order(ResponseModel):
     """An order. `expiresAt` counts while it is PENDING_PAYMENT."""
 
     id: IdNumber
@@ -38,7 +38,7 @@ class Order(Reply):
     details: list[OrderDetail]
 
 
-class OrderPage(Reply):
+class OrderPage(ResponseModel):
     """A page of orders, the newest first."""
 
     data: list[Order]
@@ -46,7 +46,7 @@ class OrderPage(Reply):
     has_more: bool
 
 
-class Payment(Reply):
+class Payment(ResponseModel):
     """A quote and what became of it."""
 
     id: IdNumber

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gateway.http.responses import IdNumber, Moment, Reply
+from gateway.http.responses import IdNumber, Moment, ResponseModel
 
 
-class Rate(Reply):
+class RateResource(ResponseModel):
     """What one unit of an asset costs. `stale`: observed longer ago than rates are fresh."""
 
     asset: str
@@ -18,15 +18,15 @@ class Rate(Reply):
     stale: bool
 
 
-class RatePage(Reply):
+class RatePage(ResponseModel):
     """Rates by asset and currency."""
 
-    data: list[Rate]
+    data: list[RateResource]
     next_cursor: str | None
     has_more: bool
 
 
-class QuarantinedRate(Reply):
+class QuarantinedRate(ResponseModel):
     """A report that was put aside, its fields as they came."""
 
     id: IdNumber
@@ -43,7 +43,7 @@ class QuarantinedRate(Reply):
     updated_at: Moment
 
 
-class QuarantinePage(Reply):
+class QuarantinePage(ResponseModel):
     """Reports that were put aside, the newest first."""
 
     data: list[QuarantinedRate]

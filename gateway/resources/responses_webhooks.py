@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from contracts.webhooks import WebhookType
-from gateway.http.responses import IdNumber, Moment, Reply
+from gateway.http.responses import IdNumber, Moment, ResponseModel
 
 Secret = Annotated[
     str, Field(pattern=r"^whsec_", examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
 ]
 
 
-class CreatedWebhook(Reply):
+class CreatedWebhook(ResponseModel):
     """A new webhook. `secret` is shown here and never again."""
 
     id: IdNumber
@@ -21,13 +21,13 @@ class CreatedWebhook(Reply):
     secret: Secret
 
 
-class NewSecret(Reply):
+class NewSecret(ResponseModel):
     """The secret that signs from now on; the one before it signs beside it for 24 hours."""
 
     secret: Secret
 
 
-class Webhook(Reply):
+class Webhook(ResponseModel):
     """A webhook. `disabledReason`: GONE (it answered 410) or FAILING (nothing got through for three days)."""
 
     id: IdNumber
@@ -39,7 +39,7 @@ class Webhook(Reply):
     updated_at: Moment
 
 
-class WebhookPage(Reply):
+class WebhookPage(ResponseModel):
     """A page of webhooks."""
 
     data: list[Webhook]
@@ -47,7 +47,7 @@ class WebhookPage(Reply):
     has_more: bool
 
 
-class Delivery(Reply):
+class DeliveryResource(ResponseModel):
     """One event on its way to one webhook. `eventId` is the `webhook-id` that the receiver sees."""
 
     id: IdNumber
@@ -62,15 +62,15 @@ class Delivery(Reply):
     created_at: Moment
 
 
-class DeliveryPage(Reply):
+class DeliveryPage(ResponseModel):
     """A page of deliveries, newest first."""
 
-    data: list[Delivery]
+    data: list[DeliveryResource]
     next_cursor: str | None
     has_more: bool
 
 
-class Attempt(Reply):
+class AttemptResource(ResponseModel):
     """One attempt. `durationMs` in milliseconds; `statusCode` null: no answer came."""
 
     number: int
@@ -80,7 +80,7 @@ class Attempt(Reply):
     error: str | None
 
 
-class DeliveryWithAttempts(Delivery):
+class DeliveryWithAttempts(DeliveryResource):
     """A delivery and its attempts, first to last."""
 
-    attempt_log: list[Attempt]
+    attempt_log: list[AttemptResource]

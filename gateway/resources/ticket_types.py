@@ -8,14 +8,12 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from contracts.commands import Command, DeleteTicketType
-from contracts.commands import CreateTicketType as CreateTicketTypeCommand
-from contracts.commands import UpdateTicketType as UpdateTicketTypeCommand
+from contracts.commands import Command, CreateTicketType, DeleteTicketType, UpdateTicketType
 from contracts.models import Principal
 from contracts.outcomes import Outcome
 from contracts.problems import Code
 from contracts.resources import ticket_type_etag
-from gateway.availability.cache import DOOR
+from gateway.availability.cache import AVAILABILITY
 from gateway.availability.directory import DIRECTORY
 from gateway.caching.catalogue import CATALOGUE, NO_TICKET_TYPE
 from gateway.http.keys import body, path_id
@@ -23,12 +21,12 @@ from gateway.http.problems import Refusal, not_found
 from gateway.http.routing import (
     ANYONE,
     ORGANIZER_OR_ADMIN,
-    Answer,
     Ownership,
     Route,
+    RouteAnswer,
 )
 from gateway.resources.events import canonical, if_match, shown_reply
-from gateway.resources.requests_catalogue import CreateTicketType, UpdateTicketType
+from gateway.resources.requests_catalogue import CreateTicketTypeBody, UpdateTicketTypeBody
 from gateway.resources.responses_catalogue import TicketType
 from gateway.submission.submit import Call, submit
 
@@ -42,16 +40,16 @@ async def show_ticket_type(request: web.Request) -> web.Response:
 async def create_ticket_type(request: web.Request) -> web.Response:
     """POST /api/events/{eventId}/ticket-types."""
     event_id = path_id(request, "eventId")
-    members = canonical(body(request, CreateTicketType).model_dump(by_alias=True))
+    members = canonical(body(request, CreateTicketTypeBody).model_dump(by_alias=True))
 
     async def prepare(caller: Principal, fingerprint: str) -> Command:
         await request.app[CATALOGUE].managed_event(event_id, caller)
-        return CreateTicketTypeCommand.model_validate(
+        return CreateTicketType.model_validate(
             {**members, "principal": caller, "fingerprint": fingerprint, "eventId": event_id}
         )
 
     call = Call(
-        CreateTicketTypeCommand,
+        CreateTicketType,
         members,
         prepare,
         etag=ticket_type_etag,
@@ -63,11 +61,11 @@ async def create_ticket_type(request: web.Request) -> web.Response:
 async def update_ticket_type(request: web.Request) -> web.Response:
     """PATCH /api/ticket-types/{ticketTypeId}."""
     type_id, precondition = path_id(request, "ticketTypeId"), if_match(request)
-    wanted = body(request, UpdateTicketType)
+    wanted = body(request, UpdateTicketTypeBody)
     patch = canonical(wanted.model_dump(by_alias=True, exclude_unset=True))
 
     async def prepare(caller: Principal, fingerprint: str) -> Command:
-        return UpdateTicketTypeCommand(
+        return UpdateTicketType(
             principal=caller,
             fingerprint=fingerprint,
             event_id=await _managed_event_of(request, type_id, caller),
@@ -77,7 +75,7 @@ async def update_ticket_type(request: web.Request) -> web.Response:
         )
 
     call = Call(
-        UpdateTicketTypeCommand,
+        UpdateTicketType,
         patch,
         prepare,
         etag=ticket_type_etag,
@@ -122,14 +120,14 @@ def _changed(request: web.Request, type_id: int | None) -> Callable[[Command, Ou
     def changed(command: Command, outcome: Outcome) -> None:
         event_id: int = command.event_id  # type: ignore[attr-defined]  # every command of this module names it
         app[CATALOGUE].changed(event_id, type_id)
-        app[DOOR].changed(event_id)
+        app[AVAILABILITY].changed(event_id)
         if type_id is not None:
             app[DIRECTORY].forget(type_id)
 
     return changed
 
 
-_TICKET_TYPE = Answer(TicketType, "The ticket type.", ("ETag",))
+_TICKET_TYPE = RouteAnswer(TicketType, "The ticket type.", ("ETag",))
 
 ROUTES = (
     Route(
@@ -141,7 +139,7 @@ ROUTES = (
         access=ANYONE,
         answers={
             200: _TICKET_TYPE,
-            304: Answer(None, "It is still what If-None-Match names.", ("ETag",)),
+            304: RouteAnswer(None, "It is still what If-None-Match names.", ("ETag",)),
         },
         tag="Events",
         request_headers=("If-None-Match",),
@@ -155,9 +153,9 @@ ROUTES = (
         handler=create_ticket_type,
         access=ORGANIZER_OR_ADMIN,
         ownership=Ownership.EVENT_ORGANIZER_OR_ADMIN,
-        answers={201: Answer(TicketType, "The ticket type.", ("Location", "ETag"))},
+        answers={201: RouteAnswer(TicketType, "The ticket type.", ("Location", "ETag"))},
         tag="Events",
-        body=CreateTicketType,
+        body=CreateTicketTypeBody,
         is_command=True,
         problems=frozenset({Code.SALES_CLOSED}),
         description="An event has at most 200 of them, all in one currency.",
@@ -172,7 +170,7 @@ ROUTES = (
         ownership=Ownership.EVENT_ORGANIZER_OR_ADMIN,
         answers={200: _TICKET_TYPE},
         tag="Events",
-        body=UpdateTicketType,
+        body=UpdateTicketTypeBody,
         is_command=True,
         request_headers=("If-Match",),
         problems=frozenset({Code.VERSION_CONFLICT, Code.EVENT_HAS_SALES, Code.SALES_CLOSED}),
@@ -186,7 +184,7 @@ ROUTES = (
         handler=delete_ticket_type,
         access=ORGANIZER_OR_ADMIN,
         ownership=Ownership.EVENT_ORGANIZER_OR_ADMIN,
-        answers={200: Answer(TicketType, "The ticket type as it was.", ("ETag",))},
+        answers={200: RouteAnswer(TicketType, "The ticket type as it was.", ("ETag",))},
         tag="Events",
         is_command=True,
         request_headers=("If-Match",),

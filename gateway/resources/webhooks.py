@@ -14,11 +14,11 @@ from aiohttp import web
 
 from contracts.runtime.times import to_wire
 from contracts.webhook_addresses import BadUrl, webhook_url
-from contracts.webhook_secrets import Vault, new_secret
+from contracts.webhook_secrets import SecretSealer, new_secret
 from contracts.webhooks import PING, webhook_body
 from db.webhooks import delivery_log, endpoints
 from db.webhooks.deliveries import NewDelivery
-from db.webhooks.delivery_log import Logged, LoggedAttempt
+from db.webhooks.delivery_log import LoggedAttempt, LoggedDelivery
 from db.webhooks.endpoints import Endpoint
 from gateway.http.keys import (
     DATABASE,
@@ -34,15 +34,15 @@ from gateway.http.problems import invalid, not_found
 from gateway.http.replies import json_reply, no_content
 from gateway.http.routing import (
     SIGNED_IN,
-    Answer,
     Ownership,
     Route,
+    RouteAnswer,
 )
 from gateway.resources.requests_webhooks import NewWebhook
 from gateway.resources.responses_webhooks import (
     CreatedWebhook,
-    Delivery,
     DeliveryPage,
+    DeliveryResource,
     DeliveryWithAttempts,
     NewSecret,
     Webhook,
@@ -151,8 +151,8 @@ async def resend_delivery(request: web.Request) -> web.Response:
     return _accepted(webhook, logged)
 
 
-def _vault(request: web.Request) -> Vault:
-    return Vault(request.app[SETTINGS].secret.get_secret_value())
+def _vault(request: web.Request) -> SecretSealer:
+    return SecretSealer(request.app[SETTINGS].secret.get_secret_value())
 
 
 async def _own(request: web.Request) -> Endpoint:
@@ -168,7 +168,7 @@ def _no_webhook() -> Exception:
     return not_found("There is no such webhook, or it is not yours.")
 
 
-def _accepted(webhook: Endpoint, logged: Logged) -> web.Response:
+def _accepted(webhook: Endpoint, logged: LoggedDelivery) -> web.Response:
     location = f"/api/webhooks/{webhook.id}/deliveries/{logged.id}"
     return json_reply(_delivery(logged), 202, {"Location": location})
 
@@ -185,7 +185,7 @@ def _webhook(row: Endpoint) -> dict[str, Any]:
     }
 
 
-def _delivery(row: Logged) -> dict[str, Any]:
+def _delivery(row: LoggedDelivery) -> dict[str, Any]:
     return {
         "id": row.id,
         "eventId": row.event_id,
@@ -228,7 +228,7 @@ ROUTES = (
         summary="Make a webhook",
         handler=create_webhook,
         access=SIGNED_IN,
-        answers={201: Answer(CreatedWebhook, "The webhook and its secret.", ("Location",))},
+        answers={201: RouteAnswer(CreatedWebhook, "The webhook and its secret.", ("Location",))},
         tag="Webhooks",
         ownership=Ownership.SELF,
         body=NewWebhook,
@@ -241,7 +241,7 @@ ROUTES = (
         summary="Your webhooks",
         handler=list_webhooks,
         access=SIGNED_IN,
-        answers={200: Answer(WebhookPage, "A page of webhooks by rising id.")},
+        answers={200: RouteAnswer(WebhookPage, "A page of webhooks by rising id.")},
         tag="Webhooks",
         ownership=Ownership.SELF,
         query=PageQuery,
@@ -253,7 +253,7 @@ ROUTES = (
         summary="A webhook",
         handler=show_webhook,
         access=SIGNED_IN,
-        answers={200: Answer(Webhook, "The webhook.")},
+        answers={200: RouteAnswer(Webhook, "The webhook.")},
         tag="Webhooks",
         ownership=Ownership.OWNER,
     ),
@@ -264,7 +264,7 @@ ROUTES = (
         summary="Delete a webhook",
         handler=delete_webhook,
         access=SIGNED_IN,
-        answers={204: Answer(None, "Gone, with what was still on its way.")},
+        answers={204: RouteAnswer(None, "Gone, with what was still on its way.")},
         tag="Webhooks",
         ownership=Ownership.OWNER,
     ),
@@ -275,7 +275,7 @@ ROUTES = (
         summary="Send a webhook.ping",
         handler=ping_webhook,
         access=SIGNED_IN,
-        answers={202: Answer(Delivery, "On its way; see Location.", ("Location",))},
+        answers={202: RouteAnswer(DeliveryResource, "On its way; see Location.", ("Location",))},
         tag="Webhooks",
         ownership=Ownership.OWNER,
         description="Tried once. A disabled webhook that answers it with 2xx is active again.",
@@ -287,7 +287,7 @@ ROUTES = (
         summary="Change a webhook's secret",
         handler=rotate_secret,
         access=SIGNED_IN,
-        answers={200: Answer(NewSecret, "The new secret.")},
+        answers={200: RouteAnswer(NewSecret, "The new secret.")},
         tag="Webhooks",
         ownership=Ownership.OWNER,
         description="For 24 hours each message carries two signatures, of the new secret and of the old.",
@@ -299,7 +299,7 @@ ROUTES = (
         summary="What was sent to a webhook",
         handler=list_deliveries,
         access=SIGNED_IN,
-        answers={200: Answer(DeliveryPage, "A page of deliveries, newest first.")},
+        answers={200: RouteAnswer(DeliveryPage, "A page of deliveries, newest first.")},
         tag="Webhooks",
         ownership=Ownership.OWNER,
         query=PageQuery,
@@ -311,7 +311,7 @@ ROUTES = (
         summary="A delivery and its attempts",
         handler=show_delivery,
         access=SIGNED_IN,
-        answers={200: Answer(DeliveryWithAttempts, "The delivery.")},
+        answers={200: RouteAnswer(DeliveryWithAttempts, "The delivery.")},
         tag="Webhooks",
         ownership=Ownership.OWNER,
     ),
@@ -322,7 +322,11 @@ ROUTES = (
         summary="Send a delivery again",
         handler=resend_delivery,
         access=SIGNED_IN,
-        answers={202: Answer(Delivery, "On its way, under the same webhook-id.", ("Location",))},
+        answers={
+            202: RouteAnswer(
+                DeliveryResource, "On its way, under the same webhook-id.", ("Location",)
+            )
+        },
         tag="Webhooks",
         ownership=Ownership.OWNER,
     ),

@@ -25,7 +25,7 @@ Etag = Callable[[dict[str, Any]], str]
 
 
 @dataclass(slots=True)
-class Reply:
+class CommandReply:
     """What the answer to a ⚡ call depends on beside its outcome."""
 
     opened: Opened
@@ -42,13 +42,13 @@ def location_of(command_id: str) -> str:
     return f"/api/commands/{command_id}"
 
 
-def accepted_reply(reply: Reply, outcome: Outcome | None) -> web.Response:
+def accepted_reply(reply: CommandReply, outcome: Outcome | None) -> web.Response:
     """202: the broker has (or had) the command; the body says how far it is."""
     headers = _headers(reply) | {"Location": location_of(reply.opened.text), "Retry-After": "1"}
     return raw_reply(resource_bytes(reply.opened, outcome), 202, headers)
 
 
-def decided_reply(reply: Reply, outcome: Outcome) -> web.Response:
+def decided_reply(reply: CommandReply, outcome: Outcome) -> web.Response:
     """The decision's own status and body."""
     headers = _headers(reply)
     if reply.waited:
@@ -62,7 +62,7 @@ def decided_reply(reply: Reply, outcome: Outcome) -> web.Response:
     return raw_reply(outcome.body, outcome.status_code, headers)
 
 
-def _problem_reply(reply: Reply, outcome: Outcome, headers: dict[str, str]) -> web.Response:
+def _problem_reply(reply: CommandReply, outcome: Outcome, headers: dict[str, str]) -> web.Response:
     problem = orjson.loads(outcome.body)
     problem["instance"] = reply.request_id
     if outcome.status_code in MUST_SAY_RETRY_AFTER:
@@ -70,7 +70,7 @@ def _problem_reply(reply: Reply, outcome: Outcome, headers: dict[str, str]) -> w
     return raw_reply(orjson.dumps(problem), outcome.status_code, headers, CONTENT_TYPE)
 
 
-def _headers(reply: Reply) -> dict[str, str]:
+def _headers(reply: CommandReply) -> dict[str, str]:
     headers = {COMMAND_ID: reply.opened.text}
     if reply.replayed:
         headers[REPLAYED] = "true"

@@ -14,7 +14,7 @@ from aiohttp import web
 from contracts.outcomes import Outcome
 from db.mysql.database import is_away
 from gateway.submission.outcomes import Deadlines, Opened
-from gateway.submission.waiting import Expectation, Waiting
+from gateway.submission.waiting import Expectation, OutcomeWaiters
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ AGAIN_SECONDS = 1.0
 class Decisions:
     """What callers ask of undecided commands."""
 
-    def __init__(self, waiting: Waiting, deadlines: Deadlines) -> None:
+    def __init__(self, waiting: OutcomeWaiters, deadlines: Deadlines) -> None:
         self._waiting = waiting
         self._deadlines = deadlines
 

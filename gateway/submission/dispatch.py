@@ -22,8 +22,8 @@ from contracts.messaging.envelope import Codec, Envelope
 from contracts.messaging.link import BrokerAway
 from contracts.messaging.publisher import (
     Coalescer,
+    PublishRefused,
     PublishUnknown,
-    Refused,
     Unroutable,
 )
 from contracts.messaging.topology import inventory_queue, shard_of
@@ -128,7 +128,7 @@ class Dispatcher:
         failpoints.reach("gateway.before_publish")
         try:
             await self._coalescer.submit(queue, self._codec.encode(envelope))
-        except (Refused, Unroutable, PublishUnknown, BrokerAway) as error:
+        except (PublishRefused, Unroutable, PublishUnknown, BrokerAway) as error:
             self._metrics.publish_failures.labels(type(error).__name__).inc()
             if isinstance(error, Unroutable):
                 log.error("command reaches no queue", queue=queue, error=str(error))

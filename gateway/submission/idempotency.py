@@ -27,7 +27,7 @@ from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
 from db.mysql.clock import DatabaseClock
 from db.mysql.database import is_away
-from gateway.caching.optional_redis import RedisLane, Script
+from gateway.caching.optional_redis import RedisPipeline, Script
 from gateway.http.problems import Refusal
 from gateway.submission.outcomes import (
     NO_FINGERPRINT,
@@ -60,7 +60,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class KeyAttempt:
     """One command that a key has stood for. `number` counts from 1."""
 
     number: int
@@ -75,7 +75,7 @@ class Attempt:
         return orjson.dumps([self.number, micros, self.fingerprint, self.confirmed])
 
     @classmethod
-    def from_bytes(cls, raw: bytes) -> "Attempt | None":
+    def from_bytes(cls, raw: bytes) -> "KeyAttempt | None":
         """The attempt behind `to_bytes`, None for anything else."""
         try:
             number, micros, fingerprint, confirmed = orjson.loads(raw)
@@ -103,7 +103,7 @@ class Key:
 class Found:
     """What is known of a key: an attempt it stands for, with its outcome once decided, or what to try next."""
 
-    attempt: Attempt | None
+    attempt: KeyAttempt | None
     outcome: Outcome | None
     next_number: int
     held: bytes = NOTHING
@@ -114,11 +114,11 @@ class AttemptStore:
     """The attempts of keys in Redis, with this process's own memory before it."""
 
     def __init__(self, redis: Redis) -> None:
-        self._lane = RedisLane(redis, "idempotency keys")
+        self._lane = RedisPipeline(redis, "idempotency keys")
         self._swap = Script(self._lane, _SWAP)
-        self._own: OrderedDict[Key, Attempt] = OrderedDict()
+        self._own: OrderedDict[Key, KeyAttempt] = OrderedDict()
 
-    async def get(self, key: Key, *, shared: bool = False) -> Attempt | None:
+    async def get(self, key: Key, *, shared: bool = False) -> KeyAttempt | None:
         """The attempt that the key stands for, None when neither memory knows one.
 
         `shared`: as Redis has it, whatever this process remembers.
@@ -127,7 +127,7 @@ class AttemptStore:
         if own is not None and not shared:
             return own
         raw = await self._lane.ask("GET", key.redis_key)
-        attempt = Attempt.from_bytes(raw) if isinstance(raw, bytes) else None
+        attempt = KeyAttempt.from_bytes(raw) if isinstance(raw, bytes) else None
         if attempt is not None and (own is None or attempt.number >= own.number):
             # Remembered here as well: this memory outlives a flush.
             self._remember(key, attempt)
@@ -143,7 +143,7 @@ class AttemptStore:
         """Its attempt is older than a key lives."""
         self._own.pop(key, None)
 
-    async def swap(self, key: Key, expected: bytes, attempt: Attempt) -> Attempt:
+    async def swap(self, key: Key, expected: bytes, attempt: KeyAttempt) -> KeyAttempt:
         """Store `attempt` where `expected` is held; what the key stands for now (maybe another's)."""
         own = self._own.get(key)
         if own is not None and own.number >= attempt.number:
@@ -152,7 +152,7 @@ class AttemptStore:
             raw = await self._replace(key, expected, attempt.to_bytes())
             if raw is None:
                 break
-            theirs = Attempt.from_bytes(raw)
+            theirs = KeyAttempt.from_bytes(raw)
             if theirs == attempt:
                 break  # the reply of our first try was lost, the swap was not
             if theirs is not None and theirs.number >= attempt.number:
@@ -163,19 +163,19 @@ class AttemptStore:
         self._remember(key, attempt)
         return attempt
 
-    async def confirm(self, key: Key, attempt: Attempt) -> None:
+    async def confirm(self, key: Key, attempt: KeyAttempt) -> None:
         """The broker has it: nobody needs to publish it again."""
         confirmed = replace(attempt, confirmed=True)
         self._remember(key, confirmed)
         await self._replace(key, attempt.to_bytes(), confirmed.to_bytes())
 
-    async def forget(self, key: Key, attempt: Attempt) -> None:
+    async def forget(self, key: Key, attempt: KeyAttempt) -> None:
         """It was surely not published: the key stands for nothing (unless somebody else's did)."""
         if self._own.get(key) == attempt:
             del self._own[key]
         await self._replace(key, attempt.to_bytes(), NOTHING)
 
-    def _remember(self, key: Key, attempt: Attempt) -> None:
+    def _remember(self, key: Key, attempt: KeyAttempt) -> None:
         self._own[key] = attempt
         self._own.move_to_end(key)
         if len(self._own) > KEPT_MAX:
@@ -203,7 +203,7 @@ class IdempotencyKeys:
         self._deadlines = deadlines
         self._ids = ids
         self._clock = clock
-        self._claims: dict[Key, asyncio.Task[Attempt]] = {}
+        self._claims: dict[Key, asyncio.Task[KeyAttempt]] = {}
 
     def uuid(self, key: Key, number: int) -> bytes:
         """The UUID of the n-th attempt."""
@@ -231,7 +231,7 @@ class IdempotencyKeys:
         return await self._find_outcome(key, fingerprint, over, held)
 
     async def _outcome(
-        self, key: Key, attempt: Attempt, request_id: str, kind: int
+        self, key: Key, attempt: KeyAttempt, request_id: str, kind: int
     ) -> Outcome | None:
         command = CommandId(self.uuid(key, attempt.number), attempt.accepted_at, kind)
         text = self._ids.seal(command, key.caller)
@@ -242,15 +242,15 @@ class IdempotencyKeys:
         """Redis was flushed: what may still be undecided is noted there again."""
         await self._store.restore(self._clock.now() - timedelta(seconds=deadline))
 
-    async def claim(self, key: Key, fingerprint: str, found: Found) -> tuple[Attempt, bool]:
+    async def claim(self, key: Key, fingerprint: str, found: Found) -> tuple[KeyAttempt, bool]:
         """Make the key stand for its next attempt, accepted now; whether that is this call's doing.
 
         Somebody else may be first, here or at another gateway: then it is theirs.
         Raises Refusal (422) when theirs is another request.
         """
-        new: Attempt | None = None
+        new: KeyAttempt | None = None
         if key not in self._claims:
-            new = Attempt(found.next_number, self._clock.now(), fingerprint)
+            new = KeyAttempt(found.next_number, self._clock.now(), fingerprint)
             task = asyncio.create_task(self._store.swap(key, found.held, new))
             task.add_done_callback(lambda _: self._claims.pop(key, None))
             self._claims[key] = task
@@ -258,11 +258,11 @@ class IdempotencyKeys:
         _check(attempt.fingerprint, fingerprint)
         return attempt, attempt is new
 
-    async def confirm(self, key: Key, attempt: Attempt) -> None:
+    async def confirm(self, key: Key, attempt: KeyAttempt) -> None:
         """The broker has the attempt's command."""
         await self._store.confirm(key, attempt)
 
-    async def forget(self, key: Key, attempt: Attempt) -> None:
+    async def forget(self, key: Key, attempt: KeyAttempt) -> None:
         """The attempt's command was surely not published."""
         await self._store.forget(key, attempt)
 
@@ -289,7 +289,7 @@ class IdempotencyKeys:
             return Found(None, None, number + 1, held)
         if outcome.fingerprint != NO_FINGERPRINT:
             _check(outcome.fingerprint, fingerprint)
-        attempt = Attempt(number, outcome.accepted_at, fingerprint, confirmed=True)
+        attempt = KeyAttempt(number, outcome.accepted_at, fingerprint, confirmed=True)
         return Found(attempt, outcome, number)
 
     def _is_over(self, accepted_at: datetime) -> bool:

@@ -21,8 +21,8 @@ from contracts.messaging.topology import COMMANDS_EXCHANGE, topology
 from contracts.runtime.tasks import end
 from db.mysql.clock import DatabaseClock
 from db.redis.quote_registry import QuoteRegistry
-from gateway.availability.broadcast import StockNews, watching
-from gateway.availability.cache import DOOR, Door
+from gateway.availability.broadcast import AvailabilityListener, watching
+from gateway.availability.cache import AVAILABILITY, AvailabilityCache
 from gateway.availability.directory import DIRECTORY, Directory
 from gateway.caching.catalogue import CATALOGUE, Catalogue
 from gateway.http.keys import (
@@ -44,7 +44,7 @@ from gateway.submission.outcomes import Deadlines, OutcomeMemory, OutcomeReader
 from gateway.submission.pressure import Pressure, sampling
 from gateway.submission.pushes import PushReader, new_instance, reading
 from gateway.submission.submit import SUBMISSIONS, Submissions
-from gateway.submission.waiting import Waiting, polling
+from gateway.submission.waiting import OutcomeWaiters, polling
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +61,7 @@ async def command_road(app: web.Application) -> AsyncIterator[None]:
     ids, codec = CommandIds(secret), Codec(secret)
     metrics = CommandMetrics(app[METRICS])
     memory = OutcomeMemory()
-    reader, waiting = OutcomeReader(database, memory), Waiting(memory)
+    reader, waiting = OutcomeReader(database, memory), OutcomeWaiters(memory)
     clock, pressure = DatabaseClock.of(database), Pressure()
     deadlines = Deadlines(
         database, reader, clock, settings.command_deadline, settings.outcome_retention
@@ -72,7 +72,7 @@ async def command_road(app: web.Application) -> AsyncIterator[None]:
         await keys.restore(settings.command_deadline)
 
     pushes = PushReader(settings.redis_url.get_secret_value(), instance, waiting.heard, flushed)
-    decisions, door = Decisions(waiting, deadlines), Door(clock.now)
+    decisions, door = Decisions(waiting, deadlines), AvailabilityCache(clock.now)
     metrics.watch(lambda: waiting.count, lambda: pushes.arrives)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(reader.close)
@@ -83,7 +83,7 @@ async def command_road(app: web.Application) -> AsyncIterator[None]:
         management = settings.amqp_management_url
         management_url = management.get_secret_value() if management else None
         await stack.enter_async_context(sampling(pressure, management_url, amqp_url))
-        news = StockNews(amqp_url, instance, codec, door)
+        news = AvailabilityListener(amqp_url, instance, codec, door)
         await stack.enter_async_context(watching(door, database, news))
         dispatcher = Dispatcher(
             coalescer,
@@ -99,7 +99,7 @@ async def command_road(app: web.Application) -> AsyncIterator[None]:
         app[COMMAND_IDS], app[DECISIONS], app[SUBMISSIONS] = ids, decisions, submissions
         app[DIRECTORY], app[CATALOGUE] = Directory(database), Catalogue(database, redis)
         stack.push_async_callback(app[DIRECTORY].close)
-        app[DOOR], app[CLOCK] = door, clock
+        app[AVAILABILITY], app[CLOCK] = door, clock
         app[REGISTRY] = QuoteRegistry(redis, database)
         await stack.enter_async_context(_released_at_the_end(app[STOPPING], waiting))
         yield
@@ -145,7 +145,9 @@ async def _broker(app: web.Application, instance: str) -> AsyncIterator[Coalesce
 
 
 @asynccontextmanager
-async def _released_at_the_end(stopping: asyncio.Event, waiting: Waiting) -> AsyncIterator[None]:
+async def _released_at_the_end(
+    stopping: asyncio.Event, waiting: OutcomeWaiters
+) -> AsyncIterator[None]:
     """When the process begins to stop, everybody who waits is answered with what there is."""
 
     async def release() -> None:

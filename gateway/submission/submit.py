@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from contracts.command_ids import CommandId, CommandIds
 from contracts.commands import KINDS, Command
 from contracts.messaging.link import BrokerAway
-from contracts.messaging.publisher import PublishUnknown, Refused, Unroutable
+from contracts.messaging.publisher import PublishRefused, PublishUnknown, Unroutable
 from contracts.models import Principal
 from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
@@ -28,8 +28,8 @@ from gateway.http import keys
 from gateway.http.problems import Refusal, to_response, unavailable
 from gateway.submission.answers import (
     COMMAND_ID,
+    CommandReply,
     Etag,
-    Reply,
     accepted_reply,
     decided_reply,
     location_of,
@@ -37,7 +37,7 @@ from gateway.submission.answers import (
 from gateway.submission.command_metrics import CommandMetrics
 from gateway.submission.decisions import Decisions
 from gateway.submission.dispatch import Dispatcher, fingerprint, valid_traceparent
-from gateway.submission.idempotency import Attempt, IdempotencyKeys, Key
+from gateway.submission.idempotency import IdempotencyKeys, Key, KeyAttempt
 from gateway.submission.outcomes import Opened
 from gateway.submission.preferences import idempotency_key, wait_seconds
 from gateway.submission.pressure import Pressure
@@ -143,7 +143,7 @@ class Submissions:
         with self._decisions.expecting(opened.id.uuid, asked.wait) as expectation:
             try:
                 await self._dispatcher.publish(opened, command, asked.traceparent)
-            except (Refused, Unroutable, BrokerAway, PublishUnknown) as error:
+            except (PublishRefused, Unroutable, BrokerAway, PublishUnknown) as error:
                 raise self._unpublished(error, opened, command) from error
             outcome = await self._decisions.wait(opened, expectation, asked.until)
         return self._answer(asked, opened, outcome, command)
@@ -162,7 +162,7 @@ class Submissions:
         return await self._take(asked, key, attempt, command, replayed=False)
 
     async def _again(
-        self, asked: _Asked, key: Key, attempt: Attempt, outcome: Outcome | None
+        self, asked: _Asked, key: Key, attempt: KeyAttempt, outcome: Outcome | None
     ) -> web.Response:
         """The key's command once more: answer it, wait for it, publish it if that may be missing."""
         self._metrics.replayed.inc()
@@ -184,13 +184,13 @@ class Submissions:
         return self._answer(asked, opened, outcome, None, replayed=True)
 
     async def _take(
-        self, asked: _Asked, key: Key, attempt: Attempt, command: Command, *, replayed: bool
+        self, asked: _Asked, key: Key, attempt: KeyAttempt, command: Command, *, replayed: bool
     ) -> web.Response:
         opened = self._open_attempt(asked, key, attempt)
         with self._decisions.expecting(opened.id.uuid, asked.wait) as expectation:
             try:
                 await self._dispatcher.publish_once(opened, command, asked.traceparent)
-            except (Refused, Unroutable, BrokerAway) as error:
+            except (PublishRefused, Unroutable, BrokerAway) as error:
                 await self._idempotency.forget(key, attempt)
                 raise self._unpublished(error, opened, command) from error
             except PublishUnknown as error:
@@ -210,7 +210,7 @@ class Submissions:
     def _open(self, asked: _Asked, uuid: bytes) -> Opened:
         return self._opened(asked, uuid, self._clock.now())
 
-    def _open_attempt(self, asked: _Asked, key: Key, attempt: Attempt) -> Opened:
+    def _open_attempt(self, asked: _Asked, key: Key, attempt: KeyAttempt) -> Opened:
         uuid = self._idempotency.uuid(key, attempt.number)
         return self._opened(asked, uuid, attempt.accepted_at)
 
@@ -229,7 +229,7 @@ class Submissions:
         *,
         replayed: bool = False,
     ) -> web.Response:
-        reply = Reply(opened, asked.request_id, asked.preferred, replayed, asked.call.etag)
+        reply = CommandReply(opened, asked.request_id, asked.preferred, replayed, asked.call.etag)
         if outcome is None:
             return accepted_reply(reply, None)
         if outcome.fingerprint not in (asked.fingerprint, ""):
@@ -245,7 +245,7 @@ class Submissions:
         return decided_reply(reply, outcome)
 
     def _unpublished(self, error: Exception, opened: Opened, command: Command) -> Refusal:
-        if isinstance(error, Refused):
+        if isinstance(error, PublishRefused):
             return self._pressure.refusal(self._dispatcher.queue_of(command, opened.id.uuid))
         if isinstance(error, PublishUnknown):
             return _unknown(opened)

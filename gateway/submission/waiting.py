@@ -52,7 +52,7 @@ def _wake(sleeper: "asyncio.Future[None]") -> None:
         sleeper.set_result(None)
 
 
-class Waiting:
+class OutcomeWaiters:
     """Who waits for what in this process."""
 
     def __init__(
@@ -124,7 +124,7 @@ class Expectation:
 
     __slots__ = ("_entry", "_uuid", "_waiting")
 
-    def __init__(self, waiting: Waiting, uuid: bytes) -> None:
+    def __init__(self, waiting: OutcomeWaiters, uuid: bytes) -> None:
         self._waiting, self._uuid = waiting, uuid
 
     def __enter__(self) -> "Expectation":
@@ -157,7 +157,9 @@ class Expectation:
         return entry.outcome
 
 
-async def poll(waiting: Waiting, reader: OutcomeReader, pushes_arrive: Callable[[], bool]) -> None:
+async def poll(
+    waiting: OutcomeWaiters, reader: OutcomeReader, pushes_arrive: Callable[[], bool]
+) -> None:
     """Ask MySQL for what is waited for, every 250 ms. Ends only by cancellation."""
     while True:
         await asyncio.sleep(POLL_SECONDS)
@@ -166,7 +168,9 @@ async def poll(waiting: Waiting, reader: OutcomeReader, pushes_arrive: Callable[
             await _poll_once(waiting, reader, due[start : start + BATCH_MAX])
 
 
-async def _poll_once(waiting: Waiting, reader: OutcomeReader, uuids: Sequence[bytes]) -> None:
+async def _poll_once(
+    waiting: OutcomeWaiters, reader: OutcomeReader, uuids: Sequence[bytes]
+) -> None:
     try:
         found = await reader.read(uuids)
     except Exception as error:
@@ -180,7 +184,7 @@ async def _poll_once(waiting: Waiting, reader: OutcomeReader, uuids: Sequence[by
 
 @asynccontextmanager
 async def polling(
-    waiting: Waiting, reader: OutcomeReader, pushes_arrive: Callable[[], bool]
+    waiting: OutcomeWaiters, reader: OutcomeReader, pushes_arrive: Callable[[], bool]
 ) -> AsyncIterator[None]:
     """Run `poll` for the length of the block."""
     task = asyncio.create_task(poll(waiting, reader, pushes_arrive), name="outcome poll")

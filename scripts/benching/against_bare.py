@@ -22,8 +22,8 @@ from scripts.benching.cpu import read_cpu
 from scripts.benching.machine import heading
 from scripts.benching.sale import make_shows
 from scripts.benching.system import System
-from scripts.benching.users import User, make_users
-from scripts.benching.wrk import Answers, Load, put_load
+from scripts.benching.users import LoadUser, make_users
+from scripts.benching.wrk import Answers, WrkLoad, put_load
 
 WARM_UP_SECONDS = 1.0
 OF_THE_CONNECTION = frozenset({"Content-Length", "Date", "Server", "Transfer-Encoding"})
@@ -34,7 +34,7 @@ USERS = 2000
 async def http(system: System, *, clients: int, seconds: float) -> dict[str, Any]:
     """GET /api/events from the cache."""
     await make_shows(system, 20, 100)
-    load = Load(system.gateway_url, clients, seconds, mode="get", path="/api/events")
+    load = WrkLoad(system.gateway_url, clients, seconds, mode="get", path="/api/events")
     return await _compared(system, "http", load, "200", await _sample(system, "GET", load.path))
 
 
@@ -42,7 +42,7 @@ async def door(system: System, *, clients: int, seconds: float) -> dict[str, Any
     """POST /api/orders for a type that is sold out."""
     show = (await make_shows(system, 1, 1))[0]
     users = await make_users(system, USERS)
-    load = Load(
+    load = WrkLoad(
         system.gateway_url,
         clients,
         seconds,
@@ -56,7 +56,7 @@ async def door(system: System, *, clients: int, seconds: float) -> dict[str, Any
 
 
 async def _sample(
-    system: System, method: str, path: str, body: object = None, user: User | None = None
+    system: System, method: str, path: str, body: object = None, user: LoadUser | None = None
 ) -> dict[str, Any]:
     """One answer as the gateway gives it."""
     headers = {"Prefer": "wait=10"} | (
@@ -71,7 +71,7 @@ async def _sample(
 
 
 async def _compared(
-    system: System, name: str, load: Load, expected: str, sample: Mapping[str, Any]
+    system: System, name: str, load: WrkLoad, expected: str, sample: Mapping[str, Any]
 ) -> dict[str, Any]:
     about = {
         **await heading(name, system),
@@ -95,7 +95,7 @@ async def _compared(
     return about | ours | {"bare": bare, "toBare": ratios}
 
 
-async def _loaded(load: Load, pids: Mapping[str, int], expected: str) -> dict[str, Any]:
+async def _loaded(load: WrkLoad, pids: Mapping[str, int], expected: str) -> dict[str, Any]:
     await asyncio.to_thread(put_load, replace(load, seconds=WARM_UP_SECONDS))
     before = read_cpu(pids)
     answers = await asyncio.to_thread(put_load, load)

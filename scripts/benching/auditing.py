@@ -8,7 +8,7 @@ with a deadline; any other broken rule is told at once.
 import asyncio
 from typing import Any
 
-from db.audit import Report, audit
+from db.audit import AuditReport, audit
 from db.mysql.database import Database
 from scripts.benching.system import System
 
@@ -25,7 +25,7 @@ async def audit_result(system: System) -> dict[str, Any]:
     return {"ok": report.ok, "seconds": told["seconds"], "broken": broken}
 
 
-async def quiet_audit(system: System) -> Report:
+async def quiet_audit(system: System) -> AuditReport:
     """The audit once all is quiet, or what it says after a minute and a half."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + QUIET_SECONDS

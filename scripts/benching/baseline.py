@@ -52,17 +52,17 @@ _UNLOCK = (
 )
 
 
-class ItemBody(Body):
+class BaselineItem(Body):
     """One item of an order."""
 
     ticket_type_id: Id
     quantity: Quantity
 
 
-class OrderBody(Body):
+class BaselineOrder(Body):
     """What EventHub takes as well."""
 
-    items: Annotated[tuple[ItemBody, ...], Field(min_length=1, max_length=1, strict=False)]
+    items: Annotated[tuple[BaselineItem, ...], Field(min_length=1, max_length=1, strict=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Shop:
         """POST /api/orders."""
         try:
             user_id = self._caller(request)
-            item = (await parse_body(request, OrderBody)).items[0]
+            item = (await parse_body(request, BaselineOrder)).items[0]
             order = await self._locked(user_id, item)
         except Refusal as refusal:
             return _refused(refusal.problem)
@@ -99,7 +99,7 @@ class Shop:
         except BadToken:
             raise Refusal(Problem(Code.UNAUTHENTICATED, "Sign in.")) from None
 
-    async def _locked(self, user_id: int, item: ItemBody) -> dict[str, Any]:
+    async def _locked(self, user_id: int, item: BaselineItem) -> dict[str, Any]:
         seat = f"baseline:seat:{item.ticket_type_id}"
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         # Waiting in line inside the process first: hundreds of requests that poll Redis would cost more than they wait.
@@ -123,7 +123,7 @@ class Shop:
         return True
 
     async def _reserve(
-        self, transaction: Transaction, user_id: int, item: ItemBody
+        self, transaction: Transaction, user_id: int, item: BaselineItem
     ) -> dict[str, Any]:
         rows = await transaction.fetch(
             "SELECT event_id, price, currency, available, max_per_order, version FROM ticket_types "

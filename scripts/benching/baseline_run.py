@@ -16,7 +16,7 @@ from scripts.benching.baseline_tables import baseline_tables, count_baseline
 from scripts.benching.children import serving
 from scripts.benching.cpu import machine_seconds, read_cpu
 from scripts.benching.system import System
-from scripts.benching.wrk import Answers, Load, put_load
+from scripts.benching.wrk import Answers, WrkLoad, put_load
 
 if TYPE_CHECKING:
     from scripts.benching.sale import SaleOptions
@@ -26,7 +26,7 @@ SERVERS = ("mysql", "redis")
 
 
 async def run_baseline(
-    system: System, load: Load, options: "SaleOptions", *, kind: str
+    system: System, load: WrkLoad, options: "SaleOptions", *, kind: str
 ) -> dict[str, Any]:
     """Start that kind of baseline, load it, stop it. Raises click.ClickException when it is unsound."""
     environment = {"REDIS_URL": system.redis_url, "EVENTHUB_JWT_KEYS": system.jwt_keys}

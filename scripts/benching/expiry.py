@@ -26,7 +26,7 @@ from scripts.benching.returns import buy
 from scripts.benching.sale import QUOTA, SaleOptions, load_for
 from scripts.benching.system import System
 from scripts.benching.twin import twin
-from scripts.benching.users import User, make_users
+from scripts.benching.users import LoadUser, make_users
 from scripts.benching.wrk import put_load
 
 SOON_SECONDS = 0.5
@@ -103,7 +103,7 @@ async def _all_times(
     system: System,
     database: Database,
     show: Show,
-    users: list[User],
+    users: list[LoadUser],
     rounds: int,
     life: int,
 ) -> list[float]:

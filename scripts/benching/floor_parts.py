@@ -1,6 +1,6 @@
 """The parts that an order cannot do without, each at its barest, measured one after the other.
 
-In: servers and the size of a batch. Out: a `Part` for each: CPU per order of Python and of each server, wall time.
+In: servers and the size of a batch. Out: a `FloorPart` for each: CPU per order of Python and of each server, wall time.
 Must stay true: real durability (quorum queue, persistent messages, confirms, committed transactions on tables with our
 columns and keys); nothing in the loops but the part itself; scratch queues, keys and databases, removed afterwards.
 """
@@ -23,14 +23,14 @@ from gateway.http.parsing import check_json
 from scripts.benching.cpu import read_cpu
 from scripts.benching.samples import REQUEST_BODY, Samples
 from scripts.benching.system import System
-from scripts.benching.users import User
+from scripts.benching.users import LoadUser
 
 SERVERS = ("mysql", "rabbitmq", "redis")
 IDLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FloorPart:
     """One part's floor. cpu: microseconds per order, by `python` and server; p50_ms: one round, not per order."""
 
     cpu: Mapping[str, float]
@@ -58,7 +58,7 @@ class Meter:
 
     async def measure(
         self, rounds: int, orders: int, work: Callable[[], Awaitable[object]], server: str = ""
-    ) -> Part:
+    ) -> FloorPart:
         """Run `work` so many times; each round serves `orders` orders and asks `server` ("": none)."""
         times: list[float] = []
         servers, python = read_cpu(self.pids), time.process_time()
@@ -74,7 +74,7 @@ class Meter:
         if server in used:
             net = (used[server] - self.idle.get(server, 0.0) * wall) * per
             cpu[server] = round(max(net, 0.0), 2)
-        return Part(cpu, round(sorted(times)[len(times) // 2] * 1000, 3))
+        return FloorPart(cpu, round(sorted(times)[len(times) // 2] * 1000, 3))
 
 
 def meter(system: System) -> Meter:
@@ -85,7 +85,7 @@ def meter(system: System) -> Meter:
 # -- Python alone --------------------------------------------------------------------------------
 
 
-async def token_checks(system: System, users: Sequence[User]) -> dict[str, Part]:
+async def token_checks(system: System, users: Sequence[LoadUser]) -> dict[str, FloorPart]:
     """A token seen for the first time, and one that was verified before."""
     idle = Meter({})
     tokens = system.tokens()
@@ -103,7 +103,7 @@ async def token_checks(system: System, users: Sequence[User]) -> dict[str, Part]
     }
 
 
-async def validation(model: type[Body]) -> Part:
+async def validation(model: type[Body]) -> FloorPart:
     """The body as strict JSON, then as a model."""
 
     async def work() -> None:
@@ -134,7 +134,7 @@ async def _scratch_queue(
 
 async def broker_parts(
     system: System, gauge: Meter, body: bytes, batch: int, rounds: int
-) -> dict[str, Part]:
+) -> dict[str, FloorPart]:
     """Publishing a batch with its confirm, one after the other; then consuming and acknowledging all of them."""
     joined, content_type = join_batch([body] * batch)
     async with _scratch_queue(system.amqp_url, 32) as (channel, queue):
@@ -172,7 +172,7 @@ async def broker_parts(
 
 async def redis_parts(
     system: System, gauge: Meter, data: Samples, batch: int, rounds: int
-) -> dict[str, Part]:
+) -> dict[str, FloorPart]:
     """The seat lock of a batch (set, delete), and the push of its outcomes: an entry written, an entry read."""
     redis = quick_client(system.redis_url)
     key, stream = (f"bench:{secrets.token_hex(6)}:{what}" for what in ("seat", "stream"))
@@ -207,7 +207,7 @@ async def redis_parts(
 
 async def database_parts(
     url: str, gauge: Meter, data: Samples, batch: int, rounds: int
-) -> dict[str, Part]:
+) -> dict[str, FloorPart]:
     """One transaction (stock taken by version, its ledger row, orders, details, outcomes, outbox; commit), and the
     outbox read and emptied as the relay does it.
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.benching.baseline import OrderBody
+from scripts.benching.baseline import BaselineOrder
 from scripts.benching.baseline_tables import baseline_tables
 from scripts.benching.children import serving
 from scripts.benching.cpu import read_cpu
 from scripts.benching.floor_parts import (
-    Part,
+    FloorPart,
     broker_parts,
     database_parts,
     meter,
@@ -30,7 +30,7 @@ from scripts.benching.machine import heading
 from scripts.benching.samples import Samples, samples
 from scripts.benching.system import System
 from scripts.benching.users import make_users
-from scripts.benching.wrk import Load, put_load
+from scripts.benching.wrk import WrkLoad, put_load
 
 TOKENS = 2000
 ROUNDS = 300
@@ -78,7 +78,7 @@ async def floor_figures(system: System, options: FloorOptions) -> dict[str, Any]
     await gauge.settle()
     parts = {"http": await http_part(system, data, options.clients)}
     parts |= await token_checks(system, await make_users(system, TOKENS))
-    parts["validation"] = await validation(OrderBody)
+    parts["validation"] = await validation(BaselineOrder)
     named = await broker_parts(system, gauge, data.command, commands, ROUNDS)
     parts |= {f"command{name[0].upper()}{name[1:]}": part for name, part in named.items()}
     named = await broker_parts(system, gauge, data.event, events, ROUNDS)
@@ -95,7 +95,7 @@ async def floor_figures(system: System, options: FloorOptions) -> dict[str, Any]
     }
 
 
-def _sum(parts: dict[str, Part], shares: dict[str, float]) -> dict[str, float]:
+def _sum(parts: dict[str, FloorPart], shares: dict[str, float]) -> dict[str, float]:
     """Microseconds per order of each kind of process and server, and of all."""
     total: dict[str, float] = {}
     for name, part in parts.items():
@@ -106,7 +106,7 @@ def _sum(parts: dict[str, Part], shares: dict[str, float]) -> dict[str, float]:
     return rounded | {"total": round(sum(total.values()), 1)}
 
 
-async def http_part(system: System, data: Samples, clients: int) -> Part:
+async def http_part(system: System, data: Samples, clients: int) -> FloorPart:
     """A bare handler that answers an accepted order's bytes to an order's request."""
     users = [(user.id, user.token) for user in await make_users(system, 1)]
     answer = {"status": 201, "headers": data.answer_headers, "body": data.answer_body.decode()}
@@ -114,14 +114,14 @@ async def http_part(system: System, data: Samples, clients: int) -> Part:
         path = Path(folder) / "answer.json"
         path.write_text(json.dumps(answer))
         async with serving("scripts.benching.bare", ["--answer", str(path)], {}) as (port, pids):
-            load = Load(
+            load = WrkLoad(
                 f"http://127.0.0.1:{port}", clients, HTTP_SECONDS, tokens=users, ticket_types=[1]
             )
             await asyncio.to_thread(put_load, load)
             before = read_cpu(pids)
             answers = await asyncio.to_thread(put_load, load)
             used = sum(read_cpu(pids).since(before).values())
-    return Part({"python": round(used * 1e6 / answers.answered, 2)}, answers.p50)
+    return FloorPart({"python": round(used * 1e6 / answers.answered, 2)}, answers.p50)
 
 
 async def lone_floors(system: System, data: Samples) -> dict[str, float]:

@@ -30,7 +30,7 @@ from scripts.benching.sale import SaleOptions, load_for
 from scripts.benching.streams import idle_streams
 from scripts.benching.system import System
 from scripts.benching.twin import twin
-from scripts.benching.users import User, make_users
+from scripts.benching.users import LoadUser, make_users
 from scripts.benching.wrk import put_load
 
 SMALL_ORDERS, SMALL_EVENTS = 1000, 10
@@ -67,7 +67,7 @@ class Side:
 
     name: str
     system: System
-    users: list[User]
+    users: list[LoadUser]
     filled: Filled
 
 

@@ -20,7 +20,7 @@ from db.mysql.database import Database
 from scripts.benching.cpu import machine_seconds, read_cpu
 from scripts.benching.metrics import means, read_histograms
 from scripts.benching.system import System
-from scripts.benching.wrk import Answers, Load, put_load
+from scripts.benching.wrk import Answers, WrkLoad, put_load
 
 QUIET_SECONDS = 60.0
 CALM_READINGS = 2
@@ -66,7 +66,7 @@ class Measured:
         }
 
 
-async def measure(system: System, load: Load) -> Measured:
+async def measure(system: System, load: WrkLoad) -> Measured:
     """Put the load on the system and measure until it is quiet. Raises click.ClickException."""
     return await measure_work(system, lambda: put_load(load))
 

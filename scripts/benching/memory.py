@@ -23,7 +23,7 @@ from scripts.benching.metrics import read_gauge
 from scripts.benching.sale import QUOTA, SaleOptions, load_for, make_shows
 from scripts.benching.system import System
 from scripts.benching.twin import scale_twin, twin
-from scripts.benching.users import User, make_users
+from scripts.benching.users import LoadUser, make_users
 from scripts.benching.wrk import SECONDS_MAX, put_load
 
 USERS = 5000
@@ -74,7 +74,7 @@ def _ours(system: System) -> dict[str, int]:
 
 
 async def _after_orders(
-    system: System, users: list[User], ticket_type: int, options: MemoryOptions
+    system: System, users: list[LoadUser], ticket_type: int, options: MemoryOptions
 ) -> dict[str, Any]:
     """Read memory after a tenth, the half and all of the orders, and after the purchases."""
     pids, began = _ours(system), time.monotonic()
@@ -108,7 +108,7 @@ async def _after_orders(
 
 
 async def _purchase(
-    system: System, users: list[User], ticket_type: int, options: MemoryOptions
+    system: System, users: list[LoadUser], ticket_type: int, options: MemoryOptions
 ) -> int:
     """The other half of the processes has something to do as well; how many orders were paid."""
     asked = SaleOptions(clients=options.clients, seconds=SECONDS_MAX, orders=3 * options.purchases)
@@ -121,7 +121,7 @@ async def _purchase(
 
 
 async def _sell(
-    system: System, users: list[User], ticket_type: int, clients: int, orders: int
+    system: System, users: list[LoadUser], ticket_type: int, clients: int, orders: int
 ) -> None:
     """Sell so many, load after load where one may not last long enough."""
     left = orders
@@ -134,7 +134,7 @@ async def _sell(
         await become_quiet(system)
 
 
-async def _with_waiting(system: System, users: list[User], ticket_type: int) -> dict[str, Any]:
+async def _with_waiting(system: System, users: list[LoadUser], ticket_type: int) -> dict[str, Any]:
     """Everybody orders and nobody decides; then inventory comes back and answers all of them."""
     await scale_twin(system, {"inventory": 0})
     gateway = {name: pid for name, pid in _ours(system).items() if name.startswith("gateway")}

@@ -17,7 +17,7 @@ from scripts.benching.measuring import figures, measure
 from scripts.benching.sale import QUOTA, make_shows
 from scripts.benching.system import System
 from scripts.benching.users import make_users
-from scripts.benching.wrk import Load, put_load
+from scripts.benching.wrk import WrkLoad, put_load
 
 USERS = 2000
 WARM_UP_SECONDS = 1.0
@@ -32,7 +32,7 @@ async def purchase(system: System, *, clients: int, seconds: float) -> dict[str,
     }
     users = await make_users(system, USERS)
     shows = await make_shows(system, 1, QUOTA)
-    load = Load(
+    load = WrkLoad(
         system.gateway_url,
         clients,
         seconds,

@@ -18,7 +18,7 @@ from scripts.benching.api import Api, Show
 from scripts.benching.machine import heading
 from scripts.benching.sale import QUOTA, SaleOptions, load_for
 from scripts.benching.system import System
-from scripts.benching.users import User, make_users
+from scripts.benching.users import LoadUser, make_users
 from scripts.benching.wrk import put_load
 
 TRY_SECONDS = 0.01
@@ -55,7 +55,7 @@ async def returns(system: System, *, clients: int, cancellations: int) -> dict[s
 
 
 async def _cancel_often(
-    session: aiohttp.ClientSession, system: System, show: Show, users: list[User], count: int
+    session: aiohttp.ClientSession, system: System, show: Show, users: list[LoadUser], count: int
 ) -> list[float]:
     """Two buyers pass the one ticket to each other; how long it was on its way each time."""
     hands = [Api(session, system.gateway_url, user.token) for user in users[:2]]

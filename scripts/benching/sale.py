@@ -22,8 +22,8 @@ from scripts.benching.floors import FloorOptions, floor_figures
 from scripts.benching.machine import heading
 from scripts.benching.measuring import Measured, figures, measure
 from scripts.benching.system import System
-from scripts.benching.users import User, make_users
-from scripts.benching.wrk import Load, put_load
+from scripts.benching.users import LoadUser, make_users
+from scripts.benching.wrk import WrkLoad, put_load
 
 QUOTA = 10_000_000
 KINDS = ("literal", "patient")
@@ -123,10 +123,10 @@ def _mean(sizes: dict[str, float], metric: str) -> float:
 
 
 def load_for(
-    system: System, options: SaleOptions, users: list[User], ticket_types: list[int]
-) -> Load:
+    system: System, options: SaleOptions, users: list[LoadUser], ticket_types: list[int]
+) -> WrkLoad:
     """The load that the options describe."""
-    return Load(
+    return WrkLoad(
         url=system.gateway_url,
         clients=options.clients,
         seconds=options.seconds,
@@ -164,7 +164,7 @@ async def make_shows(system: System, events: int, tickets: int) -> list[Show]:
         return await api.make_shows(events, quotas=[tickets])
 
 
-async def _warm_up(system: System, load: Load, options: SaleOptions) -> None:
+async def _warm_up(system: System, load: WrkLoad, options: SaleOptions) -> None:
     """Sell something else first: processes, caches and connections are then as in a long sale."""
     if options.warm_up > 0:
         shows = await make_shows(system, 1, QUOTA)
@@ -172,8 +172,8 @@ async def _warm_up(system: System, load: Load, options: SaleOptions) -> None:
         await asyncio.to_thread(put_load, shorter)
 
 
-def _shorter(load: Load, seconds: float, ticket_types: tuple[int, ...]) -> Load:
-    return Load(
+def _shorter(load: WrkLoad, seconds: float, ticket_types: tuple[int, ...]) -> WrkLoad:
+    return WrkLoad(
         url=load.url,
         clients=load.clients,
         seconds=seconds,

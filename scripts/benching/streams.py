@@ -17,14 +17,14 @@ from contracts.command_ids import CommandId, CommandIds
 from contracts.commands import KINDS, PlaceOrder
 from scripts.benching.crowd import allow_connections
 from scripts.benching.system import System
-from scripts.benching.users import User
+from scripts.benching.users import LoadUser
 
 AT_ONCE = 200
 OPEN_SECONDS = 60.0
 
 
 @asynccontextmanager
-async def idle_streams(system: System, users: list[User], count: int) -> AsyncIterator[None]:
+async def idle_streams(system: System, users: list[LoadUser], count: int) -> AsyncIterator[None]:
     """Hold `count` streams open. Raises click.ClickException when one of them does not open, or has ended early."""
     allow_connections(count)
     ids = CommandIds(system.secret())
@@ -58,7 +58,7 @@ async def _open(
     session: aiohttp.ClientSession,
     system: System,
     ids: CommandIds,
-    user: User,
+    user: LoadUser,
     some: asyncio.Semaphore,
 ) -> aiohttp.ClientResponse:
     async with some:

@@ -27,7 +27,7 @@ COUNT_MAX = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class User:
+class LoadUser:
     """An account that was made for a load test."""
 
     id: int
@@ -38,7 +38,7 @@ class User:
 
 async def make_users(
     system: System, count: int, roles: Sequence[RoleName] = ("USER",)
-) -> list[User]:
+) -> list[LoadUser]:
     """Make `count` accounts with tokens that are good for six hours."""
     run, password = secrets.token_hex(5), secrets.token_urlsafe(12)
     hashed = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1).hash(password)
@@ -50,7 +50,7 @@ async def make_users(
         await database.close()
     tokens, held = system.tokens(), tuple(roles)
     return [
-        User(user_id, email, password, tokens.issue(user_id, held, changed_at))
+        LoadUser(user_id, email, password, tokens.issue(user_id, held, changed_at))
         for user_id, email in zip(ids, emails, strict=True)
     ]
 

@@ -1,6 +1,6 @@
 """wrk as the load client: bounded load from one thread, its own CPU measured apart.
 
-In: a `Load`. Out: `Answers`. Source: wrk 4.1 (Debian's package `wrk`), SCRIPTING; the script is `load.lua`.
+In: a `WrkLoad`. Out: `Answers`. Source: wrk 4.1 (Debian's package `wrk`), SCRIPTING; the script is `load.lua`.
 Must stay true: only loopback; ends by itself at the limit, at the latest a grace period after `seconds`; requests that
 were sent are waited for; tokens travel in a file of mode 0600, not in arguments.
 """
@@ -30,7 +30,7 @@ SECONDS_MAX = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class WrkLoad:
     """What to send. `limit`: requests; `rate`: a second, 0 = as fast as answers come; `retry`: wait after a 429, in ms.
 
     purchase: an order, its quote and its confirmation, all three counted as requests; `limit` bounds them together.
@@ -101,7 +101,7 @@ def find_wrk() -> str:
     return found
 
 
-def put_load(load: Load) -> Answers:
+def put_load(load: WrkLoad) -> Answers:
     """Run the load to its end. Raises click.ClickException when wrk cannot run or says nothing."""
     require_loopback(load.url)
     if not 0 < load.seconds <= SECONDS_MAX:
@@ -124,7 +124,7 @@ def put_load(load: Load) -> Answers:
         return _answers(Path(folder) / "answers.json", done, cpu)
 
 
-def _command(load: Load, folder: Path) -> list[str]:
+def _command(load: WrkLoad, folder: Path) -> list[str]:
     tokens, types = folder / "tokens", folder / "types"
     with os.fdopen(os.open(tokens, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
         file.writelines(f"{user_id}\t{token}\n" for user_id, token in load.tokens)

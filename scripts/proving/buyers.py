@@ -17,7 +17,7 @@ import aiohttp
 from scripts.proving.calling import Buyer, Caller
 from scripts.proving.history import History, Operation
 
-__all__ = ["Buyer", "Load", "More", "Plan"]
+__all__ = ["Buyer", "BuyerLoad", "More", "Plan"]
 
 More = Callable[[], Awaitable[Sequence[Buyer]]]
 
@@ -40,7 +40,7 @@ class Plan:
     """Seconds until an answer that has not come is none."""
 
 
-class Load:
+class BuyerLoad:
     """Runs a plan for a list of buyers; each buys once. `more` sends further ones when the list is at its end."""
 
     def __init__(

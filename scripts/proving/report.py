@@ -18,7 +18,7 @@ ENDS = ("ok", "refused", "accepted", "unknown")
 
 
 @dataclass(slots=True)
-class Part:
+class ProofPart:
     """The tests of one module under one seed."""
 
     name: str
@@ -33,18 +33,18 @@ class Part:
         return self.passed > 0 and not self.failures
 
 
-def parts_of(junit: Path, seeds: Sequence[int], exit_code: int) -> list[Part]:
+def parts_of(junit: Path, seeds: Sequence[int], exit_code: int) -> list[ProofPart]:
     """The parts of one run of pytest, by module and seed. Raises OSError when it left no file.
 
     A test that runs once for each seed has it in its name's brackets; everything else ran under the first. A run
     that did not come to its end, or failed without naming a test, is a part that did not hold.
     """
-    parts: dict[tuple[str, int], Part] = {}
+    parts: dict[tuple[str, int], ProofPart] = {}
     # Our own pytest wrote the file a moment ago: nothing hostile can be in it.
     for case in ElementTree.parse(junit).iter("testcase"):  # noqa: S314
         module = case.get("classname", "").rpartition("test_")[2].replace("_", " ")
         seed = _seed_of(case.get("name", ""), seeds)
-        part = parts.setdefault((module, seed), Part(module, seed))
+        part = parts.setdefault((module, seed), ProofPart(module, seed))
         part.seconds += float(case.get("time", "0"))
         bad = [found for found in case if found.tag in NOT_HELD]
         if bad:
@@ -54,7 +54,7 @@ def parts_of(junit: Path, seeds: Sequence[int], exit_code: int) -> list[Part]:
             part.passed += 1
     found = list(parts.values())
     if exit_code and (exit_code != TESTS_FAILED or all(part.held for part in found)):
-        found.append(Part("the run", seeds[0], failures=[f"pytest ended with {exit_code}"]))
+        found.append(ProofPart("the run", seeds[0], failures=[f"pytest ended with {exit_code}"]))
     return found
 
 
@@ -73,7 +73,7 @@ def notes_of(lines: Iterable[str]) -> list[str]:
     return told
 
 
-def render(parts: Sequence[Part], notes: Sequence[str], seconds: float, where: str) -> str:
+def render(parts: Sequence[ProofPart], notes: Sequence[str], seconds: float, where: str) -> str:
     """The whole report; `where`: the servers that it ran on."""
     lines = ["", where, "", f"{'':7}{'part':<22}{'seed':>11}{'faults':>8}{'seconds':>9}"]
     for part in parts:

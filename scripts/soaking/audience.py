@@ -28,10 +28,10 @@ from contracts.messaging.topology import RATES_EXCHANGE
 from contracts.runtime.times import to_wire
 from db.mysql.database import Database
 from scripts.benching.system import System
-from scripts.benching.users import User, make_users
+from scripts.benching.users import LoadUser, make_users
 from scripts.broker_users import BrokerUsers
 from scripts.locating import Located
-from scripts.providers import Desk, add_provider, remove_provider
+from scripts.providers import ProviderCommands, add_provider, remove_provider
 from scripts.soaking.trends import percentile
 
 RATE_SECONDS = 2.0
@@ -138,11 +138,11 @@ async def reporting(
     assert management is not None, "a soak asks the management API"
     users = BrokerUsers(management, system.amqp_url)
     where = Located(system.mysql_url, system.amqp_url, management, system.redis_url)
-    desk, name = Desk(database, users, where), f"soak-{secrets.token_hex(4)}"
+    desk, name = ProviderCommands(database, users, where), f"soak-{secrets.token_hex(4)}"
     shown = await add_provider(desk, name, f"{name}@providers.eventhub.example")
     try:
         connection = await aio_pika.connect_robust(shown["amqpUrl"])
-        provider = Provider(system.gateway_url, name, session, told)
+        provider = SoakProvider(system.gateway_url, name, session, told)
         task = asyncio.create_task(provider.report(connection))
         try:
             yield
@@ -156,7 +156,7 @@ async def reporting(
 
 
 @dataclass(frozen=True, slots=True)
-class Provider:
+class SoakProvider:
     """Reports rates that go up and down a little around the believed ones."""
 
     url: str
@@ -214,7 +214,7 @@ async def sign_in_and_out(
 
 
 async def _session_of(
-    url: str, user: User, session: aiohttp.ClientSession, told: Counter[str]
+    url: str, user: LoadUser, session: aiohttp.ClientSession, told: Counter[str]
 ) -> None:
     async def post(path: str, body: object, token: str = "") -> Any:
         headers = {"Authorization": f"Bearer {token}"} if token else {}

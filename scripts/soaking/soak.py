@@ -44,7 +44,7 @@ SETTINGS = ("EVENTHUB_ORDER_TTL", "EVENTHUB_QUOTE_TTL", "EVENTHUB_MAX_HOLD")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SoakOptions:
     """What was asked for. rate: visits a second, nearly all of which place an order."""
 
     minutes: float
@@ -59,7 +59,7 @@ class Soak:
     """One soak under way."""
 
     system: System
-    options: Options
+    options: SoakOptions
     database: Database
     sampler: Sampler
     shoppers: Shoppers
@@ -72,7 +72,7 @@ class Soak:
 
 async def soak(
     system: System,
-    options: Options,
+    options: SoakOptions,
     samples: TextIO | None = None,
     stop: asyncio.Event | None = None,
 ) -> dict[str, Any]:
@@ -266,7 +266,7 @@ def _others(one: Soak, seconds: float) -> float:
     return round(max(0.0, (busy - ours - mine) / seconds), 2)
 
 
-async def _soak(system: System, options: Options, samples: TextIO | None) -> dict[str, Any]:
+async def _soak(system: System, options: SoakOptions, samples: TextIO | None) -> dict[str, Any]:
     stop = asyncio.Event()
     with _early_end(stop):
         return await soak(system, options, samples, stop)
@@ -290,7 +290,7 @@ def main(minutes: float, rate: float, seed: int, samples: TextIO | None, out: Pa
     if missing:
         click.echo(f"note: little will expire; start with {'=60 '.join(missing)}=60", err=True)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        result = runner.run(_soak(system, Options(minutes, rate, seed), samples))
+        result = runner.run(_soak(system, SoakOptions(minutes, rate, seed), samples))
     line = json.dumps(result)
     if out is not None:
         out.write_text(line + "\n")

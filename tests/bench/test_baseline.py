@@ -10,7 +10,7 @@ from db.mysql.database import Database
 from gateway.accounts.tokens import Tokens, parse_keys
 from scripts.benching.baseline_tables import BaselineCount, baseline_tables, count_baseline
 from scripts.benching.children import serving
-from scripts.benching.wrk import Load, put_load
+from scripts.benching.wrk import WrkLoad, put_load
 from tests.harness.scratch import JWT_KEYS, Scratch
 
 
@@ -38,7 +38,7 @@ async def test_a_baseline_sells_what_there_is_and_no_more(
             processes=2,
         ) as (port, _),
     ):
-        load = Load(
+        load = WrkLoad(
             f"http://127.0.0.1:{port}",
             clients=50,
             seconds=30,

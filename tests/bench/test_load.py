@@ -6,7 +6,7 @@ from typing import Any
 import click
 import pytest
 
-from scripts.benching.wrk import Answers, Load, put_load
+from scripts.benching.wrk import Answers, WrkLoad, put_load
 from tests.bench.shop import Shop, open_shop
 
 TOKENS = [(number, f"token-{number}") for number in range(1, 51)]
@@ -20,7 +20,7 @@ async def load(shop: Shop, **options: Any) -> Answers:
         "tokens": TOKENS,
         "ticket_types": [1],
     } | options
-    return await asyncio.to_thread(put_load, Load(shop.url, **chosen))
+    return await asyncio.to_thread(put_load, WrkLoad(shop.url, **chosen))
 
 
 async def test_every_request_is_counted_by_status_and_code() -> None:
@@ -95,11 +95,11 @@ async def test_unanswered_requests_are_failures() -> None:
 def test_only_this_machine_is_loaded(url: str) -> None:
     """Anything but the loopback address is refused before a byte is sent."""
     with pytest.raises(click.ClickException, match="loopback"):
-        put_load(Load(url, 1, 0.1))
+        put_load(WrkLoad(url, 1, 0.1))
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 601])
 def test_a_load_is_bounded_in_time(seconds: float) -> None:
     """There is no endless load."""
     with pytest.raises(click.ClickException, match="at most"):
-        put_load(Load("http://127.0.0.1:1", 1, seconds))
+        put_load(WrkLoad("http://127.0.0.1:1", 1, seconds))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scripts.benching.system import System
-from scripts.soaking.soak import Options, soak
+from scripts.soaking.soak import SoakOptions, soak
 from scripts.soaking.visit import Habits
 from tests.bench.places import as_benches_see
 from tests.harness.scratch import scratch
@@ -35,7 +35,7 @@ def untrue(result: dict[str, Any]) -> list[str]:
 
 async def test_a_few_seconds_of_soak(system: System) -> None:
     """Every way of buying occurs, nobody is lied to, webhooks come, the books add up."""
-    result = await soak(system, Options(minutes=0.08, rate=40, seed=7, every=1, habits=HABITS))
+    result = await soak(system, SoakOptions(minutes=0.08, rate=40, seed=7, every=1, habits=HABITS))
     assert untrue(result) == [], result
     ends, answers = result["history"]["ends"], result["answers"]
     assert {f"{kind} ok" for kind in ("place", "add", "cancel", "quote", "confirm")} <= set(ends)
@@ -71,7 +71,7 @@ async def test_a_soak_that_is_told_to_end(system: System) -> None:
     """Ctrl-C ends the load at once; what was begun is finished, checked and told all the same."""
     stop = asyncio.Event()
     samples = Impatient(stop)
-    result = await soak(system, Options(minutes=60, rate=20, every=0.2), samples, stop)
+    result = await soak(system, SoakOptions(minutes=60, rate=20, every=0.2), samples, stop)
     assert untrue(result) == [], result
     assert result["minutes"] < 60
     assert result["history"]["operations"] > 0

@@ -15,7 +15,7 @@ from pathlib import Path
 from db.accounts.many_accounts import add_accounts
 from db.mysql.database import Database
 from gateway.accounts.tokens import Tokens, parse_keys
-from scripts.proving.buyers import Buyer, Load, More, Plan
+from scripts.proving.buyers import Buyer, BuyerLoad, More, Plan
 from scripts.proving.checking import check
 from scripts.proving.history import History
 from tests.faults.proof import END_SECONDS, proven
@@ -71,7 +71,7 @@ async def buyers(books: Database, count: int, name: str) -> list[Buyer]:
 
 
 def newcomers(books: Database, name: str) -> More:
-    """Buyers without end, a thousand accounts at a time: `Load.enough` is the end."""
+    """Buyers without end, a thousand accounts at a time: `BuyerLoad.enough` is the end."""
     numbers = itertools.count()
     return lambda: buyers(books, 1000, f"{name}-{next(numbers)}")
 
@@ -79,11 +79,11 @@ def newcomers(books: Database, name: str) -> More:
 @contextlib.asynccontextmanager
 async def crowd(
     plan: Plan, people: Sequence[Buyer], folder: Path, more: More | None = None
-) -> AsyncIterator[Load]:
+) -> AsyncIterator[BuyerLoad]:
     """Let them buy beside the block, and whoever `more` sends; when it ends, wait for the last of them."""
     with (folder / "history.jsonl").open("w") as file:
         history = History(file)
-        load = Load(plan, people, history, more)
+        load = BuyerLoad(plan, people, history, more)
         task = asyncio.create_task(load.run())
         try:
             yield load
@@ -93,7 +93,7 @@ async def crowd(
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def progress(load: Load, done: int) -> None:
+async def progress(load: BuyerLoad, done: int) -> None:
     """Wait until so many buyers are through."""
 
     async def look() -> bool:
@@ -114,7 +114,7 @@ async def rates_go_on(books: Database) -> None:
 
 
 async def verdict(
-    books: Database, load: Load, what: str, seed: int = SEED, *, deadline: float | None = None
+    books: Database, load: BuyerLoad, what: str, seed: int = SEED, *, deadline: float | None = None
 ) -> None:
     """The books add up, nothing is under way, nobody was told a lie.
 

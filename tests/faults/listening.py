@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from contracts.messaging.topology import EVENTS_EXCHANGE
-from contracts.webhook_secrets import Vault, new_secret
+from contracts.webhook_secrets import SecretSealer, new_secret
 from db.mysql.database import Database
 from db.webhooks import endpoints
 from tests.harness.desk import Desk
@@ -49,7 +49,7 @@ def told(heard: Sequence[dict[str, Any]], asset: str) -> list[str]:
 
 async def hook(books: Database, owner: Person, *types: str) -> int:
     """A webhook's id, at an address that nothing is sent to (it is private): what is due for it stays to be seen."""
-    sealed = Vault(SECRET).seal(new_secret(), owner.id)
+    sealed = SecretSealer(SECRET).seal(new_secret(), owner.id)
     url = "http://127.0.0.1:9/"
     return await endpoints.create(books, owner.id, url, types, sealed, limit=10)
 

@@ -46,9 +46,9 @@ def outcome_row() -> None:
 
 def ack_before_commit() -> None:
     """Deliveries are acknowledged as they come, before anything is decided."""
-    process = processing.Road.process
+    process = processing.MessageProcessor.process
 
-    async def acked_first(self: processing.Road, deliveries: Sequence[Any]) -> None:
+    async def acked_first(self: processing.MessageProcessor, deliveries: Sequence[Any]) -> None:
         for delivery in deliveries:
             await delivery.message.ack()
         await process(self, deliveries)
@@ -56,8 +56,8 @@ def ack_before_commit() -> None:
     def nothing(*_: object) -> None:
         return None
 
-    processing.Road.process = acked_first  # type: ignore[method-assign]  # the point of a mutant
-    processing.Road._acknowledge = nothing  # type: ignore[method-assign]  # the point of a mutant
+    processing.MessageProcessor.process = acked_first  # type: ignore[method-assign]  # the point of a mutant
+    processing.MessageProcessor._acknowledge = nothing  # type: ignore[method-assign]  # the point of a mutant
 
 
 async def relay_marking_first(services: Any, streams: Sequence[int], *_: object) -> int:
@@ -80,18 +80,20 @@ def all_at_once(cut: Iterable[Any]) -> list[list[Any]]:
     return [list(cut)]
 
 
-async def publish_going_on(publisher: Any, rows: Sequence[outbox.Pending]) -> list[outbox.Pending]:
+async def publish_going_on(
+    publisher: Any, rows: Sequence[outbox.PendingEvent]
+) -> list[outbox.PendingEvent]:
     """Publishing that does not stop at the first message without a confirm."""
-    confirmed: list[outbox.Pending] = []
+    confirmed: list[outbox.PendingEvent] = []
     for message in publishing.messages(rows):
         for row in message:
             confirmed += await _PUBLISH(publisher, [row])
     return confirmed
 
 
-def by_key_alone(rows: Sequence[outbox.Pending], *, key: Any, aggregate: Any) -> Any:
+def by_key_alone(rows: Sequence[outbox.PendingEvent], *, key: Any, aggregate: Any) -> Any:
     """Grouping that looks at the routing key and at nothing else (for `contracts.messaging.coalesce.coalesce`)."""
-    groups: dict[Any, list[outbox.Pending]] = {}
+    groups: dict[Any, list[outbox.PendingEvent]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return list(groups.values())

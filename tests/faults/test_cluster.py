@@ -13,7 +13,7 @@ import pytest
 
 from contracts.messaging.topology import inventory_queue, shard_of
 from db.mysql.database import Database
-from scripts.proving.buyers import Buyer, Load, Plan
+from scripts.proving.buyers import Buyer, BuyerLoad, Plan
 from scripts.proving.checking import check
 from scripts.proving.history import History, Operation
 from scripts.proving.proxy import Proxy
@@ -129,7 +129,7 @@ async def _seat(nodes: Cluster, near: Proxy, far: Proxy, victim: Node) -> None:
 
 async def _told(plan: Plan, people: Sequence[Buyer]) -> Sequence[Operation]:
     """What clients of the gateway on the wrong side are told: 503 or an answer, each of them."""
-    load = Load(plan, people, History())
+    load = BuyerLoad(plan, people, History())
     await load.run()
     told = load.history.operations
     assert {one.status for one in told} <= ANSWERS

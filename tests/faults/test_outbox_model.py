@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from contracts.events import Event, OrderCancelled, OrderPlaced
+from contracts.events import DomainEvent, OrderCancelled, OrderPlaced
 from db.messages import leases
 from db.messages.outbox import NewEvent
 from db.mysql.database import Database
@@ -71,14 +71,14 @@ class Relaying(RuleBasedStateMachine):
     # -- writers -----------------------------------------------------------------------------------
 
     @rule(number=NUMBERS, kinds=KINDS)
-    def write(self, number: int, kinds: list[type[Event]]) -> None:
+    def write(self, number: int, kinds: list[type[DomainEvent]]) -> None:
         """A decision about an aggregate, unless somebody else has it locked."""
         if number not in self.drafts:
             self.begin(number, kinds)
             self.end(number, True)
 
     @rule(number=NUMBERS, kinds=KINDS)
-    def begin(self, number: int, kinds: list[type[Event]]) -> None:
+    def begin(self, number: int, kinds: list[type[DomainEvent]]) -> None:
         """One that takes its time: its rows have their ids already, whoever commits before it has later ones."""
         if number in self.drafts:
             return

@@ -10,7 +10,7 @@ import pytest
 
 from contracts.messaging.link import Link
 from contracts.messaging.publisher import Properties, Publisher
-from contracts.messaging.quorum_probe import PULSE_ARGUMENTS
+from contracts.messaging.quorum_probe import PROBE_ARGUMENTS
 from scripts.proving.proxy import Proxy, Trap
 from scripts.proving.wires import queue_purged
 from tests.harness.scratch import Scratch
@@ -82,7 +82,7 @@ async def test_a_confirm_is_as_good_as_a_pulse(
     link = Link(proxy.address, LINK, pulse=True)
     await link.start(wait=20)
     try:
-        queue = await link.channel.declare_queue("heard", durable=True, arguments=PULSE_ARGUMENTS)
+        queue = await link.channel.declare_queue("heard", durable=True, arguments=PROBE_ARGUMENTS)
         await queue.bind("amq.direct", "heard")
         before = link._heard_at
         await Publisher(link).publish("amq.direct", "heard", b"x", Properties("text/plain"))

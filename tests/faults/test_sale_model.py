@@ -44,10 +44,10 @@ from workers.inventory.returns import give_back
 from workers.order.handlers import cancel_orders
 from workers.order.sweep import sweep
 from workers.payment.handlers import HANDLERS as PAYMENT
-from workers.runtime.deciding import Deciding
-from workers.runtime.handlers import Context, Decides, Received
+from workers.runtime.deciding import CommandProcessor
+from workers.runtime.handlers import CommandHandler, Context, Received
 
-DEALT_WITH = {**PAYMENT, **INVENTORY, CancelOrder.TYPE: Decides(CancelOrder, cancel_orders)}
+DEALT_WITH = {**PAYMENT, **INVENTORY, CancelOrder.TYPE: CommandHandler(CancelOrder, cancel_orders)}
 QUOTA = 9
 ORDERS = st.integers(0, 5)
 
@@ -91,7 +91,7 @@ class Sale(RuleBasedStateMachine):
     runner: asyncio.Runner
     stack: AsyncExitStack
     counter: Desk
-    deciding: Deciding
+    deciding: CommandProcessor
     organizer: Person
     buyer: Person
     services: Any

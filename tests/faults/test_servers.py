@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from db.migrate import migrate
 from db.mysql.database import Database, Transaction
-from scripts.proving.buyers import Load, Plan
+from scripts.proving.buyers import BuyerLoad, Plan
 from scripts.proving.checking import check
 from tests.faults.crowd import (
     EVERYBODY,
@@ -254,7 +254,7 @@ async def test_a_queue_is_deleted_under_its_consumer(
     assert [one for one in lost if not one.endswith("never decided")] == []
 
 
-async def _accepted(load: Load, more: int) -> None:
+async def _accepted(load: BuyerLoad, more: int) -> None:
     """Wait until so many more have been told 202."""
     before = load.history.counts().get("accepted", 0)
 

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from db.mysql.database import Database
-from scripts.proving.buyers import Load, Plan
+from scripts.proving.buyers import BuyerLoad, Plan
 from scripts.proving.proxy import Mode, Proxy
 from tests.faults.crowd import (
     EVERYBODY,
@@ -91,7 +91,7 @@ async def connected(process: Process, proxy: Proxy) -> None:
     await eventually(look, within=END_SECONDS, every=0.1)
 
 
-async def strike(town: Town, load: Load, fault: Fault) -> None:
+async def strike(town: Town, load: BuyerLoad, fault: Fault) -> None:
     """One fault, as long as it lasts and until buyers came through beside it. Raises AssertionError when none do."""
     process, server, mode = fault
     before, proxy = load.done, town.proxies[process, server]

@@ -15,13 +15,13 @@ from db.redis.clients import quick_client
 from db.redis.seat_locks import SeatLocks, Seats
 from tests.harness.desk import Desk
 from tests.harness.scratch import SECRET
-from workers.runtime.deciding import Deciding
-from workers.runtime.handlers import Item, Received
+from workers.runtime.deciding import CommandProcessor
+from workers.runtime.handlers import Received, WorkItem
 
 
 async def decider(
     stack: AsyncExitStack, settings: Settings, seats: Seats | None = None
-) -> Deciding:
+) -> CommandProcessor:
     """A decider with connections of its own, closed with `stack`; its seat locks are real unless given."""
     database = await Database.connect(settings.mysql_url.get_secret_value())
     stack.push_async_callback(database.close)
@@ -31,7 +31,7 @@ async def decider(
     async def back() -> None:
         await database.read("SELECT 1")
 
-    deciding = Deciding(
+    deciding = CommandProcessor(
         database,
         redis,
         settings,
@@ -44,11 +44,11 @@ async def decider(
     return deciding
 
 
-def items(desk: Desk, commands: Sequence[Command], *, seen_before: bool = False) -> list[Item]:
+def items(desk: Desk, commands: Sequence[Command], *, seen_before: bool = False) -> list[WorkItem]:
     """Commands as they come out of a delivery."""
     made = []
     for command in commands:
         uuid, envelope = desk.envelope(command)
         accepted = CommandId(uuid, datetime.now(UTC))
-        made.append(Item(Received(envelope, command, "test", accepted, seen_before)))
+        made.append(WorkItem(Received(envelope, command, "test", accepted, seen_before)))
     return made

@@ -18,7 +18,12 @@ from db import orders
 from db import stock as stocks
 from db.messages.outbox import NewEvent
 from db.stock import EventState, Stock
-from workers.inventory.allocation import Granted, Refused, Wanted, allocate
+from workers.inventory.allocation import (
+    AllocationGranted,
+    AllocationRefused,
+    AllocationRequest,
+    allocate,
+)
 from workers.inventory.placing import NOT_A_USER, new_lines, refusal_decisions, stock_events
 from workers.runtime.handlers import (
     Context,
@@ -30,7 +35,7 @@ from workers.runtime.handlers import (
 )
 
 
-class _State:
+class _AddingState:
     """What the batch has locked, as the commands so far have left it."""
 
     def __init__(
@@ -53,11 +58,11 @@ async def add_items(context: Context, commands: Sequence[Received[AddItems]]) ->
     types = {item.ticket_type_id for one in messages for item in one.items}
     stock = await stocks.read(transaction, types, lock=True)
     locked = await orders.lock(transaction, (one.order_id for one in messages))
-    state = _State(events, stock, locked, await orders.details(transaction, locked))
+    state = _AddingState(events, stock, locked, await orders.details(transaction, locked))
     return [await _add(context, one, state) for one in commands]
 
 
-async def _add(context: Context, one: Received[AddItems], state: _State) -> Decision:
+async def _add(context: Context, one: Received[AddItems], state: _AddingState) -> Decision:
     command = one.message
     if not command.principal.has(("USER",)):
         return NOT_A_USER
@@ -72,19 +77,19 @@ async def _add(context: Context, one: Received[AddItems], state: _State) -> Deci
             Problem(Code.ORDER_NOT_PENDING, f"Order {order.id} is not waiting for payment.")
         )
     answer = _allocate(context, command, order, state)
-    if isinstance(answer, Refused):
+    if isinstance(answer, AllocationRefused):
         return (await refusal_decisions(context.transaction, [answer]))[answer]
     return await _store(context, one, order, answer, state)
 
 
 def _allocate(
-    context: Context, command: AddItems, order: OrderRow, state: _State
-) -> Granted | Refused:
+    context: Context, command: AddItems, order: OrderRow, state: _AddingState
+) -> AllocationGranted | AllocationRefused:
     already: dict[int, int] = {}
     for line in state.details[order.id]:
         already[line.ticket_type_id] = already.get(line.ticket_type_id, 0) + line.quantity
     items = tuple((item.ticket_type_id, item.quantity) for item in command.items)
-    request = Wanted(order.event_id, items, already, order.total_cost)
+    request = AllocationRequest(order.event_id, items, already, order.total_cost)
     return allocate(state.stock, state.events, [request], context.now).answers[0]
 
 
@@ -92,8 +97,8 @@ async def _store(
     context: Context,
     one: Received[AddItems],
     order: OrderRow,
-    grant: Granted,
-    state: _State,
+    grant: AllocationGranted,
+    state: _AddingState,
 ) -> Decision:
     transaction = context.transaction
     quantities = {type_id: quantity for type_id, quantity, _ in grant.lines}

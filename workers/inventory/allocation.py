@@ -20,7 +20,7 @@ TOTAL_MAX = Decimal(10) ** 16
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AllocationRequest:
     """One request: so many tickets per type; `already` counts what its order holds of each type."""
 
     event_id: int
@@ -30,7 +30,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class AllocationGranted:
     """All items are granted. Lines: (ticket type, quantity, unit price)."""
 
     lines: tuple[tuple[int, int, Decimal], ...]
@@ -39,7 +39,7 @@ class Granted:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class AllocationRefused:
     """Nothing is granted. `ticket_type_id` names the type that is short when sold out."""
 
     code: Code
@@ -52,23 +52,23 @@ class Refused:
 class Allocation:
     """The answers in request order, and the quantities taken per type (only positive ones)."""
 
-    answers: tuple[Granted | Refused, ...]
+    answers: tuple[AllocationGranted | AllocationRefused, ...]
     taken: Mapping[int, int]
 
 
 def allocate(
     stock: Mapping[int, Stock],
     events: Mapping[int, EventState],
-    wanted: Sequence[Wanted],
+    wanted: Sequence[AllocationRequest],
     now: datetime,
 ) -> Allocation:
     """Serve requests in order from what is left after those before them."""
     left = {type_id: one.available for type_id, one in stock.items() if not one.deleted}
     taken: dict[int, int] = {}
-    answers: list[Granted | Refused] = []
+    answers: list[AllocationGranted | AllocationRefused] = []
     for request in wanted:
         answer = _refusal(stock, events, request, now, left) or _grant(stock, request)
-        if isinstance(answer, Granted):
+        if isinstance(answer, AllocationGranted):
             for type_id, quantity, _ in answer.lines:
                 left[type_id] -= quantity
                 taken[type_id] = taken.get(type_id, 0) + quantity
@@ -79,13 +79,13 @@ def allocate(
 def _refusal(
     stock: Mapping[int, Stock],
     events: Mapping[int, EventState],
-    request: Wanted,
+    request: AllocationRequest,
     now: datetime,
     left: Mapping[int, int],
-) -> Refused | None:
+) -> AllocationRefused | None:
     event = events.get(request.event_id)
     if event is None or any(type_id not in left for type_id, _ in request.items):
-        return Refused(Code.NOT_FOUND, "There is no such ticket type.")
+        return AllocationRefused(Code.NOT_FOUND, "There is no such ticket type.")
     types = [(stock[type_id], quantity) for type_id, quantity in request.items]
     return (
         _malformed(types, request)
@@ -95,22 +95,26 @@ def _refusal(
     )
 
 
-def _malformed(types: Sequence[tuple[Stock, int]], request: Wanted) -> Refused | None:
+def _malformed(
+    types: Sequence[tuple[Stock, int]], request: AllocationRequest
+) -> AllocationRefused | None:
     if not types:
-        return Refused(Code.INVALID, "An order has at least one item.")
+        return AllocationRefused(Code.INVALID, "An order has at least one item.")
     if any(one.event_id != request.event_id for one, _ in types):
-        return Refused(Code.INVALID, "The ticket types of an order belong to one event.")
+        return AllocationRefused(Code.INVALID, "The ticket types of an order belong to one event.")
     if len({one.id for one, _ in types}) < len(types):
-        return Refused(Code.INVALID, "A ticket type stands twice in the request.")
+        return AllocationRefused(Code.INVALID, "A ticket type stands twice in the request.")
     return None
 
 
-def _closed(types: Sequence[tuple[Stock, int]], event: EventState, now: datetime) -> Refused | None:
+def _closed(
+    types: Sequence[tuple[Stock, int]], event: EventState, now: datetime
+) -> AllocationRefused | None:
     if event.cancelled:
-        return Refused(Code.SALES_CLOSED, "The event is cancelled.")
+        return AllocationRefused(Code.SALES_CLOSED, "The event is cancelled.")
     for one, _ in types:
         if not on_sale(one, event, now):
-            return Refused(Code.SALES_CLOSED, f"Ticket type {one.id} is not on sale now.")
+            return AllocationRefused(Code.SALES_CLOSED, f"Ticket type {one.id} is not on sale now.")
     return None
 
 
@@ -120,28 +124,34 @@ def on_sale(stock: Stock, event: EventState, now: datetime) -> bool:
     return started and now < (stock.sales_end or event.end_time) and now < event.end_time
 
 
-def _over_limit(types: Sequence[tuple[Stock, int]], request: Wanted) -> Refused | None:
+def _over_limit(
+    types: Sequence[tuple[Stock, int]], request: AllocationRequest
+) -> AllocationRefused | None:
     for one, quantity in types:
         if quantity + request.already.get(one.id, 0) > one.max_per_order:
             limit = f"An order holds at most {one.max_per_order} tickets of type {one.id}."
-            return Refused(Code.LIMIT_EXCEEDED, limit)
+            return AllocationRefused(Code.LIMIT_EXCEEDED, limit)
     if _cost(types) + request.total_before >= TOTAL_MAX:
-        return Refused(Code.LIMIT_EXCEEDED, "The order's total is more than can be charged.")
+        return AllocationRefused(
+            Code.LIMIT_EXCEEDED, "The order's total is more than can be charged."
+        )
     return None
 
 
-def _sold_out(types: Sequence[tuple[Stock, int]], left: Mapping[int, int]) -> Refused | None:
+def _sold_out(
+    types: Sequence[tuple[Stock, int]], left: Mapping[int, int]
+) -> AllocationRefused | None:
     for one, quantity in types:
         if quantity > left[one.id]:
             detail = f"{left[one.id]} tickets of type {one.id} are left."
-            return Refused(Code.SOLD_OUT, detail, one.id, left[one.id])
+            return AllocationRefused(Code.SOLD_OUT, detail, one.id, left[one.id])
     return None
 
 
-def _grant(stock: Mapping[int, Stock], request: Wanted) -> Granted:
+def _grant(stock: Mapping[int, Stock], request: AllocationRequest) -> AllocationGranted:
     types = [(stock[type_id], quantity) for type_id, quantity in request.items]
     lines = tuple((one.id, quantity, one.price) for one, quantity in types)
-    return Granted(lines, _cost(types), types[0][0].currency)
+    return AllocationGranted(lines, _cost(types), types[0][0].currency)
 
 
 def _cost(types: Sequence[tuple[Stock, int]]) -> Decimal:

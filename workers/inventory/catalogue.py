@@ -21,7 +21,7 @@ from contracts.commands import (
     UpdateEvent,
     UpdateTicketType,
 )
-from contracts.events import Event, EventCancelled, EventChanged, StockChanged
+from contracts.events import DomainEvent, EventCancelled, EventChanged, StockChanged
 from contracts.problems import Code, Problem
 from contracts.resources import EventRow, TicketTypeRow, event_resource, ticket_type_resource
 from db import catalogue_writes as writes
@@ -29,8 +29,8 @@ from db.catalogue_writes import LockedEvent
 from db.messages.outbox import NewEvent
 from workers.inventory import catalogue_rules as rules
 from workers.runtime.handlers import (
+    CommandHandler,
     Context,
-    Decides,
     Decision,
     Handler,
     Received,
@@ -245,7 +245,7 @@ def _changed(event: LockedEvent) -> NewEvent:
     return _new(EventChanged(event=_shown(event), organizer_id=event.row.organizer_id), event)
 
 
-def _new(happened: Event, event: LockedEvent) -> NewEvent:
+def _new(happened: DomainEvent, event: LockedEvent) -> NewEvent:
     return NewEvent(happened, f"event:{event.row.id}", event.sequence, event.row.id)
 
 
@@ -261,10 +261,10 @@ def _stock(row: TicketTypeRow) -> NewEvent:
 
 
 CATALOGUE_HANDLERS: dict[str, Handler] = {
-    CreateEvent.TYPE: Decides(CreateEvent, create_event),
-    UpdateEvent.TYPE: Decides(UpdateEvent, update_event),
-    CancelEvent.TYPE: Decides(CancelEvent, cancel_event),
-    CreateTicketType.TYPE: Decides(CreateTicketType, create_ticket_type),
-    UpdateTicketType.TYPE: Decides(UpdateTicketType, update_ticket_type),
-    DeleteTicketType.TYPE: Decides(DeleteTicketType, delete_ticket_type),
+    CreateEvent.TYPE: CommandHandler(CreateEvent, create_event),
+    UpdateEvent.TYPE: CommandHandler(UpdateEvent, update_event),
+    CancelEvent.TYPE: CommandHandler(CancelEvent, cancel_event),
+    CreateTicketType.TYPE: CommandHandler(CreateTicketType, create_ticket_type),
+    UpdateTicketType.TYPE: CommandHandler(UpdateTicketType, update_ticket_type),
+    DeleteTicketType.TYPE: CommandHandler(DeleteTicketType, delete_ticket_type),
 }

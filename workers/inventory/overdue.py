@@ -16,7 +16,7 @@ from workers.inventory.returns import give_back_orders
 from workers.runtime.handlers import Context
 from workers.runtime.metrics import OVERDUE_RETURNS
 from workers.runtime.process import Services
-from workers.runtime.sweeps import Sweeping
+from workers.runtime.sweeps import Sweeper
 
 log = structlog.get_logger(__name__)
 
@@ -63,4 +63,4 @@ async def _give_back(services: Services, orders: Sequence[int]) -> None:
     await services.database.run(work)
 
 
-OVERDUE = Sweeping("overdue returns", sweep, BATCH, idle_seconds=5.0, alone=True)
+OVERDUE = Sweeper("overdue returns", sweep, BATCH, idle_seconds=5.0, alone=True)

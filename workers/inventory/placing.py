@@ -20,7 +20,12 @@ from db import stock as stocks
 from db.messages.outbox import NewEvent
 from db.mysql.database import Statement, Transaction
 from db.stock import EventState, Stock
-from workers.inventory.allocation import Granted, Refused, Wanted, allocate
+from workers.inventory.allocation import (
+    AllocationGranted,
+    AllocationRefused,
+    AllocationRequest,
+    allocate,
+)
 from workers.runtime.handlers import (
     Context,
     Decision,
@@ -49,10 +54,10 @@ def reads(commands: Sequence[Received[PlaceOrder]]) -> list[Statement]:
     ]
 
 
-def wanted(command: PlaceOrder) -> Wanted:
+def wanted(command: PlaceOrder) -> AllocationRequest:
     """A command as the rule wants it."""
     items = tuple((item.ticket_type_id, item.quantity) for item in command.items)
-    return Wanted(command.event_id, items)
+    return AllocationRequest(command.event_id, items)
 
 
 async def place_orders(
@@ -80,7 +85,7 @@ async def _place(context: Context, commands: Sequence[Received[PlaceOrder]]) -> 
     granted = [
         (one, answer)
         for one, answer in zip(commands, allocation.answers, strict=True)
-        if isinstance(answer, Granted)
+        if isinstance(answer, AllocationGranted)
     ]
     rows = await _store(context, granted, after)
     placed = iter(zip(rows, granted, strict=True))
@@ -88,7 +93,7 @@ async def _place(context: Context, commands: Sequence[Received[PlaceOrder]]) -> 
     steps = stock_events(after)
     decisions = []
     for answer in allocation.answers:
-        if isinstance(answer, Refused):
+        if isinstance(answer, AllocationRefused):
             decisions.append(refusals[answer])
             continue
         row, (_, grant) = next(placed)
@@ -100,7 +105,7 @@ async def _place(context: Context, commands: Sequence[Received[PlaceOrder]]) -> 
 
 async def _store(
     context: Context,
-    granted: Sequence[tuple[Received[PlaceOrder], Granted]],
+    granted: Sequence[tuple[Received[PlaceOrder], AllocationGranted]],
     after: Mapping[int, Stock],
 ) -> list[OrderRow]:
     if not granted:
@@ -123,7 +128,7 @@ async def _store(
     return await orders.insert(context.transaction, new, context.now)
 
 
-def new_lines(grant: Granted, after: Mapping[int, Stock]) -> tuple[orders.NewLine, ...]:
+def new_lines(grant: AllocationGranted, after: Mapping[int, Stock]) -> tuple[orders.NewLine, ...]:
     """A grant's lines with the version step that takes them."""
     return tuple(
         orders.NewLine(type_id, quantity, price, after[type_id].version)
@@ -132,7 +137,7 @@ def new_lines(grant: Granted, after: Mapping[int, Stock]) -> tuple[orders.NewLin
 
 
 def _placed(
-    row: OrderRow, grant: Granted, event: EventState, steps: Sequence[NewEvent]
+    row: OrderRow, grant: AllocationGranted, event: EventState, steps: Sequence[NewEvent]
 ) -> Decision:
     details = [OrderDetailRow(*line) for line in grant.lines]
     resource = order_resource(row, details)
@@ -162,10 +167,10 @@ def stock_events(after: Mapping[int, Stock]) -> list[NewEvent]:
 
 
 async def refusal_decisions(
-    transaction: Transaction, answers: Iterable[Granted | Refused]
-) -> dict[Refused, Decision]:
+    transaction: Transaction, answers: Iterable[AllocationGranted | AllocationRefused]
+) -> dict[AllocationRefused, Decision]:
     """The decision of each refusal; those that are sold out say what is held and until when."""
-    refused = {answer for answer in answers if isinstance(answer, Refused)}
+    refused = {answer for answer in answers if isinstance(answer, AllocationRefused)}
     short = {answer.ticket_type_id for answer in refused if answer.ticket_type_id is not None}
     shortages = await stocks.shortages(transaction, short)
     decisions = {}

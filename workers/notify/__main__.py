@@ -1,7 +1,7 @@
 """`python -m workers.notify`: the notify worker."""
 
 from contracts.messaging.topology import NOTIFY_QUEUE
-from contracts.webhook_secrets import Vault
+from contracts.webhook_secrets import SecretSealer
 from workers.notify.delivery import Sender
 from workers.notify.handlers import Notifier, handlers
 from workers.notify.lines import EventLines
@@ -18,7 +18,7 @@ def make(services: Services, policy: Policy | None = None) -> Worker:
     sender = Sender(
         services.database,
         poster,
-        Vault(settings.secret.get_secret_value()),
+        SecretSealer(settings.secret.get_secret_value()),
         (settings.process, services.incarnation),
         chosen,
     )

@@ -9,14 +9,14 @@ Source: the HTTP contract, section Webhooks.
 
 from collections.abc import Iterable, Sequence
 
-from contracts.events import Event, OrderEvent, PaymentEvent
+from contracts.events import DomainEvent, OrderEvent, PaymentEvent
 from contracts.messaging.envelope import Envelope
 from contracts.webhooks import ALL, WEBHOOK_TYPES, subject_of, webhook_body
 from db.webhooks.deliveries import NewDelivery
 from db.webhooks.endpoints import Listener
 
 
-def concerned(event: Event) -> frozenset[int]:
+def concerned(event: DomainEvent) -> frozenset[int]:
     """The accounts that an announced event is about, beside the admins; nobody for any other event."""
     if type(event) not in WEBHOOK_TYPES:
         return frozenset()
@@ -25,7 +25,7 @@ def concerned(event: Event) -> frozenset[int]:
     )
 
 
-def may_hear(listener: Listener, event: Event) -> bool:
+def may_hear(listener: Listener, event: DomainEvent) -> bool:
     """Whether this endpoint's account may know of the event at all, whatever it subscribed to."""
     if type(event) not in WEBHOOK_TYPES:
         return False
@@ -35,7 +35,7 @@ def may_hear(listener: Listener, event: Event) -> bool:
 
 
 def deliveries(
-    events: Sequence[tuple[Envelope, Event]], listeners: Iterable[Listener]
+    events: Sequence[tuple[Envelope, DomainEvent]], listeners: Iterable[Listener]
 ) -> list[NewDelivery]:
     """One delivery for each event and each endpoint that may hear it and asked to; in the order of the events."""
     ears = list(listeners)
@@ -64,13 +64,13 @@ def sequence_of(envelope: Envelope) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
-def _buyer(event: Event) -> int | None:
+def _buyer(event: DomainEvent) -> int | None:
     if isinstance(event, OrderEvent):
         return _account(event.order.get("userId"))
     return event.user_id if isinstance(event, PaymentEvent) else None
 
 
-def _organizer(event: Event) -> int | None:
+def _organizer(event: DomainEvent) -> int | None:
     return _account(getattr(event, "organizer_id", None))
 
 

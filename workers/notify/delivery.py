@@ -14,17 +14,17 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from contracts.runtime.tasks import end
-from contracts.webhook_secrets import UnreadableSecret, Vault
+from contracts.webhook_secrets import SecretSealer, UnreadableSecret
 from contracts.webhooks import PING
 from db.mysql.database import Database, is_away, is_transient
 from db.webhooks import deliveries, endpoints
-from db.webhooks.deliveries import Delivery
+from db.webhooks.deliveries import DueDelivery
 from db.webhooks.delivery_log import SWEEP_ROWS, sweep
-from workers.notify.lanes import Lane
+from workers.notify.lanes import EndpointQueue
 from workers.notify.metrics import ATTEMPTS, LATENCY, ON_THE_WAY
 from workers.notify.ownership import SLOTS, Slots
-from workers.notify.recording import Recorder, Result
-from workers.notify.schedule import Answer, Policy, judge
+from workers.notify.recording import AttemptResult, Recorder
+from workers.notify.schedule import Policy, ReceiverResponse, judge
 from workers.notify.sending import Poster, signed_headers
 from workers.notify.turns import plan
 
@@ -46,7 +46,7 @@ class Sender:
         self,
         database: Database,
         poster: Poster,
-        vault: Vault,
+        vault: SecretSealer,
         holder: tuple[str, str],
         policy: Policy | None = None,
     ) -> None:
@@ -54,8 +54,8 @@ class Sender:
         self._policy = policy or Policy()
         self._slots = Slots(database, holder, self._slot_lost)
         self._recorder = Recorder(database, self._written)
-        self._lanes: dict[int, Lane] = {}
-        self._tasks: dict[asyncio.Task[None], Lane] = {}
+        self._lanes: dict[int, EndpointQueue] = {}
+        self._tasks: dict[asyncio.Task[None], EndpointQueue] = {}
         self._woken = asyncio.Event()
         self._stopping = False
 
@@ -112,16 +112,16 @@ class Sender:
             if not lane.known and now - lane.used_at > LANE_IDLE_SECONDS:
                 del self._lanes[lane.target.id]
 
-    def _lane(self, target: endpoints.Target, now: float) -> Lane:
+    def _lane(self, target: endpoints.Target, now: float) -> EndpointQueue:
         lane = self._lanes.get(target.id)
         if lane is None:
-            lane = self._lanes[target.id] = Lane(target, self._policy)
+            lane = self._lanes[target.id] = EndpointQueue(target, self._policy)
             lane.failures = target.failures
             lane.asked_until = lane.paused_until = now + target.pause
         lane.refresh(target, now)
         return lane
 
-    async def _fill(self, lane: Lane) -> None:
+    async def _fill(self, lane: EndpointQueue) -> None:
         """Load what is due and whose turn it is; let the rest wait."""
         at, waiting = await deliveries.due(
             self._database, lane.target.id, sorted(lane.known), lane.room
@@ -136,7 +136,7 @@ class Sender:
         if self._slots.owns(lane.target.id):
             lane.load(loaded)
 
-    async def _fill_closed(self, lane: Lane) -> None:
+    async def _fill_closed(self, lane: EndpointQueue) -> None:
         """A disabled or deleted endpoint hears only what its owner asks for, and nothing once it is deleted."""
         lane.give_up_queue()
         _, waiting = await deliveries.due(
@@ -152,7 +152,7 @@ class Sender:
 
     # -- sending ---------------------------------------------------------------------------------
 
-    def _pump(self, lane: Lane) -> None:
+    def _pump(self, lane: EndpointQueue) -> None:
         """Begin as many attempts as the lane allows."""
         if self._stopping or not self._slots.confirmed:
             return
@@ -173,7 +173,7 @@ class Sender:
             log.error("webhook attempt broke", endpoint_id=lane.target.id, error=repr(error))
         self._pump(lane)
 
-    async def _send(self, lane: Lane, delivery: Delivery) -> None:
+    async def _send(self, lane: EndpointQueue, delivery: DueDelivery) -> None:
         started, started_at = asyncio.get_running_loop().time(), datetime.now(UTC)
         try:
             answer = await self._attempt(lane, delivery, started_at)
@@ -195,22 +195,24 @@ class Sender:
         lane.answered(delivered=verdict.delivered, started=started, now=ended, pause=verdict.pause)
         if verdict.gone:
             lane.give_up_queue()
-        result = Result(lane, delivery, answer, verdict, started_at, ended - started)
+        result = AttemptResult(lane, delivery, answer, verdict, started_at, ended - started)
         _report(result)
         self._recorder.put(result)
 
-    async def _attempt(self, lane: Lane, delivery: Delivery, at: datetime) -> Answer:
+    async def _attempt(
+        self, lane: EndpointQueue, delivery: DueDelivery, at: datetime
+    ) -> ReceiverResponse:
         target = lane.target
         try:
             sealed = [target.secret, target.previous_secret]
             secrets = [self._vault.open(s, target.user_id) for s in sealed if s is not None]
         except UnreadableSecret as error:
             log.error("webhook not signed", endpoint_id=target.id, error=str(error))
-            return Answer(None, "the signing secret cannot be read; rotate it")
+            return ReceiverResponse(None, "the signing secret cannot be read; rotate it")
         headers = signed_headers(secrets, delivery.event_id, at, delivery.body)
         return await self._poster.post(target.url, headers, delivery.body)
 
-    def _written(self, result: Result) -> None:
+    def _written(self, result: AttemptResult) -> None:
         lane = result.lane
         lane.written(result.delivery, delivered=result.verdict.delivered)
         self._pump(lane)
@@ -246,7 +248,7 @@ class Sender:
                 log.warning("old deliveries not swept", error=repr(error))
 
 
-def _report(result: Result) -> None:
+def _report(result: AttemptResult) -> None:
     delivery, verdict = result.delivery, result.verdict
     if verdict.delivered:
         ATTEMPTS.labels("delivered").inc()

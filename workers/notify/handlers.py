@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from contracts.events import EVENTS, Event
+from contracts.events import EVENTS, DomainEvent
 from contracts.messaging.envelope import Envelope
 from contracts.runtime import failpoints
 from db.mysql.database import Database, Transaction, is_away
@@ -19,9 +19,9 @@ from workers.notify.lines import EventLines
 from workers.notify.metrics import NOTIFIED
 from workers.runtime.handlers import (
     ACK,
-    Consumes,
-    End,
+    Disposition,
     Handler,
+    MessageHandler,
     Received,
     Retry,
 )
@@ -47,14 +47,14 @@ class Notifier:
         self._database, self._database_back = database, database_back
         self._lines, self._wake = lines, wake
 
-    async def notify(self, batch: Sequence[Received[Event]]) -> list[End]:
+    async def notify(self, batch: Sequence[Received[DomainEvent]]) -> list[Disposition]:
         """Deal with events of one type, in order."""
-        ends: list[End] = []
+        ends: list[Disposition] = []
         for start in range(0, len(batch), BATCH_MAX):
             ends += await self._notify(batch[start : start + BATCH_MAX])
         return ends
 
-    async def _notify(self, batch: Sequence[Received[Event]]) -> list[End]:
+    async def _notify(self, batch: Sequence[Received[DomainEvent]]) -> list[Disposition]:
         events = [(one.envelope, one.message) for one in batch]
         while True:
             try:
@@ -75,7 +75,7 @@ class Notifier:
         NOTIFIED.labels(batch[0].message.TOPIC).inc(len(batch))
         return [ACK] * len(batch)
 
-    async def _write(self, events: Sequence[tuple[Envelope, Event]]) -> int:
+    async def _write(self, events: Sequence[tuple[Envelope, DomainEvent]]) -> int:
         concerned = {account for _, event in events for account in audience.concerned(event)}
         if not concerned:
             return 0
@@ -95,4 +95,4 @@ class Notifier:
 
 def handlers(notifier: Notifier) -> dict[str, Handler]:
     """Every event type, all dealt with alike."""
-    return {type_: Consumes(model, notifier.notify) for type_, model in EVENTS.items()}
+    return {type_: MessageHandler(model, notifier.notify) for type_, model in EVENTS.items()}

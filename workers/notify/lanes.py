@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from db.webhooks.deliveries import Delivery
+from db.webhooks.deliveries import DueDelivery
 from db.webhooks.endpoints import Target
 from workers.notify.schedule import Policy, pause_after
 
@@ -21,18 +21,18 @@ LOADED_MAX = 512
 ROOM_ALWAYS = 4
 
 
-def turn_key(delivery: Delivery) -> str:
+def turn_key(delivery: DueDelivery) -> str:
     """What may have one delivery on its way at a time: an aggregate, or a delivery that goes out of turn."""
     return delivery.aggregate if delivery.ordered else f"#{delivery.id}"
 
 
 @dataclass(slots=True)
-class Lane:
+class EndpointQueue:
     """An endpoint's lane. Times are the event loop's, in seconds."""
 
     target: Target
     policy: Policy
-    queue: deque[Delivery] = field(default_factory=deque)
+    queue: deque[DueDelivery] = field(default_factory=deque)
     known: set[int] = field(default_factory=set)
     """Ids in the queue, on their way, or waiting to be written down."""
     busy: set[str] = field(default_factory=set)
@@ -61,7 +61,7 @@ class Lane:
         """Whether more may be loaded than what somebody asked for."""
         return len(self.known) < LOADED_MAX and now >= self.paused_until
 
-    def load(self, deliveries: list[Delivery]) -> None:
+    def load(self, deliveries: list[DueDelivery]) -> None:
         """Put deliveries into the queue, in order; what somebody asked for goes first."""
         for delivery in deliveries:
             if delivery.id in self.known:
@@ -72,7 +72,7 @@ class Lane:
             else:
                 self.queue.appendleft(delivery)
 
-    def next(self, now: float) -> Delivery | None:
+    def next(self, now: float) -> DueDelivery | None:
         """Take the first delivery whose turn it is, None when none may go now."""
         closed = self.sending >= self.window or now < self.paused_until
         for index, delivery in enumerate(self.queue):
@@ -105,7 +105,7 @@ class Lane:
         wait = pause_after(self.failures, self.policy)
         self.paused_until = max(self.paused_until, self.asked_until, now + wait)
 
-    def written(self, delivery: Delivery, *, delivered: bool) -> None:
+    def written(self, delivery: DueDelivery, *, delivered: bool) -> None:
         """The end of an attempt is in the database: the next of its aggregate may go, or must wait again."""
         self.known.discard(delivery.id)
         self.busy.discard(turn_key(delivery))

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import orjson
 
 from contracts.events import (
-    Event,
+    DomainEvent,
     EventCancelled,
     EventChanged,
     OrderCancelled,
@@ -39,7 +39,7 @@ class EventLines:
         self._process, self._stream = process, stream
         self._debugging, self._informing = level == "debug", level in ("debug", "info")
 
-    def write(self, events: Sequence[tuple[Envelope, Event]]) -> None:
+    def write(self, events: Sequence[tuple[Envelope, DomainEvent]]) -> None:
         """One line each, in order."""
         now = datetime.now(UTC)
         lines = [
@@ -52,10 +52,10 @@ class EventLines:
             stream.write(b"".join(lines))
             stream.flush()
 
-    def _wanted(self, event: Event) -> bool:
+    def _wanted(self, event: DomainEvent) -> bool:
         return self._debugging or (self._informing and isinstance(event, NOTEWORTHY))
 
-    def _line(self, envelope: Envelope, event: Event, now: datetime) -> dict[str, object]:
+    def _line(self, envelope: Envelope, event: DomainEvent, now: datetime) -> dict[str, object]:
         cause = envelope.causationid
         return {
             "event_id": envelope.id,
@@ -73,7 +73,7 @@ class EventLines:
         }
 
 
-def _facts(event: Event) -> dict[str, object]:
+def _facts(event: DomainEvent) -> dict[str, object]:
     if isinstance(event, OrderEvent):
         return _order_facts(event)
     if isinstance(event, PaymentEvent):

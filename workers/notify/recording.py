@@ -16,12 +16,12 @@ from db.mysql.database import Database, Transaction, is_away
 from db.webhooks.deliveries import (
     ERROR_LENGTH_MAX,
     Closing,
-    Delivery,
+    DueDelivery,
     close,
 )
 from db.webhooks.endpoints import Health, note_health
-from workers.notify.lanes import Lane
-from workers.notify.schedule import Answer, Verdict
+from workers.notify.lanes import EndpointQueue
+from workers.notify.schedule import DeliveryVerdict, ReceiverResponse
 
 log = structlog.get_logger(__name__)
 
@@ -32,13 +32,13 @@ SUCCESS_NOTED_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class AttemptResult:
     """An attempt that ended. `started_at` aware UTC; `duration` in seconds."""
 
-    lane: Lane
-    delivery: Delivery
-    answer: Answer
-    verdict: Verdict
+    lane: EndpointQueue
+    delivery: DueDelivery
+    answer: ReceiverResponse
+    verdict: DeliveryVerdict
     started_at: datetime
     duration: float
 
@@ -73,14 +73,14 @@ class Result:
 class Recorder:
     """Writes results down as they come."""
 
-    def __init__(self, database: Database, written: Callable[[Result], None]) -> None:
+    def __init__(self, database: Database, written: Callable[[AttemptResult], None]) -> None:
         self._database, self._written = database, written
-        self._results: deque[Result] = deque()
+        self._results: deque[AttemptResult] = deque()
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def put(self, result: Result) -> None:
+    def put(self, result: AttemptResult) -> None:
         """Take a result; it is written soon."""
         self._results.append(result)
         self._idle.clear()
@@ -124,7 +124,7 @@ class Recorder:
             self._written(result)
 
 
-def _health(lane: Lane, batch: list[Result], now: float) -> Health | None:
+def _health(lane: EndpointQueue, batch: list[AttemptResult], now: float) -> Health | None:
     """What to write of an endpoint, None when nothing worth it has changed."""
     own = [result for result in batch if result.lane is lane]
     succeeded = any(result.verdict.delivered for result in own)
@@ -142,7 +142,7 @@ def _health(lane: Lane, batch: list[Result], now: float) -> Health | None:
     return Health(lane.target.id, lane.failures, pause, succeeded, revived, disable)
 
 
-def _disable(lane: Lane, own: list[Result]) -> str | None:
+def _disable(lane: EndpointQueue, own: list[AttemptResult]) -> str | None:
     if any(result.verdict.gone for result in own):
         return "GONE"
     for result in own:

@@ -1,6 +1,6 @@
 """What follows from an attempt: delivered, again later, or never; and how long an endpoint is left alone.
 
-In: the answer of a receiver (or its absence), how often and for how long it was tried. Out: a `Verdict`.
+In: the answer of a receiver (or its absence), how often and for how long it was tried. Out: a `DeliveryVerdict`.
 Must stay true: nothing here knows a clock, a socket or a row; the delays are data; Retry-After is never undercut.
 
 Sources: Standard Webhooks 1.0, "Deliverability and reliability" (exponential delays over days, 410 ends it,
@@ -50,7 +50,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReceiverResponse:
     """What came back. `status_code` None: no answer, and `error` says why."""
 
     status_code: int | None
@@ -60,7 +60,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class DeliveryVerdict:
     """What follows. `delay`: seconds to the next attempt of this delivery, None when it is closed."""
 
     delivered: bool
@@ -73,27 +73,33 @@ class Verdict:
 
 
 def judge(
-    answer: Answer, tries: int, elapsed: float, policy: Policy, *, jitter: float, once: bool = False
-) -> Verdict:
+    answer: ReceiverResponse,
+    tries: int,
+    elapsed: float,
+    policy: Policy,
+    *,
+    jitter: float,
+    once: bool = False,
+) -> DeliveryVerdict:
     """What follows from the answer to the n-th attempt (`tries` from 1) of a round, `elapsed` seconds after its first.
 
     `jitter` in 0…1 places the delay in its spread; `once`: no further attempts (a ping).
     """
     code = answer.status_code
     if code is not None and 200 <= code < 300:
-        return Verdict(delivered=True, delay=None, error=None)
+        return DeliveryVerdict(delivered=True, delay=None, error=None)
     error = answer.error or f"answered {code}"
     if code == 410:
-        return Verdict(delivered=False, delay=None, error=error, gone=True)
+        return DeliveryVerdict(delivered=False, delay=None, error=error, gone=True)
     pause = 0.0
     if code in (429, 503) and answer.retry_after is not None:
         pause = min(max(answer.retry_after, 0.0), policy.retry_after_max)
     if once or tries > len(policy.delays):
-        return Verdict(delivered=False, delay=None, error=error, pause=pause)
+        return DeliveryVerdict(delivered=False, delay=None, error=error, pause=pause)
     delay = max(policy.delays[tries - 1] * (1 + policy.jitter * jitter), pause)
     if elapsed + delay > policy.window:
-        return Verdict(delivered=False, delay=None, error=error, pause=pause)
-    return Verdict(delivered=False, delay=delay, error=error, pause=pause)
+        return DeliveryVerdict(delivered=False, delay=None, error=error, pause=pause)
+    return DeliveryVerdict(delivered=False, delay=delay, error=error, pause=pause)
 
 
 def pause_after(failures: int, policy: Policy) -> float:

@@ -1,6 +1,6 @@
 """One attempt: sign, connect to an address that may be connected to, post, read a little of the answer.
 
-In: a delivery, its endpoint, its secrets. Out: an `Answer`; never an exception for anything a receiver does.
+In: a delivery, its endpoint, its secrets. Out: an `ReceiverResponse`; never an exception for anything a receiver does.
 Must stay true: the address is checked on the socket that is about to connect, so a name that changes its answer gains
 nothing; no redirect is followed, no cookie kept, no proxy asked, no answer read beyond its bound or unpacked.
 """
@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver
 from standardwebhooks.webhooks import Webhook
 
 from contracts.webhook_addresses import forbidden_address
-from workers.notify.schedule import Answer, Policy, parse_retry_after
+from workers.notify.schedule import Policy, ReceiverResponse, parse_retry_after
 
 KEEPALIVE_SECONDS = 2.0
 """Shorter than any server's: a kept connection that the receiver closes just now would cost a retry."""
@@ -83,7 +83,7 @@ class Poster:
         """Close every connection."""
         await self._session.close()
 
-    async def post(self, url: str, headers: Mapping[str, str], body: str) -> Answer:
+    async def post(self, url: str, headers: Mapping[str, str], body: str) -> ReceiverResponse:
         """One attempt, however it ends."""
         try:
             async with self._session.post(
@@ -99,9 +99,9 @@ class Poster:
                 await self._read_a_little(response)
                 return _answer(response)
         except TimeoutError:
-            return Answer(None, "no answer in time")
+            return ReceiverResponse(None, "no answer in time")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Answer(None, _reason(error))
+            return ReceiverResponse(None, _reason(error))
 
     async def _read_a_little(self, response: aiohttp.ClientResponse) -> None:
         # Read to its end, a connection can be used again; a longer answer costs the connection.
@@ -118,12 +118,12 @@ class Poster:
             response.close()
 
 
-def _answer(response: aiohttp.ClientResponse) -> Answer:
+def _answer(response: aiohttp.ClientResponse) -> ReceiverResponse:
     retry_after = parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
     error = None
     if 300 <= response.status < 400:
         error = f"answered {response.status}: redirects are not followed"
-    return Answer(response.status, error, retry_after)
+    return ReceiverResponse(response.status, error, retry_after)
 
 
 def _reason(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from db.webhooks.deliveries import Waiting
+from db.webhooks.deliveries import QueuedDelivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,11 @@ class Turns:
 
 
 def plan(
-    waiting: Iterable[Waiting], now: datetime, *, hold: float, known: Collection[int] = ()
+    waiting: Iterable[QueuedDelivery], now: datetime, *, hold: float, known: Collection[int] = ()
 ) -> Turns:
     """Decide the turns of deliveries; `known` are those the sender holds already, in order. `hold` in seconds."""
     turns = Turns()
-    aggregates: dict[str, list[Waiting]] = {}
+    aggregates: dict[str, list[QueuedDelivery]] = {}
     for one in sorted(waiting, key=lambda w: (w.next_attempt_at, w.id)):
         if one.ordered:
             aggregates.setdefault(one.aggregate, []).append(one)
@@ -38,7 +38,7 @@ def plan(
 
 
 def _plan_aggregate(
-    members: list[Waiting], now: datetime, hold: float, known: Collection[int], turns: Turns
+    members: list[QueuedDelivery], now: datetime, hold: float, known: Collection[int], turns: Turns
 ) -> None:
     members.sort(key=lambda w: (w.sequence, w.id))
     blocked_until: datetime | None = None

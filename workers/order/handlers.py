@@ -17,12 +17,12 @@ from workers.order.ending import end
 from workers.order.lifecycle import cancel_refusal, is_pending
 from workers.runtime.handlers import (
     ACK,
-    Consumes,
+    CommandHandler,
     Context,
-    Decides,
     Decision,
-    End,
+    Disposition,
     Handler,
+    MessageHandler,
     Received,
     not_found,
     rejected,
@@ -59,10 +59,10 @@ async def cancel_orders(
 
 def cancel_event_orders(
     services: Services,
-) -> Callable[[Sequence[Received[EventCancelled]]], Awaitable[list[End]]]:
+) -> Callable[[Sequence[Received[EventCancelled]]], Awaitable[list[Disposition]]]:
     """The consumer of EventCancelled: ends an event's unpaid orders, 200 to a transaction."""
 
-    async def consume(events: Sequence[Received[EventCancelled]]) -> list[End]:
+    async def consume(events: Sequence[Received[EventCancelled]]) -> list[Disposition]:
         for one in events:
             event_id = one.message.event["id"]
             while ids := await orders.unpaid_of_event(services.database, event_id, EVENT_BATCH):
@@ -94,6 +94,6 @@ def _cancelling(
 def handlers(services: Services) -> Mapping[str, Handler]:
     """What the order worker deals with."""
     return {
-        CancelOrder.TYPE: Decides(CancelOrder, cancel_orders),
-        EventCancelled.TYPE: Consumes(EventCancelled, cancel_event_orders(services)),
+        CancelOrder.TYPE: CommandHandler(CancelOrder, cancel_orders),
+        EventCancelled.TYPE: MessageHandler(EventCancelled, cancel_event_orders(services)),
     }

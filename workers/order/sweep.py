@@ -17,7 +17,7 @@ from workers.order.lifecycle import expires
 from workers.runtime.handlers import Context
 from workers.runtime.metrics import EXPIRED
 from workers.runtime.process import Services
-from workers.runtime.sweeps import Sweeping
+from workers.runtime.sweeps import Sweeper
 
 BATCH = 200
 
@@ -51,4 +51,4 @@ async def end_all(services: Services, ids: Sequence[int]) -> int:
     return await services.database.run(work)
 
 
-EXPIRY = Sweeping("expiry", sweep, BATCH, idle_seconds=0.25, alone=True)
+EXPIRY = Sweeper("expiry", sweep, BATCH, idle_seconds=0.25, alone=True)

@@ -25,7 +25,15 @@ from db.messages.outbox import NewEvent
 from db.mysql.database import VersionConflict
 from db.orders import LockedOrder
 from workers.payment.creating import NOT_A_USER
-from workers.payment.settlement import Confirmed, HashUsed, Late, Ruling, Settlement, Shown, Unknown
+from workers.payment.settlement import (
+    Confirmed,
+    HashUsed,
+    Late,
+    Ruling,
+    Settlement,
+    ShownHash,
+    Unknown,
+)
 from workers.runtime.handlers import (
     Context,
     Decision,
@@ -66,9 +74,11 @@ async def confirm_payments(
     return [NOT_A_USER if ruling is None else _decision(ruling, paid) for ruling in rulings]
 
 
-def _shown(one: Received[ConfirmPayment]) -> Shown:
+def _shown(one: Received[ConfirmPayment]) -> ShownHash:
     command = one.message
-    return Shown(command.principal.user_id, command.payment_id, command.tx_hash.lower(), one.uuid)
+    return ShownHash(
+        command.principal.user_id, command.payment_id, command.tx_hash.lower(), one.uuid
+    )
 
 
 async def _lock(

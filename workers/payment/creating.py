@@ -22,7 +22,7 @@ from db.messages.outbox import NewEvent
 from db.orders import LockedOrder
 from db.payments import NewQuote
 from db.stock import EventState
-from workers.payment.quoting import Pending, Priced, Reused, outdated, over, price, reusable
+from workers.payment.quoting import PendingQuote, Priced, Reused, outdated, over, price, reusable
 from workers.runtime.handlers import (
     Context,
     Decision,
@@ -37,7 +37,7 @@ _CLOSED = rejected(Problem(Code.SALES_CLOSED, "The event is cancelled or over.")
 
 
 @dataclass(slots=True)
-class _State:
+class _QuotingState:
     """What the batch has locked, as the commands so far have left it.
 
     A quote that is to be stored has a negative key until it has its id.
@@ -46,7 +46,7 @@ class _State:
     events: dict[int, EventState]
     locked: dict[int, LockedOrder]
     orders: dict[int, OrderRow]
-    pending: dict[int, list[Pending]]
+    pending: dict[int, list[PendingQuote]]
     rates: dict[rates.Pair, list[Rate]]
     rows: dict[int, PaymentRow]
     new: list[NewQuote] = field(default_factory=list)
@@ -74,7 +74,7 @@ async def create_quotes(
     ]
 
 
-async def _lock(context: Context, commands: Sequence[Received[CreateQuote]]) -> _State:
+async def _lock(context: Context, commands: Sequence[Received[CreateQuote]]) -> _QuotingState:
     transaction = context.transaction
     asked = {one.message.order_id for one in commands}
     event_of = await payments.events_of(transaction, asked)
@@ -88,13 +88,13 @@ async def _lock(context: Context, commands: Sequence[Received[CreateQuote]]) -> 
         for one in commands
         if one.message.order_id in currency
     }
-    by_order: dict[int, list[Pending]] = {order_id: [] for order_id in locked}
+    by_order: dict[int, list[PendingQuote]] = {order_id: [] for order_id in locked}
     for quote in quotes.values():
         row = quote.row
         by_order[row.order_id].append(
-            Pending(row.id, row.asset, row.status, quote.total_cost, row.expires_at)
+            PendingQuote(row.id, row.asset, row.status, quote.total_cost, row.expires_at)
         )
-    return _State(
+    return _QuotingState(
         events=events,
         locked=locked,
         orders={order_id: one.row for order_id, one in locked.items()},
@@ -104,7 +104,9 @@ async def _lock(context: Context, commands: Sequence[Received[CreateQuote]]) -> 
     )
 
 
-def _decide(context: Context, one: Received[CreateQuote], state: _State) -> Decision | _Quoted:
+def _decide(
+    context: Context, one: Received[CreateQuote], state: _QuotingState
+) -> Decision | _Quoted:
     command = one.message
     if not command.principal.has(("USER",)):
         return NOT_A_USER
@@ -124,7 +126,7 @@ def _decide(context: Context, one: Received[CreateQuote], state: _State) -> Deci
 
 
 def _price(
-    context: Context, one: Received[CreateQuote], order: OrderRow, state: _State
+    context: Context, one: Received[CreateQuote], order: OrderRow, state: _QuotingState
 ) -> Decision | _Quoted:
     settings, asset = context.settings, one.message.asset
     rate = quotable(
@@ -151,7 +153,7 @@ def _add(
     one: Received[CreateQuote],
     order: OrderRow,
     priced: Priced,
-    state: _State,
+    state: _QuotingState,
 ) -> int:
     """Note the new quote and all that it changes; its key until it has an id."""
     quotes = state.pending[order.id]
@@ -171,7 +173,7 @@ def _add(
         )
     )
     key = -len(state.new)
-    added = Pending(
+    added = PendingQuote(
         key, one.message.asset, PaymentStatus.PENDING, order.total_cost, priced.expires_at
     )
     state.pending[order.id] = [quote for quote in quotes if quote.key not in gone] + [added]
@@ -181,7 +183,7 @@ def _add(
     return key
 
 
-async def _write(context: Context, state: _State) -> None:
+async def _write(context: Context, state: _QuotingState) -> None:
     """Orders, then what ended, then the new quotes; `state` ends up with the rows as stored."""
     transaction, now = context.transaction, context.now
     changes = [(state.locked[order_id].row, end) for order_id, end in state.later.items()]
@@ -192,7 +194,7 @@ async def _write(context: Context, state: _State) -> None:
     state.rows.update({-n: row for n, row in enumerate(stored, 1)})
 
 
-def _decision(quoted: _Quoted, state: _State) -> Decision:
+def _decision(quoted: _Quoted, state: _QuotingState) -> Decision:
     row = state.rows[quoted.key]
     resource = payment_resource(row)
     if not quoted.anew:

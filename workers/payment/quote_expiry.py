@@ -13,7 +13,7 @@ from db import payments
 from db.mysql.database import Transaction
 from workers.runtime.handlers import Context, NewEvents, Received
 from workers.runtime.process import Services
-from workers.runtime.sweeps import Sweeping
+from workers.runtime.sweeps import Sweeper
 
 BATCH = 500
 
@@ -52,4 +52,4 @@ async def sweep(services: Services) -> int:
     return await services.database.run(work) if ids else 0
 
 
-OLD_QUOTES = Sweeping("old quotes", sweep, BATCH, idle_seconds=1.0)
+OLD_QUOTES = Sweeper("old quotes", sweep, BATCH, idle_seconds=1.0)

@@ -18,7 +18,7 @@ from workers.payment.pricing import AmountTooLarge, amount_crypto, quote_end
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingQuote:
     """A quote of the order. `key` says which, to the caller."""
 
     key: int
@@ -54,7 +54,7 @@ def over(order: OrderRow, now: datetime) -> Problem | None:
     return None
 
 
-def outdated(order: OrderRow, quotes: Iterable[Pending], now: datetime) -> list[int]:
+def outdated(order: OrderRow, quotes: Iterable[PendingQuote], now: datetime) -> list[int]:
     """Keys of the pending quotes that can no longer pay: too old, or priced for another total."""
     return [
         quote.key
@@ -65,7 +65,7 @@ def outdated(order: OrderRow, quotes: Iterable[Pending], now: datetime) -> list[
 
 
 def reusable(
-    order: OrderRow, quotes: Iterable[Pending], asset: str, now: datetime
+    order: OrderRow, quotes: Iterable[PendingQuote], asset: str, now: datetime
 ) -> Reused | None:
     """The pending quote of this asset that still pays for the order as it is."""
     for quote in quotes:

@@ -33,7 +33,7 @@ from contracts.resources import OrderRow, PaymentRow
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownHash:
     """One confirmation: `caller` shows `tx_hash` (lower case) for a payment."""
 
     caller: int
@@ -96,7 +96,7 @@ class Settlement:
         self.ended: list[int] = []
         """Ids of other pending payments of orders that were paid now: EXPIRED."""
 
-    def rule(self, shown: Shown) -> Ruling:
+    def rule(self, shown: ShownHash) -> Ruling:
         """What this confirmation ends in, given all before it."""
         quote = self.quotes.get(shown.payment_id)
         order = self.orders.get(quote.row.order_id) if quote else None
@@ -130,7 +130,7 @@ class Settlement:
             return Code.QUOTE_EXPIRED
         return None
 
-    def _apply(self, shown: Shown, quote: Quote, order: OrderRow) -> Ruling:
+    def _apply(self, shown: ShownHash, quote: Quote, order: OrderRow) -> Ruling:
         self._remember(shown, ReceiptStatus.APPLIED, None)
         paid = self._move(quote, PaymentStatus.CONFIRMED, shown.tx_hash)
         self.orders[order.id] = replace(order, status=str(OrderStatus.CONFIRMED))
@@ -141,7 +141,7 @@ class Settlement:
                 self.ended.append(other.row.id)
         return Confirmed(paid, anew=True)
 
-    def _late(self, shown: Shown, quote: Quote, code: Code) -> Ruling:
+    def _late(self, shown: ShownHash, quote: Quote, code: Code) -> Ruling:
         self._remember(shown, ReceiptStatus.LATE, code)
         row = quote.row
         if payment_may_move(PaymentStatus(row.status), PaymentStatus.LATE):
@@ -151,7 +151,7 @@ class Settlement:
             self.ended = [ended for ended in self.ended if ended != row.id]
         return Late(row, code, shown.tx_hash, anew=True)
 
-    def _remember(self, shown: Shown, status: ReceiptStatus, code: Code | None) -> None:
+    def _remember(self, shown: ShownHash, status: ReceiptStatus, code: Code | None) -> None:
         receipt = Receipt(shown.tx_hash, shown.payment_id, status, code, shown.command)
         self._receipts[shown.tx_hash] = receipt
         self.new_receipts.append(receipt)

@@ -21,7 +21,7 @@ import structlog
 
 from contracts.runtime.times import to_wire
 from workers.quote.feeds import FeedBusy, FeedDown
-from workers.quote.judging import Report
+from workers.quote.judging import RateReport
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ class CoinGecko:
         self._seconds = seconds
         self._session: aiohttp.ClientSession | None = None
 
-    async def fetch(self, now: datetime) -> Sequence[Report]:
+    async def fetch(self, now: datetime) -> Sequence[RateReport]:
         """All pairs. Raises FeedDown, FeedBusy."""
         try:
             async with asyncio.timeout(self._seconds):
@@ -114,7 +114,9 @@ def _retry_after(headers: Mapping[str, str]) -> float:
 def _parse(body: bytes) -> dict[str, Any]:
     """The answer with every number as it was written. Raises FeedDown."""
     try:
-        parsed = json.loads(body, parse_float=_Number, parse_int=_Number, parse_constant=_Number)
+        parsed = json.loads(
+            body, parse_float=_ExactNumber, parse_int=_ExactNumber, parse_constant=_ExactNumber
+        )
     except (ValueError, RecursionError) as error:
         raise FeedDown(f"it answered no JSON: {error}"[:300]) from None
     if not isinstance(parsed, dict):
@@ -122,15 +124,15 @@ def _parse(body: bytes) -> dict[str, Any]:
     return parsed
 
 
-class _Number(str):
+class _ExactNumber(str):
     """A JSON number as it was written."""
 
     __slots__ = ()
 
 
-def reports_of(answer: Mapping[str, Any]) -> Sequence[Report]:
+def reports_of(answer: Mapping[str, Any]) -> Sequence[RateReport]:
     """The reports in an answer; what it does not say is left out."""
-    reports: list[Report] = []
+    reports: list[RateReport] = []
     missing: list[str] = []
     for asset, coin in IDS.items():
         prices = answer.get(coin)
@@ -143,8 +145,10 @@ def reports_of(answer: Mapping[str, Any]) -> Sequence[Report]:
             if price is None:
                 missing.append(f"{asset}/{currency}")
             else:
-                written = str(price) if isinstance(price, _Number) else f"({type(price).__name__})"
-                reports.append(Report(CoinGecko.name, asset, currency, written, observed))
+                written = (
+                    str(price) if isinstance(price, _ExactNumber) else f"({type(price).__name__})"
+                )
+                reports.append(RateReport(CoinGecko.name, asset, currency, written, observed))
     if missing:
         log.info("feed leaves prices out", feed=CoinGecko.name, missing=missing)
     return reports
@@ -152,7 +156,7 @@ def reports_of(answer: Mapping[str, Any]) -> Sequence[Report]:
 
 def _moment(value: object) -> str | None:
     """RFC 3339 for Unix seconds; None for anything else."""
-    if not isinstance(value, _Number):
+    if not isinstance(value, _ExactNumber):
         return None
     try:
         return to_wire(datetime.fromtimestamp(int(Decimal(value)), UTC))

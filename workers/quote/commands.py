@@ -17,7 +17,7 @@ from db.accounts import providers
 from db.messages.outbox import NewEvent
 from db.rates import QuarantineRow
 from db.redis.quote_registry import QuoteRegistry
-from workers.quote.judging import Faulty, Report, read
+from workers.quote.judging import Faulty, RateReport, read
 from workers.quote.providers import count
 from workers.quote.reports import Quarantined, take, updated
 from workers.runtime.handlers import (
@@ -60,12 +60,12 @@ def publish_rates(
     return decide
 
 
-def _report(one: Received[PublishRate], names: dict[int, str]) -> Report:
+def _report(one: Received[PublishRate], names: dict[int, str]) -> RateReport:
     command = one.message
     user_id = command.principal.user_id
     # An account may have the role without a name on the broker: an admin gave it.
     source = PROVIDER_PREFIX + names.get(user_id, f"account-{user_id}")
-    return Report(source, command.asset, command.currency, command.rate, command.observed_at)
+    return RateReport(source, command.asset, command.currency, command.rate, command.observed_at)
 
 
 def accept_rates(
@@ -112,7 +112,7 @@ def _rate_of(row: QuarantineRow, context: Context) -> Rate | Problem:
     put = row.report
     if put.reason not in ACCEPTABLE:
         return _refusal(f"What was put aside as {put.reason} is no rate to use.", row)
-    report = Report(put.source, put.asset, put.currency, put.rate, put.observed_at)
+    report = RateReport(put.source, put.asset, put.currency, put.rate, put.observed_at)
     rate = read(report, context.now)
     if isinstance(rate, Faulty):
         return _refusal(rate.detail, row)

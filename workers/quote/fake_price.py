@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from contracts.command_ids import EPOCH
 from contracts.runtime.times import to_wire
-from workers.quote.judging import Report
+from workers.quote.judging import RateReport
 
 BASE_USD = {
     "ADA": Decimal("0.45"),
@@ -62,11 +62,11 @@ class FakePrice:
 
     name = "fake"
 
-    async def fetch(self, now: datetime) -> Sequence[Report]:
+    async def fetch(self, now: datetime) -> Sequence[RateReport]:
         """Every asset in every currency, as of `now`."""
         at = to_wire(now)
         return [
-            Report(self.name, asset, currency, str(price_at(asset, currency, now)), at)
+            RateReport(self.name, asset, currency, str(price_at(asset, currency, now)), at)
             for asset in BASE_USD
             for currency in PER_USD
         ]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from workers.quote.judging import Report
+from workers.quote.judging import RateReport
 
 
 class FeedDown(Exception):
@@ -30,7 +30,7 @@ class Feed(Protocol):
     name: str
     """Its `source` in rates: a word without a colon."""
 
-    async def fetch(self, now: datetime) -> Sequence[Report]:
+    async def fetch(self, now: datetime) -> Sequence[RateReport]:
         """All prices it has. Raises FeedDown, FeedBusy. `now`: the database's time, aware UTC."""
 
     async def close(self) -> None:

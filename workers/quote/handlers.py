@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from contracts.commands import AcceptRate, PublishRate
 from workers.quote.commands import accept_rates, publish_rates
-from workers.runtime.handlers import Decides, Handler
+from workers.runtime.handlers import CommandHandler, Handler
 from workers.runtime.process import Services
 
 
 def handlers(services: Services) -> Mapping[str, Handler]:
     """What the quote worker deals with."""
     return {
-        PublishRate.TYPE: Decides(PublishRate, publish_rates(services)),
-        AcceptRate.TYPE: Decides(AcceptRate, accept_rates(services)),
+        PublishRate.TYPE: CommandHandler(PublishRate, publish_rates(services)),
+        AcceptRate.TYPE: CommandHandler(AcceptRate, accept_rates(services)),
     }

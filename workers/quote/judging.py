@@ -34,7 +34,7 @@ _WIDE = Context(prec=150, Emax=99_999, Emin=-99_999)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RateReport:
     """What a source says, as it came. `source`: `provider:<name>` or a feed's name."""
 
     source: str
@@ -49,7 +49,7 @@ class Report:
 class Faulty:
     """A report that is not to be used, and why."""
 
-    report: Report
+    report: RateReport
     reason: Reason
     detail: str
 
@@ -63,7 +63,9 @@ class Limits:
     band: Decimal
 
 
-def judge(report: Report, known: Iterable[Rate], now: datetime, limits: Limits) -> Rate | Faulty:
+def judge(
+    report: RateReport, known: Iterable[Rate], now: datetime, limits: Limits
+) -> Rate | Faulty:
     """The rate in a report, or what is wrong with it. `known`: the last good rates of all sources of its pair."""
     rate = read(report, now)
     if isinstance(rate, Faulty):
@@ -74,7 +76,7 @@ def judge(report: Report, known: Iterable[Rate], now: datetime, limits: Limits) 
     return Faulty(report, *fault) if fault else rate
 
 
-def read(report: Report, now: datetime) -> Rate | Faulty:
+def read(report: RateReport, now: datetime) -> Rate | Faulty:
     """What the report says, if it says anything: no comparison with other rates or the clock."""
     if not _ASSET.fullmatch(report.asset):
         return Faulty(report, Reason.MALFORMED, "asset is not 2 to 16 capital letters and digits")
@@ -90,7 +92,7 @@ def read(report: Report, now: datetime) -> Rate | Faulty:
     return Rate(report.asset, report.currency, report.source, value, observed_at, now)
 
 
-def _number(report: Report) -> Decimal | Faulty:
+def _number(report: RateReport) -> Decimal | Faulty:
     text = report.rate
     if _NO_NUMBER.fullmatch(text):
         return Faulty(report, Reason.NOT_A_NUMBER, f"rate is {text[:12]}")

@@ -1,6 +1,6 @@
 """A provider's message becomes a report. Pure: no I/O, no clock.
 
-In: what the broker delivered (properties and body). Out: a `Report`; `Faulty` for what can be read but not used;
+In: what the broker delivered (properties and body). Out: a `RateReport`; `Faulty` for what can be read but not used;
 `Unreadable` for what is no JSON object at all.
 Must stay true: the provider is who the broker says it is (`user_id`), never who the body says; every text that
 comes out can be stored and logged; nothing but `Unreadable` is raised, whatever the bytes are.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.rates import PROVIDER_PREFIX, Reason
-from workers.quote.judging import Faulty, Report
+from workers.quote.judging import Faulty, RateReport
 
 BODY_BYTES_MAX = 64 * 1024
 JSON = "application/json"
@@ -45,13 +45,13 @@ def provider_of(sent: Sent) -> str | None:
     return sent.user_id if sent.user_id and NAME.fullmatch(sent.user_id) else None
 
 
-def open_report(sent: Sent) -> Report | Faulty:
+def open_report(sent: Sent) -> RateReport | Faulty:
     """What a provider sent. Raises Unreadable."""
     fields = _data(sent)
     words = sent.routing_key.split(".")
     claimed = words[1] if len(words) == 3 and NAME.fullmatch(words[1]) else "unknown"
     provider = provider_of(sent)
-    report = Report(
+    report = RateReport(
         source=PROVIDER_PREFIX + (provider or claimed),
         asset=_text(fields.get("asset")),
         currency=_text(fields.get("currency")),
@@ -98,13 +98,16 @@ def _parse(body: bytes) -> Any:
     # Numbers stay what they were written as: no float, no limit of digits; NaN is a word like any other here.
     try:
         return json.loads(
-            body.decode(), parse_float=_Number, parse_int=_Number, parse_constant=_Number
+            body.decode(),
+            parse_float=_JsonNumber,
+            parse_int=_JsonNumber,
+            parse_constant=_JsonNumber,
         )
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"not JSON: {str(error)[:200]}") from None
 
 
-class _Number:
+class _JsonNumber:
     """A JSON number, kept as written; it is no text, and never becomes a rate."""
 
     def __init__(self, written: str) -> None:
@@ -112,7 +115,7 @@ class _Number:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, _Number):
+    if isinstance(value, _JsonNumber):
         value = value.written
     if value is None:
         return ""

@@ -32,7 +32,7 @@ from db.redis.quote_registry import QuoteRegistry
 from workers.quote.coingecko import CoinGecko
 from workers.quote.fake_price import FakePrice
 from workers.quote.feeds import Feed, FeedBusy, FeedDown
-from workers.quote.judging import Report
+from workers.quote.judging import RateReport
 from workers.quote.providers import MESSAGES_KEPT, count
 from workers.quote.reports import Taken, take
 from workers.runtime.process import Services
@@ -97,7 +97,7 @@ class ExternalQuoteJob:
         self._registry = QuoteRegistry(services.redis, services.database)
         pause = open_seconds or OPEN_INTERVALS * services.settings.feed_interval
         self._breakers = AsyncCircuitBreakerFactory(FAILURES_TO_OPEN, pause)
-        self._refused: dict[tuple[str, str], Report] = {}
+        self._refused: dict[tuple[str, str], RateReport] = {}
 
     async def run(self, share: Share) -> None:
         """Until it is cancelled."""
@@ -125,7 +125,7 @@ class ExternalQuoteJob:
         count(taken)
         return taken
 
-    async def _fetch(self, now: datetime) -> Sequence[Report]:
+    async def _fetch(self, now: datetime) -> Sequence[RateReport]:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_worth_another_try),
             stop=stop_after_attempt(ATTEMPTS),
@@ -136,7 +136,7 @@ class ExternalQuoteJob:
                 return await self._feed.fetch(now)
         raise AssertionError("tenacity reraises")
 
-    async def _store(self, reports: Sequence[Report]) -> Taken:
+    async def _store(self, reports: Sequence[RateReport]) -> Taken:
         async def work(transaction: Transaction) -> Taken:
             now = await transaction.now()
             new = await self._news(transaction, reports)
@@ -153,7 +153,9 @@ class ExternalQuoteJob:
                 self._refused[report.asset, report.currency] = report
         return taken
 
-    async def _news(self, transaction: Transaction, reports: Sequence[Report]) -> list[Report]:
+    async def _news(
+        self, transaction: Transaction, reports: Sequence[RateReport]
+    ) -> list[RateReport]:
         """Without what the feed has said before: its prices move less often than it is asked."""
         known = await rates.of_pairs(transaction, {(r.asset, r.currency) for r in reports})
         said = {

@@ -23,13 +23,13 @@ from db.accounts import providers
 from db.messages.outbox import Cause
 from db.mysql.database import Transaction, is_away, is_transient
 from db.redis.quote_registry import QuoteRegistry
-from workers.quote.judging import Faulty, Report
+from workers.quote.judging import Faulty, RateReport
 from workers.quote.opening import Sent, Unreadable, open_report, provider_of
 from workers.quote.reports import Taken, take
-from workers.runtime.handlers import ACK, Dead, End
-from workers.runtime.intake import Delivery
+from workers.runtime.handlers import ACK, DeadLettered, Disposition
+from workers.runtime.intake import QueueDelivery
 from workers.runtime.process import Services, Stopping
-from workers.runtime.processing import Together
+from workers.runtime.processing import BatchConsumer
 
 log = structlog.get_logger(__name__)
 
@@ -38,17 +38,17 @@ MESSAGES_KEPT = timedelta(days=7)
 REPORTS = Counter("eventhub_rate_reports_total", "Reports of rates by how they ended", ["end"])
 
 
-def provider_messages(services: Services) -> Together:
+def provider_messages(services: Services) -> BatchConsumer:
     """The consumer of `quote.rates`."""
     registry = QuoteRegistry(services.redis, services.database)
 
-    async def consume(deliveries: Sequence[Delivery]) -> list[End]:
+    async def consume(deliveries: Sequence[QueueDelivery]) -> list[Disposition]:
         opened = [_open(delivery) for delivery in deliveries]
         messages = [one for one in opened if isinstance(one, _Message)]
         refused = await _take_all(services, registry, messages)
-        return [one if isinstance(one, Dead) else refused.get(one, ACK) for one in opened]
+        return [one if isinstance(one, DeadLettered) else refused.get(one, ACK) for one in opened]
 
-    return Together(consume)
+    return BatchConsumer(consume)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,21 +56,21 @@ class _Message:
     """A message that can be read, and what is in it."""
 
     sent: Sent
-    report: Report | Faulty
+    report: RateReport | Faulty
 
 
-def _open(delivery: Delivery) -> _Message | Dead:
+def _open(delivery: QueueDelivery) -> _Message | DeadLettered:
     sent = _sent(delivery)
     try:
         return _Message(sent, open_report(sent))
     except Unreadable as error:
         REPORTS.labels("unreadable").inc()
-        return Dead(f"unreadable report: {error}")
+        return DeadLettered(f"unreadable report: {error}")
 
 
 async def _take_all(
     services: Services, registry: QuoteRegistry, messages: Sequence[_Message]
-) -> dict[_Message, Dead]:
+) -> dict[_Message, DeadLettered]:
     """Take messages in one transaction; when that fails one by one. Those that cannot be taken at all."""
     if not messages:
         return {}
@@ -83,14 +83,14 @@ async def _take_all(
             return {one: dead for found in alone for one, dead in found.items()}
         # Not onto the ladder: it would come back behind later ones, and without its sender's name.
         log.exception("report not taken")
-        return {messages[0]: Dead(f"handler failed: {error!r}")}
+        return {messages[0]: DeadLettered(f"handler failed: {error!r}")}
     await registry.put(taken.good)
     REPORTS.labels("repeated_message").inc(len(messages) - len(taken.results))
     count(taken)
     return {}
 
 
-def _sent(delivery: Delivery) -> Sent:
+def _sent(delivery: QueueDelivery) -> Sent:
     message = delivery.message
     return Sent(
         body=message.body,
@@ -131,12 +131,12 @@ async def _until_done(services: Services, messages: Sequence[_Message]) -> Taken
                 raise
 
 
-def _name(report: Report | Faulty) -> str:
+def _name(report: RateReport | Faulty) -> str:
     source = report.report.source if isinstance(report, Faulty) else report.source
     return source.removeprefix(PROVIDER_PREFIX)
 
 
-def _vouched(report: Report | Faulty, active: Collection[str]) -> Report | Faulty:
+def _vouched(report: RateReport | Faulty, active: Collection[str]) -> RateReport | Faulty:
     if isinstance(report, Faulty) or _name(report) in active:
         return report
     return Faulty(report, Reason.FORGED, f"{_name(report)} is no provider, or no more")

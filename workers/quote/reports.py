@@ -18,7 +18,7 @@ from db import rates
 from db.messages.outbox import NewEvent
 from db.mysql.database import Transaction
 from db.rates import Pair
-from workers.quote.judging import Faulty, Limits, Report, judge
+from workers.quote.judging import Faulty, Limits, RateReport, judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,13 @@ def limits_of(settings: Settings) -> Limits:
 
 
 async def take(
-    transaction: Transaction, reports: Sequence[Report | Faulty], now: datetime, settings: Settings
+    transaction: Transaction,
+    reports: Sequence[RateReport | Faulty],
+    now: datetime,
+    settings: Settings,
 ) -> Taken:
     """Judge and store reports; a `Faulty` was found wanting before. Raises VersionConflict."""
-    asked = {(r.asset, r.currency) for r in reports if isinstance(r, Report)}
+    asked = {(r.asset, r.currency) for r in reports if isinstance(r, RateReport)}
     known = await rates.of_pairs(transaction, asked)
     limits = limits_of(settings)
     judged: list[Rate | Faulty] = []

@@ -15,7 +15,7 @@ import aio_pika
 import structlog
 from aio_pika.abc import DeliveryMode
 
-from contracts.events import NEWS
+from contracts.events import BROADCASTS
 from contracts.messaging.envelope import join_batch
 from contracts.messaging.link import (
     LINK_ERRORS,
@@ -25,7 +25,7 @@ from contracts.messaging.link import (
 )
 from contracts.messaging.topology import NEWS_EXCHANGE
 from contracts.runtime.tasks import end
-from db.messages.outbox import Pending
+from db.messages.outbox import PendingEvent
 from workers.relay.publishing import messages
 from workers.runtime.metrics import NEWS_DROPPED
 from workers.runtime.process import Services
@@ -35,13 +35,13 @@ log = structlog.get_logger(__name__)
 WAITING_MAX = 100
 """Messages, of 256 KiB at the most; old ones go first."""
 SEND_SECONDS = 2.0
-TOPICS = frozenset(event.TOPIC for event in NEWS)
+TOPICS = frozenset(event.TOPIC for event in BROADCASTS)
 
 Message = tuple[str, bytes, str]
 """Routing key, body, content type."""
 
 
-class Herald:
+class Broadcaster:
     """Tells news on a connection of its own."""
 
     def __init__(self, url: str, name: str) -> None:
@@ -49,7 +49,7 @@ class Herald:
         self._waiting: deque[Message] = deque(maxlen=WAITING_MAX)
         self._there_are = asyncio.Event()
 
-    def tell(self, rows: Sequence[Pending]) -> None:
+    def tell(self, rows: Sequence[PendingEvent]) -> None:
         """Send what gateways listen to, soon; returns at once."""
         for topic in TOPICS:
             if heard := [row for row in rows if row.routing_key == topic]:
@@ -89,10 +89,10 @@ class Herald:
 
 
 @contextlib.asynccontextmanager
-async def telling(services: Services) -> AsyncIterator[Callable[[Sequence[Pending]], None]]:
+async def telling(services: Services) -> AsyncIterator[Callable[[Sequence[PendingEvent]], None]]:
     """Whom to give rows to, for the length of the block."""
     settings = services.settings
-    herald = Herald(settings.amqp_url.get_secret_value(), settings.process)
+    herald = Broadcaster(settings.amqp_url.get_secret_value(), settings.process)
     await herald.link.start()
     task = asyncio.create_task(herald.run(), name="news")
     try:

@@ -34,8 +34,8 @@ from contracts.runtime.times import from_sql
 from db.messages import dead_letters, outcomes
 from db.messages.dead_letters import DeadLetter
 from db.mysql.database import Database, Transaction, is_away
-from workers.runtime.handlers import ACK, End
-from workers.runtime.intake import Delivery
+from workers.runtime.handlers import ACK, Disposition
+from workers.runtime.intake import QueueDelivery
 from workers.runtime.process import Services
 from workers.runtime.processing import QUEUE_HEADER, REASON_HEADER, Raw
 
@@ -137,7 +137,7 @@ def consume_dead_letters(services: Services) -> Raw:
     """The relay process's handler of the queue `dead`."""
     sink = DeadLetterSink(services.database, services.codec, services.command_ids)
 
-    async def consume(delivery: Delivery) -> End:
+    async def consume(delivery: QueueDelivery) -> Disposition:
         while True:
             try:
                 await sink.store(delivery.message)

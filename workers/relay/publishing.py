@@ -21,7 +21,7 @@ from contracts.messaging.topology import EVENTS_EXCHANGE
 from contracts.runtime import failpoints
 from db.messages import outbox
 from db.messages.leases import Share
-from db.messages.outbox import STREAMS, Pending
+from db.messages.outbox import STREAMS, PendingEvent
 from db.mysql.database import is_away, is_transient
 from workers.runtime.metrics import (
     OUTBOX_LAG,
@@ -39,11 +39,11 @@ AWAY_SECONDS = 0.5
 MESSAGE_EVENTS_MAX = 128
 
 
-Tell = Callable[[Sequence[Pending]], None]
+Tell = Callable[[Sequence[PendingEvent]], None]
 """Whoever likes to know what was published, and keeps nobody waiting."""
 
 
-def _nobody(_: Sequence[Pending]) -> None:
+def _nobody(_: Sequence[PendingEvent]) -> None:
     """Nobody listens."""
 
 
@@ -82,10 +82,10 @@ async def relay_once(services: Services, streams: Sequence[int], tell: Tell = _n
     return len(confirmed)
 
 
-async def publish(publisher: Publisher, rows: Sequence[Pending]) -> list[Pending]:
+async def publish(publisher: Publisher, rows: Sequence[PendingEvent]) -> list[PendingEvent]:
     """Publish rows, grouped, in order; those the broker confirmed. Stops after a wave with one that it did not."""
     groups = coalesce(rows, key=lambda row: row.routing_key, aggregate=lambda row: row.aggregate)
-    confirmed: list[Pending] = []
+    confirmed: list[PendingEvent] = []
     for wave in waves([message for group in groups for message in messages(group)]):
         ends = await asyncio.gather(*(_publish(publisher, message) for message in wave))
         confirmed += [
@@ -96,7 +96,7 @@ async def publish(publisher: Publisher, rows: Sequence[Pending]) -> list[Pending
     return confirmed
 
 
-async def _publish(publisher: Publisher, message: Sequence[Pending]) -> bool:
+async def _publish(publisher: Publisher, message: Sequence[PendingEvent]) -> bool:
     body, content_type = join_batch([row.body for row in message])
     try:
         await publisher.publish(
@@ -109,12 +109,12 @@ async def _publish(publisher: Publisher, message: Sequence[Pending]) -> bool:
     return True
 
 
-def waves(cut: Iterable[list[Pending]]) -> list[list[list[Pending]]]:
+def waves(cut: Iterable[list[PendingEvent]]) -> list[list[list[PendingEvent]]]:
     """Messages in order, split where one must wait for a confirm: no aggregate is in two messages of a wave.
 
     What shares no aggregate may be under way together: whichever is confirmed, nothing has overtaken anything.
     """
-    found: list[list[list[Pending]]] = []
+    found: list[list[list[PendingEvent]]] = []
     seen: set[str] = set()
     for message in cut:
         own = {row.aggregate for row in message}
@@ -126,9 +126,9 @@ def waves(cut: Iterable[list[Pending]]) -> list[list[list[Pending]]]:
     return found
 
 
-def messages(group: Sequence[Pending]) -> list[list[Pending]]:
+def messages(group: Sequence[PendingEvent]) -> list[list[PendingEvent]]:
     """A group cut into messages of at most 128 events and 256 KiB."""
-    cut: list[list[Pending]] = [[]]
+    cut: list[list[PendingEvent]] = [[]]
     size = 0
     for row in group:
         size += len(row.body) + 1

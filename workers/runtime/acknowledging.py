@@ -21,7 +21,7 @@ import structlog
 
 from contracts.messaging.link import LINK_ERRORS, library_endings
 from contracts.runtime import failpoints
-from workers.runtime.intake import Delivery
+from workers.runtime.intake import QueueDelivery
 from workers.runtime.metrics import MESSAGES
 
 log = structlog.get_logger(__name__)
@@ -36,11 +36,11 @@ class _Channel:
     """One channel's deliveries that have ended. All up to the tag `row` are acknowledged."""
 
     row: int = 0
-    ended: dict[int, Delivery] = field(default_factory=dict)
+    ended: dict[int, QueueDelivery] = field(default_factory=dict)
     alone: set[int] = field(default_factory=set)
     """Tags beyond `row` that were acknowledged one by one."""
 
-    def take(self) -> tuple[list[Delivery], list[Delivery]]:
+    def take(self) -> tuple[list[QueueDelivery], list[QueueDelivery]]:
         """(those of the unbroken row, in order; those behind a gap): both leave here."""
         together = []
         while (tag := self.row + 1) in self.ended or tag in self.alone:
@@ -54,7 +54,7 @@ class _Channel:
         return together, behind
 
 
-class Acknowledging:
+class Acknowledger:
     """Acknowledges for one process."""
 
     def __init__(self, delay: float = DELAY_SECONDS) -> None:
@@ -65,7 +65,7 @@ class Acknowledging:
         self._timer: asyncio.TimerHandle | None = None
         self._flushes: set[asyncio.Task[None]] = set()
 
-    def acknowledge(self, delivery: Delivery) -> None:
+    def acknowledge(self, delivery: QueueDelivery) -> None:
         """All that this delivery carried has its end: the broker is told soon."""
         failpoints.reach("worker.settled")
         message = delivery.message
@@ -108,7 +108,7 @@ class Acknowledging:
                 await _send(batch)
 
 
-async def _send(batch: Sequence[Delivery]) -> None:
+async def _send(batch: Sequence[QueueDelivery]) -> None:
     try:
         with library_endings():
             await batch[-1].message.ack(multiple=len(batch) > 1)
@@ -120,7 +120,7 @@ async def _send(batch: Sequence[Delivery]) -> None:
     failpoints.reach("worker.acked")
 
 
-def _not_acknowledged(batch: Sequence[Delivery], error: Exception) -> None:
+def _not_acknowledged(batch: Sequence[QueueDelivery], error: Exception) -> None:
     # They will be delivered again and answered from their outcome rows.
     log.info("not acknowledged", queue=batch[-1].queue, messages=len(batch), error=repr(error))
 

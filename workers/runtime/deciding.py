@@ -36,14 +36,14 @@ from db.redis.push import Replies
 from db.redis.seat_locks import Seats
 from workers.runtime.handlers import (
     ACK,
+    CommandHandler,
     Context,
-    Dead,
-    Decides,
+    DeadLettered,
     Decision,
-    End,
-    Item,
+    Disposition,
     Received,
     Retry,
+    WorkItem,
     rejected,
 )
 from workers.runtime.metrics import (
@@ -78,10 +78,10 @@ async def _refuse_locked(_: Context, commands: Sequence[Received[Any]]) -> list[
     return [_LOCKED] * len(commands)
 
 
-_REFUSES: Decides[Any] = Decides(Command, _refuse_locked)
+_REFUSES: CommandHandler[Any] = CommandHandler(Command, _refuse_locked)
 
 
-class Deciding:
+class CommandProcessor:
     """Decides commands for one process."""
 
     def __init__(
@@ -100,7 +100,7 @@ class Deciding:
         self._database_back = database_back
         self._decided = LineLog("command decided", settings.process)
         self._deferred: set[asyncio.Task[None]] = set()
-        self._in_hand: dict[Item, datetime] = {}
+        self._in_hand: dict[WorkItem, datetime] = {}
 
     def oldest_age(self) -> float:
         """Seconds since the acceptance of the oldest command in hand; 0 with none."""
@@ -108,7 +108,7 @@ class Deciding:
             return 0.0
         return max(0.0, (datetime.now(UTC) - min(self._in_hand.values())).total_seconds())
 
-    async def decide(self, handler: Decides[Any], items: Sequence[Item]) -> None:
+    async def decide(self, handler: CommandHandler[Any], items: Sequence[WorkItem]) -> None:
         """Decide a group in order: what was seen before first and alone, the rest in batches."""
         for item in items:
             self._in_hand[item] = item.received.envelope.time
@@ -125,7 +125,7 @@ class Deciding:
         while self._deferred:
             await asyncio.gather(*self._deferred)
 
-    async def _together(self, handler: Decides[Any], items: Sequence[Item]) -> None:
+    async def _together(self, handler: CommandHandler[Any], items: Sequence[WorkItem]) -> None:
         """One lock round, one transaction for the batch; those whose seat is busy wait apart."""
         busy = await self._round(handler, items)
         if busy:
@@ -133,12 +133,14 @@ class Deciding:
             self._deferred.add(task)
             task.add_done_callback(self._deferred.discard)
 
-    async def _round(self, handler: Decides[Any], items: Sequence[Item]) -> list[Item]:
+    async def _round(
+        self, handler: CommandHandler[Any], items: Sequence[WorkItem]
+    ) -> list[WorkItem]:
         """Decide whoever gets all seats at once; return the others, in order."""
         with STEP_SECONDS.labels("locking").time():
             tokens = await self._lock(handler, items)
-        ready: list[Item] = []
-        busy: list[Item] = []
+        ready: list[WorkItem] = []
+        busy: list[WorkItem] = []
         for item in items:
             free = self._seats_of(handler, item).keys() <= tokens.keys()
             (ready if free else busy).append(item)
@@ -148,7 +150,7 @@ class Deciding:
                 await self._alone(handler, item)
         return busy
 
-    async def _when_free(self, handler: Decides[Any], busy: list[Item]) -> None:
+    async def _when_free(self, handler: CommandHandler[Any], busy: list[WorkItem]) -> None:
         """Try again for 200 ms, once for all of them; who still has no seat gets 429."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + SEAT_WAIT_SECONDS
@@ -161,7 +163,7 @@ class Deciding:
                 await self._alone(handler, item)
 
     async def _batch(
-        self, handler: Decides[Any], items: Sequence[Item], tokens: Mapping[int, str]
+        self, handler: CommandHandler[Any], items: Sequence[WorkItem], tokens: Mapping[int, str]
     ) -> bool:
         """Whether the batch is decided (an empty one is). The seats are free afterwards, either way."""
         decided: list[Outcome] = []
@@ -176,7 +178,7 @@ class Deciding:
         await self._answer(items, decided, tokens)
         return True
 
-    async def _alone(self, handler: Decides[Any], item: Item) -> None:
+    async def _alone(self, handler: CommandHandler[Any], item: WorkItem) -> None:
         """One command, its outcome looked up first: it may have been decided before."""
         duplicates = 0
         while True:
@@ -199,10 +201,10 @@ class Deciding:
                     return
                 else:
                     log.exception("command failed", command=item.received.envelope.id)
-                    self._end(item, Dead(f"handler failed: {error!r}"))
+                    self._end(item, DeadLettered(f"handler failed: {error!r}"))
                     return
 
-    async def _alone_fresh(self, handler: Decides[Any], item: Item) -> None:
+    async def _alone_fresh(self, handler: CommandHandler[Any], item: WorkItem) -> None:
         tokens = await self._lock_patiently(handler, item)
         failpoints.reach("worker.locked")
         try:
@@ -212,7 +214,9 @@ class Deciding:
             raise
         await self._answer([item], decided, tokens or {})
 
-    async def _transact(self, handler: Decides[Any], items: Sequence[Item]) -> list[Outcome]:
+    async def _transact(
+        self, handler: CommandHandler[Any], items: Sequence[WorkItem]
+    ) -> list[Outcome]:
         """Decide, write outcomes and events, commit: all of it or nothing."""
         received = [item.received for item in items]
 
@@ -235,7 +239,7 @@ class Deciding:
         return decided
 
     async def _answer(
-        self, items: Sequence[Item], decided: Sequence[Outcome], tokens: Mapping[int, str]
+        self, items: Sequence[WorkItem], decided: Sequence[Outcome], tokens: Mapping[int, str]
     ) -> None:
         """Free the seats, tell the gateways, end the items: what is committed can be told."""
         pairs = list(zip(items, decided, strict=True))
@@ -260,11 +264,11 @@ class Deciding:
             )
             self._end(item, ACK)
 
-    def _end(self, item: Item, end: End) -> None:
+    def _end(self, item: WorkItem, end: Disposition) -> None:
         self._in_hand.pop(item, None)
         item.finish(end)
 
-    def _seats_of(self, handler: Decides[Any], item: Item) -> dict[int, int]:
+    def _seats_of(self, handler: CommandHandler[Any], item: WorkItem) -> dict[int, int]:
         if handler.seats is None:
             return {}
         shards = self._settings.shards
@@ -272,13 +276,17 @@ class Deciding:
             seat: shard_of(event, shards) for seat, event in handler.seats(item.received.message)
         }
 
-    async def _lock(self, handler: Decides[Any], items: Sequence[Item]) -> dict[int, str]:
+    async def _lock(
+        self, handler: CommandHandler[Any], items: Sequence[WorkItem]
+    ) -> dict[int, str]:
         seats: dict[int, int] = {}
         for item in items:
             seats.update(self._seats_of(handler, item))
         return await self._seats.acquire(seats) if seats else {}
 
-    async def _lock_patiently(self, handler: Decides[Any], item: Item) -> dict[int, str] | None:
+    async def _lock_patiently(
+        self, handler: CommandHandler[Any], item: WorkItem
+    ) -> dict[int, str] | None:
         """The item's seats within 200 ms, or None."""
         seats = self._seats_of(handler, item)
         clock = asyncio.get_running_loop().time

@@ -1,7 +1,7 @@
 """What a worker offers to the road: for each message type, a model and the function that deals with it.
 
 In: lists of `Received` messages of one type. Out: one `Decision` per command; new events per
-reaction; or an `End` each.
+reaction; or an `Disposition` each.
 Must stay true: a handler that gets a `Context` writes only through its transaction and can be run
 again from the start.
 """
@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from contracts.command_ids import CommandId
 from contracts.commands import Command
-from contracts.events import Event
+from contracts.events import DomainEvent
 from contracts.messaging.envelope import Envelope
 from contracts.models import Wire
 from contracts.outcomes import Outcome
@@ -28,7 +28,7 @@ from db.mysql.database import Statement, Transaction
 M = TypeVar("M", bound=Wire)
 M_co = TypeVar("M_co", bound=Wire, covariant=True)
 C = TypeVar("C", bound=Command)
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=DomainEvent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
-class Dead:
+class DeadLettered:
     """Never: the message is kept in the dead-letter table with this reason."""
 
     reason: str
 
 
-End = Ack | Retry | Dead
+Disposition = Ack | Retry | DeadLettered
 ACK = Ack()
 
 
@@ -143,7 +143,7 @@ NewEvents = list[tuple[NewEvent, Cause]]
 
 
 @dataclass(frozen=True, slots=True)
-class Decides(Generic[C]):
+class CommandHandler(Generic[C]):
     """Commands: `decide` gets a batch in order and returns one decision each, inside one transaction."""
 
     model: type[C]
@@ -155,7 +155,7 @@ class Decides(Generic[C]):
 
 
 @dataclass(frozen=True, slots=True)
-class Reacts(Generic[E]):
+class EventHandler(Generic[E]):
     """Events: `react` gets a batch in order, writes, and returns the events that follow. Must tolerate repeats."""
 
     model: type[E]
@@ -163,25 +163,25 @@ class Reacts(Generic[E]):
 
 
 @dataclass(frozen=True, slots=True)
-class Consumes(Generic[M]):
+class MessageHandler(Generic[M]):
     """Messages that need more than one transaction or none: the handler ends each itself."""
 
     model: type[M]
-    consume: Callable[[Sequence[Received[M]]], Awaitable[list[End]]]
+    consume: Callable[[Sequence[Received[M]]], Awaitable[list[Disposition]]]
 
 
-Handler = Decides[Any] | Reacts[Any] | Consumes[Any]
+Handler = CommandHandler[Any] | EventHandler[Any] | MessageHandler[Any]
 
 
 @dataclass(slots=True, eq=False)
-class Item:
+class WorkItem:
     """A received message on its way to its end."""
 
     received: Received[Any]
-    end: End | None = None
+    end: Disposition | None = None
     on_end: Callable[[], None] = field(default=lambda: None)
 
-    def finish(self, end: End) -> None:
+    def finish(self, end: Disposition) -> None:
         """Give it its one end."""
         assert self.end is None, "a message has exactly one end"
         self.end = end

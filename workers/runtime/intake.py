@@ -32,7 +32,7 @@ CYCLE_BYTES = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Delivery:
+class QueueDelivery:
     """A message as it came, and the queue it came from."""
 
     queue: str
@@ -51,7 +51,7 @@ class Intake:
             url, f"{name} consume", on_open=self._opened, on_lost=self._lost, pulse=True
         )
         self._prefetch = prefetch
-        self._lanes: tuple[deque[Delivery], deque[Delivery]] = (deque(), deque())
+        self._lanes: tuple[deque[QueueDelivery], deque[QueueDelivery]] = (deque(), deque())
         self._arrived, self._emptied = asyncio.Event(), asyncio.Event()
         self._emptied.set()
         self._wanted: dict[str, int] = {}
@@ -108,7 +108,7 @@ class Intake:
         for queue in list(self._wanted):
             await self.unsubscribe(queue)
 
-    async def take(self) -> list[Delivery]:
+    async def take(self) -> list[QueueDelivery]:
         """What one cycle deals with, at least one message: waits for it. Returns before orders.
 
         Bounded in bytes as well (some 150 orders): between two cycles returns get their turn.
@@ -116,7 +116,7 @@ class Intake:
         while not self.waiting:
             self._arrived.clear()
             await self._arrived.wait()
-        taken: list[Delivery] = []
+        taken: list[QueueDelivery] = []
         size = 0
         for lane in self._lanes:
             while lane and len(taken) < CYCLE_MESSAGES and size < CYCLE_BYTES:
@@ -143,7 +143,7 @@ class Intake:
 
         async def arrived(message: AbstractIncomingMessage) -> None:
             self._link.heard()
-            waiting.append(Delivery(queue, message))
+            waiting.append(QueueDelivery(queue, message))
             self._emptied.clear()
             self._arrived.set()
 

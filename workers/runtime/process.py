@@ -32,12 +32,12 @@ from db.mysql import guard
 from db.mysql.database import Database, is_away
 from db.redis.clients import quick_client
 from db.redis.seat_locks import SeatLocks, Seats
-from workers.runtime.deciding import Deciding
+from workers.runtime.deciding import CommandProcessor
 from workers.runtime.handlers import Handler
 from workers.runtime.health import serve_health
 from workers.runtime.intake import Intake
-from workers.runtime.processing import Raw, Road
-from workers.runtime.reacting import Reacting
+from workers.runtime.processing import MessageProcessor, Raw
+from workers.runtime.reacting import EventProcessor
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +132,7 @@ async def run(
             await _work(services, worker, road)
 
 
-async def _work(services: Services, worker: Worker, road: Road) -> None:
+async def _work(services: Services, worker: Worker, road: MessageProcessor) -> None:
     await services.intake.start(wait=START_SECONDS)
     runner = asyncio.create_task(road.run(), name="road")
     jobs = [asyncio.create_task(_run_job(job, services)) for job in worker.jobs]
@@ -160,19 +160,21 @@ async def _run_job(job: Job, services: Services) -> None:
         raise RuntimeError(f"{job} ended by itself")
 
 
-def _road(services: Services, worker: Worker, seats: Seats) -> Road:
+def _road(services: Services, worker: Worker, seats: Seats) -> MessageProcessor:
     shared = (services.database, services.redis, services.settings)
-    return Road(
+    return MessageProcessor(
         services.intake,
         services.publisher,
         codec=services.codec,
         command_ids=services.command_ids,
         handlers=worker.handlers,
         raw=worker.raw(services),
-        deciding=Deciding(
+        deciding=CommandProcessor(
             *shared, outbox=services.outbox, seats=seats, database_back=services.database_back
         ),
-        reacting=Reacting(*shared, outbox=services.outbox, database_back=services.database_back),
+        reacting=EventProcessor(
+            *shared, outbox=services.outbox, database_back=services.database_back
+        ),
     )
 
 

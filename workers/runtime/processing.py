@@ -38,22 +38,22 @@ from contracts.messaging.topology import (
 )
 from contracts.models import Wire
 from contracts.runtime import failpoints
-from workers.runtime.acknowledging import Acknowledging, kind_of
-from workers.runtime.deciding import Deciding
+from workers.runtime.acknowledging import Acknowledger, kind_of
+from workers.runtime.deciding import CommandProcessor
 from workers.runtime.handlers import (
     Ack,
-    Dead,
-    Decides,
-    End,
+    CommandHandler,
+    DeadLettered,
+    Disposition,
+    EventHandler,
     Handler,
-    Item,
-    Reacts,
     Received,
     Retry,
+    WorkItem,
 )
-from workers.runtime.intake import Delivery, Intake
+from workers.runtime.intake import Intake, QueueDelivery
 from workers.runtime.metrics import MESSAGES, OLDEST_UNDECIDED, WAITING_MESSAGES
-from workers.runtime.reacting import Reacting
+from workers.runtime.reacting import EventProcessor
 
 log = structlog.get_logger(__name__)
 
@@ -65,17 +65,17 @@ REPUBLISH_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
+class BatchConsumer:
     """A handler of raw deliveries that takes in order whatever has queued up, and ends each."""
 
-    consume: Callable[[Sequence[Delivery]], Awaitable[Sequence[End]]]
+    consume: Callable[[Sequence[QueueDelivery]], Awaitable[Sequence[Disposition]]]
 
 
-Raw = Callable[[Delivery], Awaitable[End]] | Together
+Raw = Callable[[QueueDelivery], Awaitable[Disposition]] | BatchConsumer
 """A handler of a queue that carries no CloudEvents: one delivery at a time, or all there are."""
 
 
-class Road:
+class MessageProcessor:
     """Takes what has queued up, deals with it, ends it, and begins again: batches without a timer."""
 
     def __init__(
@@ -86,15 +86,15 @@ class Road:
         codec: Codec,
         command_ids: CommandIds,
         handlers: Mapping[str, Handler],
-        deciding: Deciding,
-        reacting: Reacting,
+        deciding: CommandProcessor,
+        reacting: EventProcessor,
         raw: Mapping[str, Raw] | None = None,
     ) -> None:
         self._intake, self._publisher = intake, publisher
         self._codec, self._command_ids = codec, command_ids
         self._handlers, self._raw = handlers, raw or {}
         self._deciding, self._reacting = deciding, reacting
-        self._acknowledging = Acknowledging()
+        self._acknowledging = Acknowledger()
         self._endings: set[asyncio.Task[None]] = set()
         self._busy = asyncio.Lock()
 
@@ -121,9 +121,9 @@ class Road:
         await asyncio.gather(*self._endings)
         await self._acknowledging.flush()
 
-    async def process(self, deliveries: Sequence[Delivery]) -> None:
+    async def process(self, deliveries: Sequence[QueueDelivery]) -> None:
         """One cycle: everything in `deliveries` gets its end, or is on its way to it."""
-        items: list[Item] = []
+        items: list[WorkItem] = []
         failpoints.reach("worker.received")
         for queue, run in groupby(deliveries, key=lambda delivery: delivery.queue):
             if queue in self._raw:
@@ -134,17 +134,17 @@ class Road:
         for group in coalesce(items, key=_type_of, aggregate=_aggregate_of):
             await self._handle(group)
 
-    async def _handle(self, group: Sequence[Item]) -> None:
+    async def _handle(self, group: Sequence[WorkItem]) -> None:
         handler = self._handlers[group[0].received.envelope.type]
-        if isinstance(handler, Decides):
+        if isinstance(handler, CommandHandler):
             await self._deciding.decide(handler, group)
-        elif isinstance(handler, Reacts):
+        elif isinstance(handler, EventHandler):
             await self._reacting.react(handler, group)
         else:
             await self._reacting.consume(handler, group)
 
-    async def _process_raw(self, raw: Raw, run: Sequence[Delivery]) -> None:
-        if not isinstance(raw, Together):
+    async def _process_raw(self, raw: Raw, run: Sequence[QueueDelivery]) -> None:
+        if not isinstance(raw, BatchConsumer):
             for delivery in run:
                 await self._end_whole(delivery, await _one_end(raw, delivery))
             return
@@ -158,48 +158,50 @@ class Road:
 
     # -- opening ---------------------------------------------------------------------------------
 
-    def _open(self, delivery: Delivery) -> list[Item]:
+    def _open(self, delivery: QueueDelivery) -> list[WorkItem]:
         """The items of a delivery that can be dealt with; the others are ended at once."""
         try:
             envelopes = open_body(delivery.message.body, delivery.message.content_type)
         except MalformedMessage as error:
-            self._spawn(self._end_whole(delivery, Dead(f"malformed: {error}")))
+            self._spawn(self._end_whole(delivery, DeadLettered(f"malformed: {error}")))
             return []
         seen_before = bool(delivery.message.redelivered) or _attempt(delivery) > 0
-        items: list[Item] = []
-        refused: list[tuple[Item, Dead]] = []
+        items: list[WorkItem] = []
+        refused: list[tuple[WorkItem, DeadLettered]] = []
         for envelope in envelopes:
             received = self._receive(envelope, delivery.queue, seen_before)
-            if isinstance(received, Dead):
-                refused.append((Item(Received(envelope, _NOTHING, delivery.queue)), received))
+            if isinstance(received, DeadLettered):
+                refused.append((WorkItem(Received(envelope, _NOTHING, delivery.queue)), received))
             else:
-                items.append(Item(received))
+                items.append(WorkItem(received))
         everything = [*items, *(item for item, _ in refused)]
         self._end_together(delivery, everything)
         for item, dead in refused:
             item.finish(dead)
         return items
 
-    def _receive(self, envelope: Envelope, queue: str, seen_before: bool) -> Received[Any] | Dead:
+    def _receive(
+        self, envelope: Envelope, queue: str, seen_before: bool
+    ) -> Received[Any] | DeadLettered:
         handler = self._handlers.get(envelope.type)
         if handler is None:
-            return Dead(f"no handler for {envelope.type!r} here")
+            return DeadLettered(f"no handler for {envelope.type!r} here")
         if not self._codec.verifies(envelope):
-            return Dead("the signature is missing or wrong")
+            return DeadLettered("the signature is missing or wrong")
         try:
             message = handler.model.model_validate(envelope.data)
         except ValidationError as error:
-            return Dead(f"data is not valid: {_first_error(error)}")
+            return DeadLettered(f"data is not valid: {_first_error(error)}")
         if not isinstance(message, Command):
             return Received(envelope, message, queue, None, seen_before)
         command_id = self._command_ids.open(envelope.id, message.principal.user_id)
         if command_id is None:
-            return Dead("the command id is not this caller's")
+            return DeadLettered("the command id is not this caller's")
         return Received(envelope, message, queue, command_id, seen_before)
 
     # -- ending ----------------------------------------------------------------------------------
 
-    def _end_together(self, delivery: Delivery, items: Sequence[Item]) -> None:
+    def _end_together(self, delivery: QueueDelivery, items: Sequence[WorkItem]) -> None:
         """Acknowledge the delivery once the last of its items has an end."""
         open_items = len(items)
 
@@ -216,7 +218,7 @@ class Road:
         for item in items:
             item.on_end = one_ended
 
-    async def _end_delivery(self, delivery: Delivery, items: Sequence[Item]) -> None:
+    async def _end_delivery(self, delivery: QueueDelivery, items: Sequence[WorkItem]) -> None:
         for item in items:
             if isinstance(item.end, Ack) or item.end is None:
                 continue
@@ -227,7 +229,7 @@ class Road:
                 return
         self._acknowledge(delivery)
 
-    async def _end_whole(self, delivery: Delivery, end: End) -> None:
+    async def _end_whole(self, delivery: QueueDelivery, end: Disposition) -> None:
         message = delivery.message
         if isinstance(end, Ack) or await self._republish(
             delivery, end, message.body, message.content_type
@@ -235,12 +237,16 @@ class Road:
             self._acknowledge(delivery)
 
     async def _republish(
-        self, delivery: Delivery, end: Retry | Dead, body: bytes, content_type: str | None
+        self,
+        delivery: QueueDelivery,
+        end: Retry | DeadLettered,
+        body: bytes,
+        content_type: str | None,
     ) -> bool:
         """Onto the ladder or to the dead letters, confirmed; False when the original is delivered again instead."""
         attempt = _attempt(delivery) + 1
         if isinstance(end, Retry) and attempt > RETRY_ATTEMPTS_MAX:
-            end = Dead(f"gave up after {RETRY_ATTEMPTS_MAX} attempts: {end.reason}")
+            end = DeadLettered(f"gave up after {RETRY_ATTEMPTS_MAX} attempts: {end.reason}")
         exchange = retry_exchange(retry_step(attempt)) if isinstance(end, Retry) else DEAD_EXCHANGE
         headers: HeadersType = {
             ATTEMPT_HEADER: attempt,
@@ -267,7 +273,7 @@ class Road:
         log.warning("message put aside", queue=delivery.queue, end=kind, reason=end.reason)
         return True
 
-    def _acknowledge(self, delivery: Delivery) -> None:
+    def _acknowledge(self, delivery: QueueDelivery) -> None:
         self._acknowledging.acknowledge(delivery)
 
     def _spawn(self, ending: Coroutine[Any, Any, None]) -> None:
@@ -276,7 +282,9 @@ class Road:
         task.add_done_callback(self._endings.discard)
 
 
-async def _one_end(raw: Callable[[Delivery], Awaitable[End]], delivery: Delivery) -> End:
+async def _one_end(
+    raw: Callable[[QueueDelivery], Awaitable[Disposition]], delivery: QueueDelivery
+) -> Disposition:
     try:
         return await raw(delivery)
     except Exception as error:
@@ -287,16 +295,16 @@ async def _one_end(raw: Callable[[Delivery], Awaitable[End]], delivery: Delivery
 _NOTHING = Wire()
 
 
-def _type_of(item: Item) -> str:
+def _type_of(item: WorkItem) -> str:
     return item.received.envelope.type
 
 
-def _aggregate_of(item: Item) -> str:
+def _aggregate_of(item: WorkItem) -> str:
     envelope = item.received.envelope
     return envelope.partitionkey or envelope.id
 
 
-def _is_lost(delivery: Delivery) -> bool:
+def _is_lost(delivery: QueueDelivery) -> bool:
     """Whether the channel that a message came by has closed: nobody can acknowledge it any more."""
     try:
         return bool(delivery.message.channel.is_closed)
@@ -304,7 +312,7 @@ def _is_lost(delivery: Delivery) -> bool:
         return True
 
 
-def _attempt(delivery: Delivery) -> int:
+def _attempt(delivery: QueueDelivery) -> int:
     attempt = (delivery.message.headers or {}).get(ATTEMPT_HEADER, 0)
     # Whoever may write to a queue may write this: it must stay a step of the ladder, and fit into a header again.
     return min(max(attempt, 0), RETRY_ATTEMPTS_MAX) if isinstance(attempt, int) else 0

@@ -17,11 +17,11 @@ from db.messages.outbox import Outbox
 from db.mysql.database import Database, Transaction, is_away
 from workers.runtime.handlers import (
     ACK,
-    Consumes,
     Context,
-    Item,
-    Reacts,
+    EventHandler,
+    MessageHandler,
     Retry,
+    WorkItem,
 )
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 BATCH_MAX = 200
 
 
-class Reacting:
+class EventProcessor:
     """Lets events take effect for one process."""
 
     def __init__(
@@ -45,12 +45,12 @@ class Reacting:
         self._outbox = outbox
         self._database_back = database_back
 
-    async def react(self, handler: Reacts[Any], items: Sequence[Item]) -> None:
+    async def react(self, handler: EventHandler[Any], items: Sequence[WorkItem]) -> None:
         """Let a group take effect, in order."""
         for start in range(0, len(items), BATCH_MAX):
             await self._react(handler, items[start : start + BATCH_MAX])
 
-    async def consume(self, handler: Consumes[Any], items: Sequence[Item]) -> None:
+    async def consume(self, handler: MessageHandler[Any], items: Sequence[WorkItem]) -> None:
         """Hand a group to a handler that ends each message itself."""
         try:
             ends = await handler.consume([item.received for item in items])
@@ -60,7 +60,7 @@ class Reacting:
         for item, end in zip(items, ends, strict=True):
             item.finish(end)
 
-    async def _react(self, handler: Reacts[Any], items: Sequence[Item]) -> None:
+    async def _react(self, handler: EventHandler[Any], items: Sequence[WorkItem]) -> None:
         while True:
             try:
                 await self._transact(handler, items)
@@ -79,7 +79,7 @@ class Reacting:
                 item.finish(ACK)
             return
 
-    async def _transact(self, handler: Reacts[Any], items: Sequence[Item]) -> None:
+    async def _transact(self, handler: EventHandler[Any], items: Sequence[WorkItem]) -> None:
         received = [item.received for item in items]
 
         async def work(transaction: Transaction) -> None:

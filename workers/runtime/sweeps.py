@@ -22,7 +22,7 @@ Sweep = Callable[[Services], Awaitable[int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Sweeping:
+class Sweeper:
     """A job of a worker: `sweep` whenever something may be due."""
 
     name: str

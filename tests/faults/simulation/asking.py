@@ -22,7 +22,7 @@ from gateway.submission.outcomes import (
     OutcomeMemory,
     OutcomeReader,
 )
-from gateway.submission.waiting import Waiting, poll
+from gateway.submission.waiting import OutcomeWaiters, poll
 from tests.faults.simulation.statements import Change
 from tests.faults.simulation.store import Database, Session, stored
 from tests.faults.simulation.weather import Weather
@@ -59,7 +59,7 @@ class Gateway:
         memory = OutcomeMemory()
         self._weather = weather
         self._reader = OutcomeReader(of, memory)
-        self._waiting = Waiting(memory, loop.time)
+        self._waiting = OutcomeWaiters(memory, loop.time)
         self._deadlines = Deadlines(of, self._reader, clock, deadline, RETENTION_SECONDS)
 
     async def serve(self, clients: Clients) -> None:

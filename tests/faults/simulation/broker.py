@@ -13,7 +13,7 @@ from contracts.messaging.link import BrokerAway
 from contracts.messaging.publisher import Properties, PublishUnknown
 from contracts.messaging.topology import DEAD_EXCHANGE, Topology, returns_queue
 from tests.faults.simulation.weather import Weather
-from workers.runtime.intake import Delivery
+from workers.runtime.intake import QueueDelivery
 
 IDLE_SECONDS = 0.2
 PURGED = (returns_queue(0),)
@@ -164,7 +164,7 @@ class Intake:
     waiting = 0
     is_open = True
 
-    async def take(self, limit: int = 64) -> list[Delivery]:
+    async def take(self, limit: int = 64) -> list[QueueDelivery]:
         """What has queued up, at least one; the queues come in the order of their lanes."""
         while True:
             await self._broker.weather.pause()
@@ -182,10 +182,10 @@ class Intake:
                 return [self._delivery(parcel) for parcel in free[:limit]]
             await self._broker.weather.pause(IDLE_SECONDS)
 
-    def _delivery(self, parcel: Parcel) -> Delivery:
+    def _delivery(self, parcel: Parcel) -> QueueDelivery:
         parcel.holder = self._process
         message: Any = Message(self._broker, parcel, self._channel)
-        return Delivery(parcel.queue, message)
+        return QueueDelivery(parcel.queue, message)
 
 
 def _fits(pattern: str, key: str) -> bool:

@@ -16,8 +16,8 @@ from db.mysql.database import (
     ATTEMPTS,
     Insert,
     JsonText,
-    Result,
     Row,
+    StatementResult,
     Transaction,
     is_transient,
 )
@@ -153,25 +153,25 @@ class Session(Transaction):
         self._written: dict[tuple[str, Any], dict[str, Any] | None] = {}
         self._held: set[tuple[str, Any]] = set()
 
-    async def _results(self, flight: Sequence[Any]) -> AsyncIterator[tuple[Any, Result]]:
+    async def _results(self, flight: Sequence[Any]) -> AsyncIterator[tuple[Any, StatementResult]]:
         """What each statement of a round trip gives; between two of them others have their turn."""
         for one in flight:
             await self.store.weather.database()
             statement = one.statement
             if isinstance(statement, Insert):
-                yield one, Result([], len(statement.rows), await self._insert(statement))
+                yield one, StatementResult([], len(statement.rows), await self._insert(statement))
             else:
                 yield one, await self._answer(statement.sql, list(statement.parameters))
 
-    async def _answer(self, sql: str, parameters: list[Any]) -> Result:
+    async def _answer(self, sql: str, parameters: list[Any]) -> StatementResult:
         """The rows of a query that is known, or how many rows a known statement changed."""
         queries, statements = self.store.language
         for pattern, answer in queries:
             if re.match(pattern, sql):
-                return Result(await answer(self, sql, parameters), 0, 0)
+                return StatementResult(await answer(self, sql, parameters), 0, 0)
         for pattern, change in statements:
             if re.match(pattern, sql):
-                return Result([], await change(self, parameters), 0)
+                return StatementResult([], await change(self, parameters), 0)
         raise self.store.unknown(sql)
 
     async def _insert(self, insert: Insert) -> int:

@@ -47,11 +47,11 @@ from workers.order.sweep import EXPIRY
 from workers.payment.handlers import HANDLERS as PAYMENT
 from workers.payment.quote_expiry import OLD_QUOTES
 from workers.relay import publishing
-from workers.runtime.deciding import Deciding
-from workers.runtime.handlers import Decides
-from workers.runtime.processing import Road
-from workers.runtime.reacting import Reacting
-from workers.runtime.sweeps import Sweeping
+from workers.runtime.deciding import CommandProcessor
+from workers.runtime.handlers import CommandHandler
+from workers.runtime.processing import MessageProcessor
+from workers.runtime.reacting import EventProcessor
+from workers.runtime.sweeps import Sweeper
 
 SECRET = "a master secret of a simulated world"
 CODEC, IDS = Codec(SECRET), CommandIds(SECRET)
@@ -225,24 +225,24 @@ class World:
             outbox=Outbox(CODEC, "simulation", self.settings.shards),
         )
 
-    def _road(self, life: int, handlers: Any, queues: tuple[str, ...]) -> Road:
+    def _road(self, life: int, handlers: Any, queues: tuple[str, ...]) -> MessageProcessor:
         services = self._services(life)
 
         async def back() -> None:
             await services.database.read("SELECT 1")
 
         shared = (services.database, None, self.settings)
-        deciding = Deciding(
+        deciding = CommandProcessor(
             *shared,  # type: ignore[arg-type]  # fakes
             outbox=services.outbox,
             seats=Luck(self.weather),
             database_back=back,
         )
         deciding._decided = _Quiet()  # type: ignore[assignment]  # a log that nobody reads
-        reacting = Reacting(*shared, outbox=services.outbox, database_back=back)  # type: ignore[arg-type]  # fakes
+        reacting = EventProcessor(*shared, outbox=services.outbox, database_back=back)  # type: ignore[arg-type]  # fakes
         intake: Any = Intake(self.broker, life, queues)
         publisher: Any = self.broker
-        return Road(
+        return MessageProcessor(
             intake,
             publisher,
             codec=CODEC,
@@ -264,12 +264,12 @@ class World:
         await looking
 
     async def _order(self, life: int) -> None:
-        handlers = {CancelOrder.TYPE: Decides(CancelOrder, cancel_orders)}
+        handlers = {CancelOrder.TYPE: CommandHandler(CancelOrder, cancel_orders)}
         sweeping = asyncio.create_task(self._keep(EXPIRY, self._services(life)))
         await self._road(life, handlers, ("order",)).run()
         await sweeping
 
-    async def _keep(self, sweeping: Sweeping, services: Any) -> None:
+    async def _keep(self, sweeping: Sweeper, services: Any) -> None:
         while True:
             # Several sweep at once, which leases would prevent.
             await sweeping.once(services)

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from db.audit import DEFAULT_RETENTION, audit, judge
-from db.audit.rule import Options
+from db.audit.rule import AuditOptions
 from db.mysql.database import Database, Transaction
 from tests.harness.desk import desk
 from tests.harness.people import person
@@ -39,7 +39,7 @@ async def broken_by(
         await cursor.execute("SET foreign_key_checks = 0")
         changed = await cursor.execute(sql.format(**books.ids))
         at = await Transaction(cursor).now() - earlier
-        verdicts = await judge(cursor, quiet, Options(retention, (0,), at))
+        verdicts = await judge(cursor, quiet, AuditOptions(retention, (0,), at))
         await cursor.execute("ROLLBACK")
         await cursor.execute("SET foreign_key_checks = 1")
     assert changed == 1, f"{changed} rows were written"

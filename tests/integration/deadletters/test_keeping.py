@@ -28,7 +28,7 @@ from tests.harness.waiting import eventually
 from tests.integration.deadletters.morgue import bury, found, mark
 from workers.relay.dead_letters import BODY_KEPT_MAX, consume_dead_letters
 from workers.runtime.handlers import ACK
-from workers.runtime.intake import Delivery
+from workers.runtime.intake import QueueDelivery
 
 T = TypeVar("T")
 
@@ -221,7 +221,7 @@ async def test_a_letter_waits_for_the_database(database: Database) -> None:
     """Not acknowledged, not retried elsewhere: kept as soon as the database is back."""
     letter = Letter(b"patient", mark())
     consume = consume_dead_letters(Bench(Away(database, 2)))  # type: ignore[arg-type]  # what it needs of Services
-    assert await consume(Delivery("dead", letter)) is ACK  # type: ignore[arg-type]  # what it needs of a message
+    assert await consume(QueueDelivery("dead", letter)) is ACK  # type: ignore[arg-type]  # what it needs of a message
     assert (await found(database, letter.message_id)).body == b"patient"
 
 
@@ -231,4 +231,4 @@ async def test_stopping_leaves_the_letter_on_its_queue(database: Database) -> No
     bench.stop.set()
     consume = consume_dead_letters(bench)  # type: ignore[arg-type]  # what it needs of Services
     with pytest.raises(asyncio.CancelledError):
-        await consume(Delivery("dead", Letter(b"x", mark())))  # type: ignore[arg-type]  # what it needs of a message
+        await consume(QueueDelivery("dead", Letter(b"x", mark())))  # type: ignore[arg-type]  # what it needs of a message

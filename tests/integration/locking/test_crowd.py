@@ -32,12 +32,12 @@ from workers.inventory.returns import give_back
 from workers.order.handlers import cancel_orders
 from workers.payment.handlers import HANDLERS as PAYMENT
 from workers.runtime.handlers import (
-    Decides,
-    Item,
-    Reacts,
+    CommandHandler,
+    EventHandler,
     Received,
+    WorkItem,
 )
-from workers.runtime.reacting import Reacting
+from workers.runtime.reacting import EventProcessor
 
 RIVALS, ROUNDS, BATCH = 4, 40, 4
 
@@ -87,7 +87,7 @@ class Crowd:
             case _:
                 return create_type(self.organizer, self.event_id)
 
-    async def learn(self, decided: Sequence[Item]) -> list[dict[str, Any]]:
+    async def learn(self, decided: Sequence[WorkItem]) -> list[dict[str, Any]]:
         """Note new orders and payments; the orders that were cancelled."""
         found = await outcomes.find(self.counter.database, [one.received.uuid for one in decided])
         assert len(found) == len(decided), "every command has its outcome"
@@ -132,7 +132,7 @@ def deadlocks(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
     return met
 
 
-async def reactor(stack: AsyncExitStack, settings: Settings) -> Reacting:
+async def reactor(stack: AsyncExitStack, settings: Settings) -> EventProcessor:
     """What gives tickets back, with connections of its own."""
     database = await Database.connect(settings.mysql_url.get_secret_value())
     stack.push_async_callback(database.close)
@@ -143,7 +143,7 @@ async def reactor(stack: AsyncExitStack, settings: Settings) -> Reacting:
         await database.read("SELECT 1")
 
     outbox = Outbox(Codec(SECRET), "test", settings.shards)
-    return Reacting(database, redis, settings, outbox=outbox, database_back=back)
+    return EventProcessor(database, redis, settings, outbox=outbox, database_back=back)
 
 
 async def test_a_crowd_of_all_kinds_meets_no_deadlock(
@@ -152,8 +152,8 @@ async def test_a_crowd_of_all_kinds_meets_no_deadlock(
     """160 batches by four rivals: each command decided once, the books right, nobody's transaction killed."""
     handlers: dict[str, Any] = {**INVENTORY, **PAYMENT}
     cancelling = cancel(crowd.buyer, 1)
-    handlers[cancelling.TYPE] = Decides(type(cancelling), cancel_orders)
-    returning = Reacts(OrderCancelled, give_back)
+    handlers[cancelling.TYPE] = CommandHandler(type(cancelling), cancel_orders)
+    returning = EventHandler(OrderCancelled, give_back)
 
     async def rival(stack: AsyncExitStack) -> None:
         deciding = await decider(stack, crowd.counter.settings)
@@ -173,6 +173,6 @@ async def test_a_crowd_of_all_kinds_meets_no_deadlock(
     (await audit(crowd.counter.database)).require_ok()
 
 
-def _cancelled(cause: Item, order: dict[str, Any]) -> Item:
+def _cancelled(cause: WorkItem, order: dict[str, Any]) -> WorkItem:
     event = OrderCancelled(order=order, organizer_id=1)
-    return Item(Received(cause.received.envelope, event, "test"))
+    return WorkItem(Received(cause.received.envelope, event, "test"))

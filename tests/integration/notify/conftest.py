@@ -10,7 +10,7 @@ from itertools import count
 
 import pytest
 
-from contracts.events import Event, OrderConfirmed, OrderEvent, OrderPlaced, routing_key
+from contracts.events import DomainEvent, OrderConfirmed, OrderEvent, OrderPlaced, routing_key
 from contracts.messaging.envelope import (
     SINGLE,
     Codec,
@@ -45,14 +45,14 @@ class Newsroom:
     publisher: Publisher
     codec: Codec = field(default_factory=lambda: Codec(SECRET))
 
-    async def publish(self, envelope: Envelope, event: Event) -> Envelope:
+    async def publish(self, envelope: Envelope, event: DomainEvent) -> Envelope:
         """Publish, confirmed."""
         key = routing_key(type(event), 0)
         body = self.codec.encode(envelope)
         await self.publisher.publish(EVENTS_EXCHANGE, key, body, Properties(SINGLE))
         return envelope
 
-    async def tell(self, event: Event, aggregate: str, sequence: int = 1) -> Envelope:
+    async def tell(self, event: DomainEvent, aggregate: str, sequence: int = 1) -> Envelope:
         """Publish an event of an aggregate; its envelope."""
         return await self.publish(envelope_of(event, aggregate, sequence), event)
 
@@ -61,7 +61,7 @@ class Newsroom:
         return await self.tell(event, f"order:{event.order['id']}", event.order["version"])
 
 
-def envelope_of(event: Event, aggregate: str, sequence: int) -> Envelope:
+def envelope_of(event: DomainEvent, aggregate: str, sequence: int) -> Envelope:
     """An event's envelope as the outbox makes it."""
     return Envelope(
         id=new_event_id(),

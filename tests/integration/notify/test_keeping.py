@@ -16,9 +16,9 @@ from tests.harness.people import person
 from tests.harness.system import System
 from tests.integration.notify.conftest import Hook, hook
 from tests.integration.notify.receiver import Receiver
-from workers.notify.lanes import Lane
-from workers.notify.recording import Recorder, Result
-from workers.notify.schedule import Answer, Policy, Verdict
+from workers.notify.lanes import EndpointQueue
+from workers.notify.recording import AttemptResult, Recorder
+from workers.notify.schedule import DeliveryVerdict, Policy, ReceiverResponse
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -29,7 +29,7 @@ async def made(house: System, database: Database, receiver: Receiver) -> Hook:
     return await hook(house, await person(database), receiver, "/kept")
 
 
-async def write(database: Database, made: Hook, event_id: str) -> deliveries.Delivery:
+async def write(database: Database, made: Hook, event_id: str) -> deliveries.DueDelivery:
     """A pending delivery of that webhook."""
     new = NewDelivery(made.id, event_id, "order.placed", f"order:{event_id}", 1, "{}")
     await database.run(lambda transaction: deliveries.add(transaction, [new]))
@@ -121,13 +121,13 @@ async def test_results_wait_for_the_database(database: Database, made: Hook) -> 
     """An attempt that ended while the database was away is written once when it is back, and only then given free."""
     delivery = await write(database, made, "waits")
     (target,) = await targets(database, [made.id])
-    lane = Lane(target, Policy())
-    written: list[Result] = []
+    lane = EndpointQueue(target, Policy())
+    written: list[AttemptResult] = []
     away = AwayAtFirst(database, 2)
     recorder = Recorder(away, written.append)  # type: ignore[arg-type]  # stands for the database
     task = asyncio.create_task(recorder.run())
-    verdict = Verdict(delivered=True, delay=None, error=None)
-    recorder.put(Result(lane, delivery, Answer(204), verdict, AT, 0.01))
+    verdict = DeliveryVerdict(delivered=True, delay=None, error=None)
+    recorder.put(AttemptResult(lane, delivery, ReceiverResponse(204), verdict, AT, 0.01))
     await recorder.flush()
     task.cancel()
     assert away.times == 0

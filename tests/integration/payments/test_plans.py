@@ -13,8 +13,8 @@ from contracts.resources import OrderRow, PaymentRow
 from db import orders, payments
 from db.mysql.database import (
     Database,
-    Result,
     Statement,
+    StatementResult,
     Transaction,
     VersionConflict,
 )
@@ -31,7 +31,7 @@ class Explained(Transaction):
         super().__init__(transaction._cursor)
         self.keys: list[object] = []
 
-    async def _results(self, flight: Sequence[Any]) -> AsyncIterator[tuple[Any, Result]]:
+    async def _results(self, flight: Sequence[Any]) -> AsyncIterator[tuple[Any, StatementResult]]:
         """Plans first, then what each statement gave."""
         for one in flight:
             if isinstance(one.statement, Statement) and LOCKS.search(one.statement.sql):

@@ -13,7 +13,7 @@ import aiormq.exceptions
 import pytest
 from aiormq.exceptions import ChannelAccessRefused
 
-from contracts.messaging.quorum_probe import PULSE_ARGUMENTS, PULSE_QUEUE
+from contracts.messaging.quorum_probe import PROBE_ARGUMENTS, PROBE_QUEUE
 from contracts.messaging.topology import (
     RATES_EXCHANGE,
     RATES_QUEUE,
@@ -29,7 +29,7 @@ from tests.integration.rates.broker import connected, fields, message, provider,
 from tests.integration.rates.test_rates_http import asset
 
 REFUSED = (aiormq.exceptions.ChannelClosed, aiormq.exceptions.ConnectionClosed)
-PULSE = Queue(PULSE_QUEUE, PULSE_ARGUMENTS)
+PULSE = Queue(PROBE_QUEUE, PROBE_ARGUMENTS)
 BROKER_S_OWN = ("amq.direct", "amq.fanout", "amq.headers", "amq.match", "amq.topic")
 Attempt = tuple[str, dict[str, Any]]
 """A method of AMQP and its arguments."""

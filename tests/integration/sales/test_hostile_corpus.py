@@ -15,8 +15,8 @@ from prometheus_client import REGISTRY
 
 from contracts.commands import COMMANDS, AcceptRate
 from contracts.events import (
+    BROADCASTS,
     EVENTS,
-    NEWS,
     EventCancelled,
     OrderCancelled,
     OrderExpired,
@@ -43,7 +43,7 @@ from contracts.messaging.topology import (
 from contracts.models import Wire
 from db.messages.dead_letters import DeadLetter
 from db.mysql.database import Database
-from gateway.availability.broadcast import StockNews
+from gateway.availability.broadcast import AvailabilityListener
 from tests.harness.desk import FINGERPRINT, Desk, desk, place, result
 from tests.harness.people import Person, person
 from tests.harness.scratch import SECRET, Scratch
@@ -168,7 +168,7 @@ async def test_no_message_stops_a_gateway_s_news(counter: Desk, world: Scratch) 
     """All of that on a door's own queue: it hears the next event."""
     heard: list[tuple[int, ...]] = []
     door: Any = type("Door", (), {"heard": lambda _, *news: heard.append(news)})()
-    news = StockNews(world.amqp_url, "hostile", Codec(SECRET), door)
+    news = AvailabilityListener(world.amqp_url, "hostile", Codec(SECRET), door)
     await news.start()
 
     async def told() -> bool:
@@ -199,7 +199,7 @@ async def _announce_stock(counter: Desk) -> None:
 async def _onto_news(counter: Desk, queue: str) -> None:
     """The default exchange: nothing else leads to a gateway's queue alone."""
     bodies = [(one.body, one.content_type) for one in BARE.values()]
-    listened = [(one.TYPE, one) for one in NEWS]
+    listened = [(one.TYPE, one) for one in BROADCASTS]
     bodies += [(one, SINGLE) for one in signed(counter.codec, listened, "news")]
     for message, content_type in bodies:
         sent = aio_pika.Message(message, content_type=content_type)

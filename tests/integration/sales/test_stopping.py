@@ -10,7 +10,7 @@ from tests.harness.people import person
 from tests.harness.scratch import scratch
 from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from workers.runtime.acknowledging import Acknowledging
+from workers.runtime.acknowledging import Acknowledger
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ async def test_what_was_dealt_with_is_not_delivered_again(
     counter: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long acknowledgements may wait, the stop does not: the next life begins with empty queues."""
-    monkeypatch.setattr(Acknowledging.__init__, "__defaults__", (3600.0,))
+    monkeypatch.setattr(Acknowledger.__init__, "__defaults__", (3600.0,))
     await sold_and_stopped(counter)
     assert await left(counter) == 0
 
@@ -55,10 +55,10 @@ async def test_control_without_the_flush_it_comes_again(
 ) -> None:
     """The control: a stop that forgets the waiting acknowledgements leaves their messages on the queue."""
 
-    async def forgotten(_: Acknowledging) -> None:
+    async def forgotten(_: Acknowledger) -> None:
         return None
 
-    monkeypatch.setattr(Acknowledging.__init__, "__defaults__", (3600.0,))
-    monkeypatch.setattr(Acknowledging, "flush", forgotten)
+    monkeypatch.setattr(Acknowledger.__init__, "__defaults__", (3600.0,))
+    monkeypatch.setattr(Acknowledger, "flush", forgotten)
     await sold_and_stopped(counter)
     assert await eventually(lambda: left(counter)) > 0

@@ -12,7 +12,7 @@ from db.accounts.many_accounts import add_accounts
 from db.messages import outcomes
 from db.migrate import migrate
 from db.mysql.database import Database, DatabaseAway
-from db.retention import STEP, Chore, chores, forget_once, forget_outcomes, keep_forgetting
+from db.retention import STEP, RetentionRule, chores, forget_once, forget_outcomes, keep_forgetting
 from tests.harness.waiting import eventually
 
 HOUR = 3600
@@ -159,6 +159,6 @@ async def test_a_chore_that_fails_keeps_no_other_from_its_work(fresh: Database) 
     async def away(_: Database, __: int) -> int:
         raise DatabaseAway
 
-    todo = [Chore("broken", away), *chores(2 * HOUR)]
+    todo = [RetentionRule("broken", away), *chores(2 * HOUR)]
     assert not await forget_once(fresh, todo)
     assert (await fresh.read("SELECT COUNT(*) FROM command_outcomes"))[0][0] == 0

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from contracts.runtime.timeouts import patience
+from contracts.runtime.timeouts import loop_fair_timeout
 
 
 def be_busy(seconds: float) -> None:
@@ -18,13 +18,13 @@ def be_busy(seconds: float) -> None:
 async def test_what_never_comes_ends_in_a_timeout() -> None:
     """Waiting for nothing raises TimeoutError."""
     with pytest.raises(TimeoutError):
-        async with patience(0.05):
+        async with loop_fair_timeout(0.05):
             await asyncio.Event().wait()
 
 
 async def test_what_comes_in_time_is_returned() -> None:
     """A block that ends is not disturbed, then or later."""
-    async with patience(0.05):
+    async with loop_fair_timeout(0.05):
         result = await asyncio.sleep(0, "done")
     assert result == "done"
     await asyncio.sleep(0.1)
@@ -35,7 +35,7 @@ async def test_an_answer_that_we_were_too_busy_to_read_still_counts() -> None:
     server = await asyncio.start_server(lambda _, w: w.write(b"answer\n"), "127.0.0.1", 0)
     async with server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        async with patience(0.2):
+        async with loop_fair_timeout(0.2):
             asyncio.get_running_loop().call_soon(be_busy, 0.5)
             assert await reader.readline() == b"answer\n"
         writer.close()
@@ -63,7 +63,7 @@ async def test_a_plain_timeout_would_have_lost_it() -> None:
         async with asyncio.timeout(0.2):
             await wait_for_it()
     answer.clear()
-    async with patience(0.2):
+    async with loop_fair_timeout(0.2):
         await wait_for_it()
 
 
@@ -71,7 +71,7 @@ async def test_cancellation_from_outside_is_no_timeout() -> None:
     """Whoever cancels the task is obeyed."""
 
     async def work() -> None:
-        async with patience(10):
+        async with loop_fair_timeout(10):
             await asyncio.Event().wait()
 
     task = asyncio.create_task(work())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contracts.events import EVENTS
 from contracts.webhook_addresses import BadUrl, forbidden_address, webhook_url
-from contracts.webhook_secrets import UnreadableSecret, Vault, new_secret
+from contracts.webhook_secrets import SecretSealer, UnreadableSecret, new_secret
 from contracts.webhooks import WEBHOOK_TYPES, webhook_body
 
 MASTER = "a master secret for tests only, long enough"
@@ -38,17 +38,17 @@ def test_a_body_has_four_members() -> None:
 def test_a_sealed_secret_opens_for_its_account_only() -> None:
     """Not for another account, not under another master secret, not when a bit is wrong."""
     secret = new_secret()
-    sealed = Vault(MASTER).seal(secret, 5)
+    sealed = SecretSealer(MASTER).seal(secret, 5)
     assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
     assert secret.encode() not in sealed
-    assert Vault(MASTER).open(sealed, 5) == secret
-    assert Vault(MASTER).seal(secret, 5) != sealed
+    assert SecretSealer(MASTER).open(sealed, 5) == secret
+    assert SecretSealer(MASTER).seal(secret, 5) != sealed
     broken = sealed[:-1] + bytes([sealed[-1] ^ 1])
     for vault, raw, account in (
-        (Vault(MASTER), sealed, 6),
-        (Vault(MASTER + "!"), sealed, 5),
-        (Vault(MASTER), broken, 5),
-        (Vault(MASTER), b"", 5),
+        (SecretSealer(MASTER), sealed, 6),
+        (SecretSealer(MASTER + "!"), sealed, 5),
+        (SecretSealer(MASTER), broken, 5),
+        (SecretSealer(MASTER), b"", 5),
     ):
         with pytest.raises(UnreadableSecret):
             vault.open(raw, account)

@@ -11,7 +11,7 @@ from contracts.command_ids import CommandId
 from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
 from gateway.submission.answers import (
-    Reply,
+    CommandReply,
     accepted_reply,
     decided_reply,
     matches,
@@ -20,7 +20,7 @@ from gateway.submission.outcomes import Opened
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 OPENED = Opened(CommandId(b"u" * 16, AT, 1), "the-id", 7, "first-request")
-REPLY = Reply(OPENED, "this-request", waited=5)
+REPLY = CommandReply(OPENED, "this-request", waited=5)
 PLACED = Outcome(
     b"u" * 16, 7, "eventhub.order.place.v1", "f" * 32, 201, None, "/api/orders/1", "first-request",
     b'{"id":1}', AT, AT,

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.commands import OrderItem
 from contracts.problems import Problem
-from gateway.availability.cache import Door, TypeState
+from gateway.availability.cache import AvailabilityCache, TypeState
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 EMPTY = TypeState(
@@ -36,20 +36,20 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def door(clock: Clock) -> Door:
-    return Door(lambda: NOW, clock)
+def door(clock: Clock) -> AvailabilityCache:
+    return AvailabilityCache(lambda: NOW, clock)
 
 
-def refusal(door: Door, *items: tuple[int, int]) -> Problem | None:
+def refusal(door: AvailabilityCache, *items: tuple[int, int]) -> Problem | None:
     """How the door answers an order; None: it lets it through."""
     return door.check(1, [OrderItem(ticket_type_id=one, quantity=n) for one, n in items])
 
 
-def see(door: Door, clock: Clock, state: TypeState = EMPTY, type_id: int = 1) -> None:
+def see(door: AvailabilityCache, clock: Clock, state: TypeState = EMPTY, type_id: int = 1) -> None:
     door.read({type_id: state}, [type_id], clock.now)
 
 
-def test_sold_out_carries_what_is_known(door: Door, clock: Clock) -> None:
+def test_sold_out_carries_what_is_known(door: AvailabilityCache, clock: Clock) -> None:
     """available, held and nextReleaseAt, as a worker would say it."""
     see(door, clock)
     problem = refusal(door, (1, 1))
@@ -62,7 +62,7 @@ def test_sold_out_carries_what_is_known(door: Door, clock: Clock) -> None:
     }
 
 
-def test_what_is_not_known_is_let_through(door: Door, clock: Clock) -> None:
+def test_what_is_not_known_is_let_through(door: AvailabilityCache, clock: Clock) -> None:
     """A type nobody heard of, and one heard to be empty but never read, are a worker's to decide."""
     assert refusal(door, (1, 1)) is None
     door.heard(1, 5, 0)
@@ -70,14 +70,14 @@ def test_what_is_not_known_is_let_through(door: Door, clock: Clock) -> None:
     assert door.due() == [1], "but it is read now"
 
 
-def test_a_smaller_order_may_still_fit(door: Door, clock: Clock) -> None:
+def test_a_smaller_order_may_still_fit(door: AvailabilityCache, clock: Clock) -> None:
     """Two left: three are refused, two are not."""
     see(door, clock, replace(EMPTY, available=2))
     assert refusal(door, (1, 3)) is not None
     assert refusal(door, (1, 2)) is None
 
 
-def test_the_door_opens_at_once_when_stock_returns(door: Door, clock: Clock) -> None:
+def test_the_door_opens_at_once_when_stock_returns(door: AvailabilityCache, clock: Clock) -> None:
     """A higher version with tickets wins over everything known before."""
     see(door, clock)
     assert refusal(door, (1, 1)) is not None
@@ -85,7 +85,7 @@ def test_the_door_opens_at_once_when_stock_returns(door: Door, clock: Clock) -> 
     assert refusal(door, (1, 1)) is None
 
 
-def test_old_news_do_not_shut_it_again(door: Door, clock: Clock) -> None:
+def test_old_news_do_not_shut_it_again(door: AvailabilityCache, clock: Clock) -> None:
     """Messages may come in any order: version 5 after version 6 says nothing."""
     see(door, clock, replace(EMPTY, version=6, available=4))
     door.heard(1, 5, 0)
@@ -94,7 +94,7 @@ def test_old_news_do_not_shut_it_again(door: Door, clock: Clock) -> None:
     assert refusal(door, (1, 1)) is None
 
 
-def test_knowledge_of_a_second_ago_shuts_nothing(door: Door, clock: Clock) -> None:
+def test_knowledge_of_a_second_ago_shuts_nothing(door: AvailabilityCache, clock: Clock) -> None:
     """A lost message costs at most a second of shut door."""
     see(door, clock)
     clock.now += 1.01
@@ -102,7 +102,7 @@ def test_knowledge_of_a_second_ago_shuts_nothing(door: Door, clock: Clock) -> No
 
 
 def test_what_is_wanted_in_vain_is_read_about_every_second_until_nobody_wants_it(
-    door: Door, clock: Clock
+    door: AvailabilityCache, clock: Clock
 ) -> None:
     """One query for all shut types; a forgotten type costs nothing."""
     see(door, clock)
@@ -126,14 +126,14 @@ def test_what_is_wanted_in_vain_is_read_about_every_second_until_nobody_wants_it
     ],
 )
 def test_what_comes_before_sold_out_is_left_to_a_worker(
-    door: Door, clock: Clock, state: TypeState
+    door: AvailabilityCache, clock: Clock, state: TypeState
 ) -> None:
     """Closed sales and limits are the contract's first answers, and may have changed a moment ago."""
     see(door, clock, state)
     assert refusal(door, (1, 3)) is None
 
 
-def test_every_item_must_be_known_to_refuse_one(door: Door, clock: Clock) -> None:
+def test_every_item_must_be_known_to_refuse_one(door: AvailabilityCache, clock: Clock) -> None:
     """The other item may be over its limit, which would come first."""
     see(door, clock)
     assert refusal(door, (1, 1), (2, 1)) is None
@@ -144,7 +144,7 @@ def test_every_item_must_be_known_to_refuse_one(door: Door, clock: Clock) -> Non
     assert problem.detail == "0 tickets of type 1 are left."
 
 
-def test_a_cancelled_event_is_closed_for_good(door: Door, clock: Clock) -> None:
+def test_a_cancelled_event_is_closed_for_good(door: AvailabilityCache, clock: Clock) -> None:
     """The one closed sale that cannot open again."""
     see(door, clock, replace(EMPTY, available=9, cancelled=True))
     clock.now += 60
@@ -153,7 +153,9 @@ def test_a_cancelled_event_is_closed_for_good(door: Door, clock: Clock) -> None:
     assert problem.code == "SALES_CLOSED"
 
 
-def test_after_a_change_of_the_event_it_waits_for_a_later_look(door: Door, clock: Clock) -> None:
+def test_after_a_change_of_the_event_it_waits_for_a_later_look(
+    door: AvailabilityCache, clock: Clock
+) -> None:
     """Sold out a moment ago, cancelled since: only rows that were read after that may shut the door again."""
     see(door, clock)
     assert refusal(door, (1, 1)) is not None
@@ -169,7 +171,9 @@ def test_after_a_change_of_the_event_it_waits_for_a_later_look(door: Door, clock
     assert refusal(door, (1, 1)) is not None
 
 
-def test_changes_of_other_events_are_none_of_its_business(door: Door, clock: Clock) -> None:
+def test_changes_of_other_events_are_none_of_its_business(
+    door: AvailabilityCache, clock: Clock
+) -> None:
     """And a thousand of them are forgotten once they are old."""
     for event_id in range(2, 1000):
         door.changed(event_id)
@@ -180,14 +184,14 @@ def test_changes_of_other_events_are_none_of_its_business(door: Door, clock: Clo
     assert len(door._changed) == 1
 
 
-def test_a_deleted_type_is_forgotten(door: Door, clock: Clock) -> None:
+def test_a_deleted_type_is_forgotten(door: AvailabilityCache, clock: Clock) -> None:
     """It has no row any more: a worker says 404."""
     see(door, clock)
     door.read({}, [1], clock.now)
     assert refusal(door, (1, 1)) is None
 
 
-def test_a_refusal_says_what_is_known_now(door: Door, clock: Clock) -> None:
+def test_a_refusal_says_what_is_known_now(door: AvailabilityCache, clock: Clock) -> None:
     """It is written once for many buyers, and anew as soon as anything in it has changed: by news, or by a look."""
     see(door, clock)
     first = refusal(door, (1, 3))

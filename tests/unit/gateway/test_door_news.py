@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from contracts.events import Event, EventCancelled, EventChanged, StockChanged
+from contracts.events import DomainEvent, EventCancelled, EventChanged, StockChanged
 from contracts.messaging.envelope import SINGLE, Codec, Envelope
-from gateway.availability.broadcast import StockNews
+from gateway.availability.broadcast import AvailabilityListener
 
 SECRET = "s" * 32
 STOCK = StockChanged(ticket_type_id=3, event_id=7, version=5, quota=10, available=4)
@@ -35,14 +35,14 @@ class Message:
         self.body = body
 
 
-async def told(event: Event, codec: Codec) -> list[tuple[object, ...]]:
+async def told(event: DomainEvent, codec: Codec) -> list[tuple[object, ...]]:
     """What the door is told when this event arrives."""
     envelope = Envelope(
         id="1", type=event.TYPE, source="/test", time=datetime.now(UTC), data=event.to_json()
     )
     door: Any = Heard()
     message: Any = Message(codec.encode(envelope))
-    await StockNews("amqp://nobody", "test", Codec(SECRET), door)._arrived(message)
+    await AvailabilityListener("amqp://nobody", "test", Codec(SECRET), door)._arrived(message)
     calls: list[tuple[object, ...]] = door.calls
     return calls
 
@@ -55,12 +55,12 @@ async def told(event: Event, codec: Codec) -> list[tuple[object, ...]]:
         (CANCELLED, ("changed", 7)),
     ],
 )
-async def test_the_door_is_told(event: Event, call: tuple[object, ...]) -> None:
+async def test_the_door_is_told(event: DomainEvent, call: tuple[object, ...]) -> None:
     """Stock by version; a change or a cancellation by its event."""
     assert await told(event, Codec(SECRET)) == [call]
 
 
 @pytest.mark.parametrize("event", [STOCK, CHANGED, CANCELLED])
-async def test_forged_news_are_none(event: Event) -> None:
+async def test_forged_news_are_none(event: DomainEvent) -> None:
     """Signed by somebody else: nothing is heard."""
     assert await told(event, Codec("x" * 32)) == []

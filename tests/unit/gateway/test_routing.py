@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from contracts.runtime.metrics import Metrics
-from gateway.http.authorization import Gate
+from gateway.http.authorization import Authorization
 from gateway.http.request_metrics import RequestMetrics
 from gateway.http.routing import ANYONE, Ownership, Route
 from gateway.routes import TABLE, RouteMismatch, check, register
@@ -16,7 +16,7 @@ from gateway.routes import TABLE, RouteMismatch, check, register
 def application() -> web.Application:
     """With the table's routes, and nothing that could answer."""
     app = web.Application()
-    register(app, TABLE, Gate(None, None, None))  # type: ignore[arg-type]  # never called
+    register(app, TABLE, Authorization(None, None, None))  # type: ignore[arg-type]  # never called
     return app
 
 

@@ -13,14 +13,14 @@ from aiohttp.test_utils import make_mocked_request
 from contracts.command_ids import CommandIds
 from contracts.commands import CancelOrder, Command
 from contracts.messaging.link import BrokerAway
-from contracts.messaging.publisher import PublishUnknown, Refused, Unroutable
+from contracts.messaging.publisher import PublishRefused, PublishUnknown, Unroutable
 from contracts.models import Principal
 from contracts.problems import Code, Problem
 from contracts.runtime.metrics import Metrics
 from gateway.http import keys
 from gateway.http.problems import Refusal, not_found
 from gateway.submission.command_metrics import CommandMetrics
-from gateway.submission.idempotency import Attempt, Found, Key
+from gateway.submission.idempotency import Found, Key, KeyAttempt
 from gateway.submission.outcomes import Opened
 from gateway.submission.pressure import Backlog, Pressure
 from gateway.submission.submit import Call, Submissions
@@ -76,13 +76,13 @@ class Keys:
     async def find(self, *_: object) -> Found:
         return self.found
 
-    async def claim(self, key: Key, fingerprint: str, found: Found) -> tuple[Attempt, bool]:
-        return Attempt(found.next_number, AT, fingerprint), True
+    async def claim(self, key: Key, fingerprint: str, found: Found) -> tuple[KeyAttempt, bool]:
+        return KeyAttempt(found.next_number, AT, fingerprint), True
 
-    async def confirm(self, key: Key, attempt: Attempt) -> None:
+    async def confirm(self, key: Key, attempt: KeyAttempt) -> None:
         self.told.append("confirmed")
 
-    async def forget(self, key: Key, attempt: Attempt) -> None:
+    async def forget(self, key: Key, attempt: KeyAttempt) -> None:
         self.told.append("forgotten")
 
 
@@ -96,7 +96,7 @@ async def prepare_refused(caller: Principal, fingerprint: str) -> Command:
 
 Prepare = Callable[[Principal, str], Awaitable[Command]]
 FRESH = Found(None, None, 1)
-UNCONFIRMED = Found(Attempt(1, AT, "f"), None, 1)
+UNCONFIRMED = Found(KeyAttempt(1, AT, "f"), None, 1)
 
 
 async def ask(
@@ -141,7 +141,7 @@ async def refusal(*arguments: Any, **options: Any) -> Refusal:
 @pytest.mark.parametrize(
     ("end", "status", "code"),
     [
-        (Refused("full"), 429, "BUSY"),
+        (PublishRefused("full"), 429, "BUSY"),
         (BrokerAway("gone"), 503, "UNAVAILABLE"),
         (Unroutable("nowhere"), 503, "UNAVAILABLE"),
     ],

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.outcomes import Outcome
 from gateway.submission.outcomes import OutcomeMemory
-from gateway.submission.waiting import Waiting
+from gateway.submission.waiting import OutcomeWaiters
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -30,11 +30,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def waiting(clock: Clock) -> Waiting:
-    return Waiting(OutcomeMemory(), clock)
+def waiting(clock: Clock) -> OutcomeWaiters:
+    return OutcomeWaiters(OutcomeMemory(), clock)
 
 
-async def test_all_who_wait_for_a_command_hear_of_it(waiting: Waiting) -> None:
+async def test_all_who_wait_for_a_command_hear_of_it(waiting: OutcomeWaiters) -> None:
     """Two clients of one key: one outcome, both answered, nothing left behind."""
     with waiting.expecting(b"a") as first, waiting.expecting(b"a") as second:
         assert waiting.count == 2
@@ -44,14 +44,14 @@ async def test_all_who_wait_for_a_command_hear_of_it(waiting: Waiting) -> None:
     assert waiting.count == 0
 
 
-async def test_what_was_heard_before_is_known_at_once(waiting: Waiting) -> None:
+async def test_what_was_heard_before_is_known_at_once(waiting: OutcomeWaiters) -> None:
     """An outcome that came before its waiter is not missed."""
     waiting.heard([outcome(b"a")])
     with waiting.expecting(b"a") as expectation:
         assert await expectation.outcome(0) == outcome(b"a")
 
 
-async def test_one_who_hangs_up_takes_nobody_along(waiting: Waiting) -> None:
+async def test_one_who_hangs_up_takes_nobody_along(waiting: OutcomeWaiters) -> None:
     """A cancelled wait is its caller's own; the others still hear, and nothing is left behind."""
     with waiting.expecting(b"a") as first:
         gone, stays = (asyncio.create_task(first.outcome(30)) for _ in range(2))
@@ -64,7 +64,7 @@ async def test_one_who_hangs_up_takes_nobody_along(waiting: Waiting) -> None:
     assert waiting.count == 0
 
 
-async def test_a_wait_ends_in_time_and_can_go_on(waiting: Waiting) -> None:
+async def test_a_wait_ends_in_time_and_can_go_on(waiting: OutcomeWaiters) -> None:
     """None after the seconds asked for; the same expectation still hears what comes later."""
     with waiting.expecting(b"a") as expectation:
         assert await expectation.outcome(0.01) is None
@@ -73,7 +73,7 @@ async def test_a_wait_ends_in_time_and_can_go_on(waiting: Waiting) -> None:
         assert await expectation.outcome(0.01) is not None
 
 
-async def test_the_end_of_the_process_releases_everybody(waiting: Waiting) -> None:
+async def test_the_end_of_the_process_releases_everybody(waiting: OutcomeWaiters) -> None:
     """At shutdown all waits end as undecided, also one that begins later."""
     with waiting.expecting(b"a") as expectation:
         waiting.close()
@@ -84,7 +84,7 @@ async def test_the_end_of_the_process_releases_everybody(waiting: Waiting) -> No
 
 
 async def test_without_pushes_everybody_is_polled_for_at_every_tick(
-    waiting: Waiting, clock: Clock
+    waiting: OutcomeWaiters, clock: Clock
 ) -> None:
     """Redis away: from 250 ms of age on, each tick."""
     with waiting.expecting(b"a"):
@@ -95,7 +95,7 @@ async def test_without_pushes_everybody_is_polled_for_at_every_tick(
 
 
 async def test_with_pushes_the_polls_of_a_waiter_become_rarer(
-    waiting: Waiting, clock: Clock
+    waiting: OutcomeWaiters, clock: Clock
 ) -> None:
     """At doubling ages up to every 4 s: thousands who wait long cost few queries."""
     polled_at: list[float] = []
@@ -108,7 +108,7 @@ async def test_with_pushes_the_polls_of_a_waiter_become_rarer(
 
 
 async def test_when_pushes_stop_a_rare_one_is_polled_for_again_at_once(
-    waiting: Waiting, clock: Clock
+    waiting: OutcomeWaiters, clock: Clock
 ) -> None:
     """A waiter whose next poll lay far ahead does not wait for it when Redis goes away."""
     with waiting.expecting(b"a"):

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from contracts.problems import Code
 from db.stock import EventState, Stock
-from workers.inventory.allocation import Granted, Refused, Wanted, allocate
+from workers.inventory.allocation import (
+    AllocationGranted,
+    AllocationRefused,
+    AllocationRequest,
+    allocate,
+)
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 EVENT = EventState(1, 7, NOW + timedelta(days=1), cancelled=False)
@@ -33,24 +38,26 @@ def stock(type_id: int, available: int = 10, **changes: object) -> Stock:
     return replace(made, **changes)  # type: ignore[arg-type]  # field values by name
 
 
-def want(*items: tuple[int, int], **more: object) -> Wanted:
-    return Wanted(1, items, **more)  # type: ignore[arg-type]  # field values by name
+def want(*items: tuple[int, int], **more: object) -> AllocationRequest:
+    return AllocationRequest(1, items, **more)  # type: ignore[arg-type]  # field values by name
 
 
-def answer(stocks: list[Stock], request: Wanted, event: EventState = EVENT) -> Granted | Refused:
+def answer(
+    stocks: list[Stock], request: AllocationRequest, event: EventState = EVENT
+) -> AllocationGranted | AllocationRefused:
     by_id = {one.id: one for one in stocks}
     return allocate(by_id, {event.id: event}, [request], NOW).answers[0]
 
 
-def code(stocks: list[Stock], request: Wanted, event: EventState = EVENT) -> Code | None:
+def code(stocks: list[Stock], request: AllocationRequest, event: EventState = EVENT) -> Code | None:
     given_answer = answer(stocks, request, event)
-    return given_answer.code if isinstance(given_answer, Refused) else None
+    return given_answer.code if isinstance(given_answer, AllocationRefused) else None
 
 
 def test_a_grant_says_what_it_costs() -> None:
     """Two types: a line each at today's price, and their sum."""
     granted = answer([stock(1), stock(2, price=Decimal("10.05"))], want((1, 2), (2, 3)))
-    assert granted == Granted(
+    assert granted == AllocationGranted(
         ((1, 2, Decimal("49.90")), (2, 3, Decimal("10.05"))), Decimal("129.95"), "USD"
     )
 
@@ -58,21 +65,25 @@ def test_a_grant_says_what_it_costs() -> None:
 def test_first_come_first_served() -> None:
     """Three want two each of four: the third gets nothing."""
     allocation = allocate({1: stock(1, 4)}, {1: EVENT}, [want((1, 2))] * 3, NOW)
-    assert [type(one) for one in allocation.answers] == [Granted, Granted, Refused]
+    assert [type(one) for one in allocation.answers] == [
+        AllocationGranted,
+        AllocationGranted,
+        AllocationRefused,
+    ]
     assert allocation.taken == {1: 4}
 
 
 def test_a_smaller_later_request_takes_what_a_bigger_one_could_not() -> None:
     """Five of four is refused; the four after it are granted."""
     allocation = allocate({1: stock(1, 4)}, {1: EVENT}, [want((1, 5)), want((1, 4))], NOW)
-    assert [type(one) for one in allocation.answers] == [Refused, Granted]
+    assert [type(one) for one in allocation.answers] == [AllocationRefused, AllocationGranted]
 
 
 def test_all_items_or_none() -> None:
     """One short type refuses the whole order and takes nothing of the other."""
     allocation = allocate({1: stock(1), 2: stock(2, 0)}, {1: EVENT}, [want((1, 1), (2, 1))], NOW)
     refused = allocation.answers[0]
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, AllocationRefused)
     assert (refused.code, refused.ticket_type_id, refused.available) == (Code.SOLD_OUT, 2, 0)
     assert allocation.taken == {}
 
@@ -148,7 +159,7 @@ def test_never_more_than_there_is_and_never_less_than_fits(
     remaining = {n: left[n - 1] for n in (1, 2, 3)}
     for request, given_answer in zip(wanted, allocation.answers, strict=True):
         fits = all(quantity <= remaining[one] for one, quantity in request.items)
-        assert isinstance(given_answer, Granted) == fits
+        assert isinstance(given_answer, AllocationGranted) == fits
         if fits:
             for one, quantity in request.items:
                 remaining[one] -= quantity

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from contracts.events import EVENTS, Event
+from contracts.events import EVENTS, DomainEvent
 from contracts.messaging.envelope import Envelope
 from contracts.webhooks import WEBHOOK_TYPES
 from db.webhooks.endpoints import Listener
@@ -26,7 +26,7 @@ FIELDS: dict[str, object] = {
     "tx_hash": "0x" + "a" * 64,
     "reason": "buyer",
 }
-ALL_EVENTS: list[Event] = [
+ALL_EVENTS: list[DomainEvent] = [
     model(**{k: v for k, v in FIELDS.items() if k in model.model_fields})  # type: ignore[arg-type]  # by name
     for model in EVENTS.values()
 ]
@@ -37,14 +37,14 @@ def listener(user_id: int, *roles: str, types: tuple[str, ...] = ("*",)) -> List
     return Listener(user_id * 10, user_id, frozenset(roles), frozenset(types))
 
 
-def envelope(event: Event, sequence: str | None = "4") -> Envelope:
+def envelope(event: DomainEvent, sequence: str | None = "4") -> Envelope:
     """The event's envelope."""
     at = datetime(2026, 5, 1, tzinfo=UTC)
     return Envelope("e-1", event.TYPE, "/test", at, event.to_json(), sequence=sequence)
 
 
 @pytest.mark.parametrize("event", ALL_EVENTS, ids=lambda e: e.TOPIC)
-def test_only_announced_events_leave_the_house(event: Event) -> None:
+def test_only_announced_events_leave_the_house(event: DomainEvent) -> None:
     """Stock, quotes and rates are heard by nobody, admins included; all others by every admin."""
     announced = type(event) in WEBHOOK_TYPES
     assert may_hear(listener(OTHER, "ADMIN"), event) == announced
@@ -52,7 +52,7 @@ def test_only_announced_events_leave_the_house(event: Event) -> None:
 
 
 @pytest.mark.parametrize("event", ALL_EVENTS, ids=lambda e: e.TOPIC)
-def test_an_account_hears_about_its_own(event: Event) -> None:
+def test_an_account_hears_about_its_own(event: DomainEvent) -> None:
     """Orders and payments: buyer and organizer. Events: the organizer. Somebody else: nothing, whatever their role."""
     announced = type(event) in WEBHOOK_TYPES
     is_sale = announced and event.TOPIC.startswith(("order.", "payment."))

@@ -2,27 +2,29 @@
 
 from datetime import UTC, datetime
 
-from db.webhooks.deliveries import Delivery
+from db.webhooks.deliveries import DueDelivery
 from db.webhooks.endpoints import Target
-from workers.notify.lanes import LOADED_MAX, WINDOW_AT_FIRST, Lane
+from workers.notify.lanes import LOADED_MAX, WINDOW_AT_FIRST, EndpointQueue
 from workers.notify.schedule import Policy
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 POLICY = Policy(concurrency=8)
 
 
-def lane() -> Lane:
+def lane() -> EndpointQueue:
     """A fresh lane."""
-    return Lane(Target(1, 2, "https://example.com/", "ACTIVE", b"", None, 0, 0.0, None), POLICY)
+    return EndpointQueue(
+        Target(1, 2, "https://example.com/", "ACTIVE", b"", None, 0, 0.0, None), POLICY
+    )
 
 
-def delivery(id_: int, aggregate: str = "", *, ordered: bool = True) -> Delivery:
+def delivery(id_: int, aggregate: str = "", *, ordered: bool = True) -> DueDelivery:
     """A delivery of an aggregate, of its own unless told which."""
     own = aggregate or f"order:{id_}"
-    return Delivery(id_, 1, f"e{id_}", "order.placed", own, 1, ordered, "{}", 0, 0, None, AT)
+    return DueDelivery(id_, 1, f"e{id_}", "order.placed", own, 1, ordered, "{}", 0, 0, None, AT)
 
 
-def taken(one: Lane, now: float = 0.0) -> list[int]:
+def taken(one: EndpointQueue, now: float = 0.0) -> list[int]:
     """The ids of everything that may begin now."""
     ids = []
     while (found := one.next(now)) is not None:

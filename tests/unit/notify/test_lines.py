@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from contracts.events import (
-    Event,
+    DomainEvent,
     EventChanged,
     OrderCancelled,
     OrderPlaced,
@@ -30,7 +30,7 @@ def order(status: str) -> dict[str, Any]:
     return about | {"totalCost": "49.90", "currency": "USD", "items": []}
 
 
-def told(level: str, *events: Event, cause: str | None = COMMAND) -> list[Any]:
+def told(level: str, *events: DomainEvent, cause: str | None = COMMAND) -> list[Any]:
     """The lines that a process with this level writes."""
     stream = io.BytesIO()
     envelopes = [

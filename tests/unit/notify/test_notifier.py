@@ -13,7 +13,7 @@ from workers.notify.handlers import Notifier, handlers
 from workers.notify.lines import EventLines
 from workers.runtime.handlers import (
     ACK,
-    Consumes,
+    MessageHandler,
     Received,
     Retry,
 )
@@ -84,5 +84,5 @@ def test_every_event_has_its_handler() -> None:
     table = handlers(notifier(Failing(), []))
     assert set(table) == set(EVENTS)
     for type_, handler in table.items():
-        assert isinstance(handler, Consumes)
+        assert isinstance(handler, MessageHandler)
         assert handler.model is EVENTS[type_]

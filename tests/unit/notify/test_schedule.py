@@ -4,7 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workers.notify.schedule import DAY, Answer, Policy, judge, parse_retry_after, pause_after
+from workers.notify.schedule import (
+    DAY,
+    Policy,
+    ReceiverResponse,
+    judge,
+    parse_retry_after,
+    pause_after,
+)
 
 POLICY = Policy()
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -13,21 +20,21 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 @pytest.mark.parametrize("code", [200, 201, 202, 204, 299])
 def test_any_2xx_is_delivered(code: int) -> None:
     """Nothing follows."""
-    verdict = judge(Answer(code), 1, 0, POLICY, jitter=0)
+    verdict = judge(ReceiverResponse(code), 1, 0, POLICY, jitter=0)
     assert (verdict.delivered, verdict.delay, verdict.error) == (True, None, None)
 
 
 @pytest.mark.parametrize("code", [None, 301, 302, 307, 400, 401, 404, 429, 500, 503])
 def test_anything_else_is_tried_again_after_five_seconds(code: int | None) -> None:
     """Also 4xx: a receiver that is being set up answers 404 for a while."""
-    verdict = judge(Answer(code, None if code else "no answer"), 1, 0, POLICY, jitter=0)
+    verdict = judge(ReceiverResponse(code, None if code else "no answer"), 1, 0, POLICY, jitter=0)
     assert (verdict.delivered, verdict.delay, verdict.gone) == (False, 5, False)
     assert verdict.error
 
 
 def test_410_ends_it() -> None:
     """The receiver wants nothing more: no further attempt."""
-    verdict = judge(Answer(410), 1, 0, POLICY, jitter=0)
+    verdict = judge(ReceiverResponse(410), 1, 0, POLICY, jitter=0)
     assert (verdict.gone, verdict.delay) == (True, None)
 
 
@@ -36,7 +43,7 @@ def test_the_schedule_fills_three_days_and_no_more() -> None:
     for jitter in (0.0, 1.0):
         elapsed, tries = 0.0, 1
         while (
-            delay := judge(Answer(500), tries, elapsed, POLICY, jitter=jitter).delay
+            delay := judge(ReceiverResponse(500), tries, elapsed, POLICY, jitter=jitter).delay
         ) is not None:
             elapsed += delay
             tries += 1
@@ -49,22 +56,22 @@ def test_the_schedule_fills_three_days_and_no_more() -> None:
 
 def test_a_ping_is_tried_once() -> None:
     """Its owner watches; nobody wants it hours later."""
-    assert judge(Answer(500), 1, 0, POLICY, jitter=0, once=True).delay is None
+    assert judge(ReceiverResponse(500), 1, 0, POLICY, jitter=0, once=True).delay is None
 
 
 @pytest.mark.parametrize("code", [429, 503])
 def test_retry_after_is_never_undercut(code: int) -> None:
     """The longer of schedule and Retry-After; the endpoint is left alone as long as it asked, a day at most."""
-    answer = Answer(code, retry_after=120)
+    answer = ReceiverResponse(code, retry_after=120)
     assert judge(answer, 1, 0, POLICY, jitter=0).delay == 120
     assert judge(answer, 1, 0, POLICY, jitter=0).pause == 120
     assert judge(answer, 4, 0, POLICY, jitter=0).delay == 1800
-    assert judge(Answer(code, retry_after=10 * DAY), 1, 0, POLICY, jitter=0).pause == DAY
+    assert judge(ReceiverResponse(code, retry_after=10 * DAY), 1, 0, POLICY, jitter=0).pause == DAY
 
 
 def test_retry_after_means_nothing_with_other_answers() -> None:
     """RFC 9110 gives it a meaning with 503 and 3xx, RFC 6585 with 429; we follow no redirect."""
-    assert judge(Answer(500, retry_after=120), 1, 0, POLICY, jitter=0).delay == 5
+    assert judge(ReceiverResponse(500, retry_after=120), 1, 0, POLICY, jitter=0).delay == 5
 
 
 @pytest.mark.parametrize(

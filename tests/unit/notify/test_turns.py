@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.webhooks.deliveries import Waiting
+from db.webhooks.deliveries import QueuedDelivery
 from workers.notify.turns import plan
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -20,10 +20,10 @@ def waiting(
     tried: float | None = None,
     aggregate: str = "order:1",
     ordered: bool = True,
-) -> Waiting:
+) -> QueuedDelivery:
     """A pending delivery: due in so many seconds, first tried so many seconds ago (None: never)."""
     first = None if tried is None else NOW - timedelta(seconds=tried)
-    return Waiting(id_, aggregate, sequence, ordered, NOW + timedelta(seconds=due_in), first)
+    return QueuedDelivery(id_, aggregate, sequence, ordered, NOW + timedelta(seconds=due_in), first)
 
 
 def test_all_due_events_of_an_order_go_in_their_order() -> None:
@@ -74,7 +74,7 @@ members = st.builds(
 
 
 @given(st.lists(members, max_size=12, unique_by=lambda w: w.id))
-def test_no_event_passes_one_that_still_holds(everything: list[Waiting]) -> None:
+def test_no_event_passes_one_that_still_holds(everything: list[QueuedDelivery]) -> None:
     """Of two ordered deliveries of an aggregate the later never goes while the earlier one waits within its hold."""
     turns = plan(everything, NOW, hold=HOLD)
     by_id = {one.id: one for one in everything}
@@ -96,7 +96,9 @@ def test_no_event_passes_one_that_still_holds(everything: list[Waiting]) -> None
 
 
 @given(st.lists(members, max_size=12, unique_by=lambda w: w.id))
-def test_everything_that_is_due_goes_or_waits_for_a_known_time(everything: list[Waiting]) -> None:
+def test_everything_that_is_due_goes_or_waits_for_a_known_time(
+    everything: list[QueuedDelivery],
+) -> None:
     """Nothing is looked at again and again without end: it is ready, or its next look is in the future."""
     turns = plan(everything, NOW, hold=HOLD)
     for one in everything:

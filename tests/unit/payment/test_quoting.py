@@ -9,7 +9,7 @@ import pytest
 from contracts.problems import Code, Problem
 from contracts.rates import Rate
 from contracts.resources import OrderRow
-from workers.payment.quoting import Pending, Priced, Reused, outdated, over, price, reusable
+from workers.payment.quoting import PendingQuote, Priced, Reused, outdated, over, price, reusable
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=10)
@@ -26,7 +26,7 @@ ORDER = OrderRow(
     updated_at=NOW,
 )
 RATE = Rate("BTC", "USD", "fake", Decimal("64000"), NOW, NOW)
-STANDING = Pending(1, "BTC", "PENDING", Decimal("99.80"), LATER)
+STANDING = PendingQuote(1, "BTC", "PENDING", Decimal("99.80"), LATER)
 
 
 def test_a_standing_quote_is_given_again_until_its_very_end() -> None:

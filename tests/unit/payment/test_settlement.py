@@ -17,7 +17,7 @@ from workers.payment.settlement import (
     HashUsed,
     Late,
     Settlement,
-    Shown,
+    ShownHash,
     Unknown,
 )
 
@@ -64,8 +64,8 @@ def quote(
     return Quote(replace(row, **changes), total)  # type: ignore[arg-type]  # field values by name
 
 
-def shown(payment_id: int = 1, hash_: str = HASHES[0], caller: int = BUYER) -> Shown:
-    return Shown(caller, payment_id, hash_, b"c" * 16)
+def shown(payment_id: int = 1, hash_: str = HASHES[0], caller: int = BUYER) -> ShownHash:
+    return ShownHash(caller, payment_id, hash_, b"c" * 16)
 
 
 def settle(

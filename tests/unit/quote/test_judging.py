@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from contracts.rates import Rate, Reason, choose, quotable
 from contracts.runtime.times import to_wire
-from workers.quote.judging import Faulty, Limits, Report, judge
+from workers.quote.judging import Faulty, Limits, RateReport, judge
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LIMITS = Limits(fresh=60, max_age=600, band=Decimal("0.2"))
-GOOD = Report("provider:acme", "BTC", "USD", "64000", to_wire(NOW))
+GOOD = RateReport("provider:acme", "BTC", "USD", "64000", to_wire(NOW))
 
 
 def ago(seconds: float) -> datetime:
@@ -25,7 +25,7 @@ def known(source: str, rate: str, seconds: float = 10) -> Rate:
     return Rate("BTC", "USD", source, Decimal(rate), ago(seconds), ago(seconds))
 
 
-def reason(report: Report, *rates: Rate, limits: Limits = LIMITS) -> Reason | None:
+def reason(report: RateReport, *rates: Rate, limits: Limits = LIMITS) -> Reason | None:
     verdict = judge(report, rates, NOW, limits)
     return verdict.reason if isinstance(verdict, Faulty) else None
 
@@ -135,7 +135,7 @@ def test_a_feed_is_held_against_its_own_word() -> None:
 def test_nothing_that_a_report_holds_raises(asset: str, currency: str, rate: str, at: str) -> None:
     """Any texts at all: a verdict, and never a bad rate."""
     for report in (
-        Report("provider:acme", asset, currency, rate, at),
+        RateReport("provider:acme", asset, currency, rate, at),
         replace(GOOD, rate=rate),
         replace(GOOD, observed_at=at),
     ):

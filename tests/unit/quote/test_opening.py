@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.rates import Reason
-from workers.quote.judging import Faulty, Report
+from workers.quote.judging import Faulty, RateReport
 from workers.quote.opening import Sent, Unreadable, open_report
 
 FIELDS = {
@@ -18,7 +18,7 @@ FIELDS = {
     "observedAt": "2026-05-01T12:00:00Z",
 }
 GOOD = Sent(json.dumps(FIELDS).encode(), "application/json", "rates.acme.BTC", "acme", "m-1")
-REPORT = Report("provider:acme", "BTC", "USD", "64000.5", "2026-05-01T12:00:00Z", "m-1")
+REPORT = RateReport("provider:acme", "BTC", "USD", "64000.5", "2026-05-01T12:00:00Z", "m-1")
 
 
 def fault(sent: Sent) -> Reason | None:
@@ -124,4 +124,4 @@ def test_no_bytes_raise_anything_else(
         report = open_report(Sent(body, kind, key, user, message))
     except Unreadable:
         return
-    assert isinstance(report, Report | Faulty)
+    assert isinstance(report, RateReport | Faulty)

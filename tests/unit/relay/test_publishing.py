@@ -11,19 +11,19 @@ from contracts.messaging.envelope import BATCH_BYTES_MAX
 from contracts.messaging.link import BrokerAway
 from contracts.messaging.publisher import (
     Properties,
+    PublishRefused,
     PublishUnknown,
-    Refused,
     Unroutable,
 )
-from db.messages.outbox import Pending
+from db.messages.outbox import PendingEvent
 from tests.harness.waiting import eventually
 from workers.relay.publishing import MESSAGE_EVENTS_MAX, messages, publish, waves
 
 
 def row(
     number: int, key: str = "order.placed", aggregate: str | None = None, size: int = 10
-) -> Pending:
-    return Pending(number, 0, aggregate or f"order:{number}", key, b"x" * size)
+) -> PendingEvent:
+    return PendingEvent(number, 0, aggregate or f"order:{number}", key, b"x" * size)
 
 
 @dataclass
@@ -67,7 +67,7 @@ async def test_an_orders_events_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [PublishUnknown("?"), Refused("full"), Unroutable("nobody"), BrokerAway("gone")]
+    "error", [PublishUnknown("?"), PublishRefused("full"), Unroutable("nobody"), BrokerAway("gone")]
 )
 async def test_nothing_overtakes_an_unconfirmed_message(error: Exception) -> None:
     """The second of three messages is not confirmed: only the first may be forgotten, the third is not sent."""

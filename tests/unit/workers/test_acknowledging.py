@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.waiting import eventually
-from workers.runtime.acknowledging import MESSAGES_MAX, Acknowledging
-from workers.runtime.intake import Delivery
+from workers.runtime.acknowledging import MESSAGES_MAX, Acknowledger
+from workers.runtime.intake import QueueDelivery
 
 NEVER = 3600.0
 
@@ -51,15 +51,15 @@ class Message:
         self.channel.acknowledge(self.delivery_tag, multiple)
 
 
-def delivered(channel: Channel, count: int) -> list[Delivery]:
+def delivered(channel: Channel, count: int) -> list[QueueDelivery]:
     """The first deliveries of a channel."""
     messages: list[Any] = [Message(channel, tag) for tag in range(1, count + 1)]
-    return [Delivery("inventory.3", message) for message in messages]
+    return [QueueDelivery("inventory.3", message) for message in messages]
 
 
 async def test_a_row_is_acknowledged_in_one() -> None:
     """Three deliveries that ended in any order: one word to the broker, for all of them."""
-    channel, acknowledging = Channel(), Acknowledging(NEVER)
+    channel, acknowledging = Channel(), Acknowledger(NEVER)
     first, second, third = delivered(channel, 3)
     for delivery in (second, first, third):
         acknowledging.acknowledge(delivery)
@@ -70,7 +70,7 @@ async def test_a_row_is_acknowledged_in_one() -> None:
 
 async def test_what_has_not_ended_is_never_acknowledged() -> None:
     """A row stops before the delivery that is still being worked on; those behind it go alone."""
-    channel, acknowledging = Channel(), Acknowledging(NEVER)
+    channel, acknowledging = Channel(), Acknowledger(NEVER)
     deliveries = delivered(channel, 5)
     for place in (0, 1, 3, 4):
         acknowledging.acknowledge(deliveries[place])
@@ -85,7 +85,7 @@ async def test_what_has_not_ended_is_never_acknowledged() -> None:
 @given(st.permutations(range(12)), st.lists(st.integers(0, 11), max_size=4))
 async def test_any_order_and_any_moment(order: list[int], moments: list[int]) -> None:
     """However deliveries end and whenever the broker is told: exactly those that ended are off its hands."""
-    channel, acknowledging = Channel(), Acknowledging(NEVER)
+    channel, acknowledging = Channel(), Acknowledger(NEVER)
     deliveries, ended = delivered(channel, 12), set[int]()
     for number, place in enumerate(order):
         acknowledging.acknowledge(deliveries[place])
@@ -100,7 +100,7 @@ async def test_any_order_and_any_moment(order: list[int], moments: list[int]) ->
 
 async def test_many_do_not_wait_for_the_time() -> None:
     """A quarter of the prefetch is told at once: a consumer never starves of its own delay."""
-    channel, acknowledging = Channel(), Acknowledging(NEVER)
+    channel, acknowledging = Channel(), Acknowledger(NEVER)
     for delivery in delivered(channel, MESSAGES_MAX):
         acknowledging.acknowledge(delivery)
 
@@ -113,7 +113,7 @@ async def test_many_do_not_wait_for_the_time() -> None:
 
 async def test_a_single_one_is_told_after_a_moment() -> None:
     """Nobody needs to flush."""
-    channel, acknowledging = Channel(), Acknowledging(0.001)
+    channel, acknowledging = Channel(), Acknowledger(0.001)
     acknowledging.acknowledge(delivered(channel, 1)[0])
 
     async def told() -> bool:
@@ -124,7 +124,7 @@ async def test_a_single_one_is_told_after_a_moment() -> None:
 
 async def test_a_closed_channel_is_forgotten() -> None:
     """What came by a lost connection cannot be acknowledged; the next channel counts from one again."""
-    lost, channel, acknowledging = Channel(), Channel(), Acknowledging(NEVER)
+    lost, channel, acknowledging = Channel(), Channel(), Acknowledger(NEVER)
     early, late = delivered(lost, 2)
     acknowledging.acknowledge(early)
     lost.is_closed = True
