@@ -145,7 +145,7 @@ EVENTS: dict[str, type[DomainEvent]] = {
 }
 
 
-BROADCASTS: tuple[type[DomainEvent], ...] = (StockChanged, EventChanged, EventCancelled)
+BROADCAST_EVENTS: tuple[type[DomainEvent], ...] = (StockChanged, EventChanged, EventCancelled)
 """What every gateway likes to hear soon, so that it refuses at the door what surely fails."""
 
 

@@ -76,10 +76,10 @@ def load(folder: Path = FOLDER) -> list[MigrationFile]:
     found: dict[tuple[int, ...], MigrationFile] = {}
     for path in sorted(folder.glob("*.sql")):
         migration = _named(path)
-        twin = found.setdefault(migration.version, migration)
-        if twin is not migration:
+        duplicate = found.setdefault(migration.version, migration)
+        if duplicate is not migration:
             raise MigrationError(
-                f"{twin.script} and {migration.script} are both version {migration.version_text}: "
+                f"{duplicate.script} and {migration.script} are both version {migration.version_text}: "
                 "give one of them the next free number"
             )
     if not found:

@@ -49,7 +49,7 @@ class RetentionRule:
     step: Callable[[Database, int], Awaitable[int]]
 
 
-def chores(retention: int) -> tuple[RetentionRule, ...]:
+def retention_rules(retention: int) -> tuple[RetentionRule, ...]:
     """All of them; `retention` in seconds, of outcomes."""
     return (
         RetentionRule("outcomes", lambda db, step: forget_outcomes(db, retention, step=step)),
@@ -80,7 +80,7 @@ async def forget_outcomes(database: Database, retention: int, *, step: int = STE
 
 async def keep_forgetting(database: Database, retention: int, stop: asyncio.Event) -> None:
     """A background job: forget what is over, once a minute, until `stop` is set. Several may do it at once."""
-    todo = chores(retention)
+    todo = retention_rules(retention)
     while not stop.is_set():
         more = await forget_once(database, todo)
         try:
@@ -92,18 +92,18 @@ async def keep_forgetting(database: Database, retention: int, stop: asyncio.Even
 
 async def forget_once(database: Database, todo: Sequence[RetentionRule]) -> bool:
     """One step of each chore; whether one of them has more to do. A chore that fails keeps no other from its step."""
-    counts = [await _try_step(database, chore) for chore in todo]
+    counts = [await _try_step(database, rule) for rule in todo]
     return STEP in counts
 
 
-async def _try_step(database: Database, chore: RetentionRule) -> int:
+async def _try_step(database: Database, rule: RetentionRule) -> int:
     try:
-        gone = await chore.step(database, STEP)
+        gone = await rule.step(database, STEP)
     except Exception as error:
         if not (is_away(error) or is_transient(error)):
             raise
-        log.warning("not forgotten, trying again", what=chore.what, error=repr(error))
+        log.warning("not forgotten, trying again", what=rule.what, error=repr(error))
         return 0
     if gone:
-        log.info("forgotten", what=chore.what, count=gone)
+        log.info("forgotten", what=rule.what, count=gone)
     return gone

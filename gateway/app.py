@@ -43,7 +43,7 @@ from gateway.http.request_metrics import RequestMetrics
 from gateway.http.routing import Route
 from gateway.resources.operations import CHECKS, Checks
 from gateway.routes import TABLE, check, register
-from gateway.submission.lifespan import command_road
+from gateway.submission.lifespan import command_submission
 
 DATABASE_SESSIONS = 8
 
@@ -103,7 +103,7 @@ async def announce_stop(app: web.Application) -> None:
     app[STOPPING].set()
 
 
-CONTEXTS: tuple[Context, ...] = (stores, access_changes, password_pool, command_road)
+CONTEXTS: tuple[Context, ...] = (stores, access_changes, password_pool, command_submission)
 
 
 def build_app(
@@ -121,7 +121,7 @@ def build_app(
     stopping = asyncio.Event()
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     access_log = _access_log(settings)
-    frame = app[MIDDLEWARE] = RequestMiddleware(
+    middleware = app[MIDDLEWARE] = RequestMiddleware(
         RequestMetrics(metrics), access_log, stopping, settings.cors_origins
     )
     app[SETTINGS], app[METRICS], app[CHECKS] = settings, metrics, Checks()
@@ -144,7 +144,7 @@ def build_app(
     app.cleanup_ctx.extend(contexts)
     app.on_shutdown.append(announce_stop)
     app.on_cleanup.append(_last_lines(access_log))
-    app.on_response_prepare.append(frame.before_stream)
+    app.on_response_prepare.append(middleware.before_stream)
     return app
 
 

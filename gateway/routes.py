@@ -40,10 +40,10 @@ class RouteMismatch(RuntimeError):
     """The table and the registered routes differ; the text names the routes."""
 
 
-def register(app: web.Application, table: tuple[Route, ...], gate: Authorization) -> None:
+def register(app: web.Application, table: tuple[Route, ...], authorization: Authorization) -> None:
     """Give aiohttp every route of the table, behind its checks; GET answers HEAD as well."""
     for route in table:
-        handler = gate.guard(route)
+        handler = authorization.guard(route)
         app.router.add_route(route.method, route.path, handler, expect_handler=_expect)
         if route.method == "GET":
             app.router.add_route("HEAD", route.path, handler, expect_handler=_expect)

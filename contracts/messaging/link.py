@@ -102,13 +102,13 @@ class Link:
         *,
         on_open: OnOpen | None = None,
         on_lost: Callable[[], None] | None = None,
-        pulse: bool = False,
+        probe: bool = False,
         confirms: bool = True,
     ) -> None:
         """`confirms`: whether a publish waits for the broker's word."""
         self._url, self._name = url, name
-        self._wants_pulse, self._confirms = pulse, confirms
-        self._pulse: QuorumProbe | None = None
+        self._probes, self._confirms = probe, confirms
+        self._probe: QuorumProbe | None = None
         self._heard_at = 0.0
         self._closing: set[asyncio.Future[None]] = set()
         self._on_open, self._on_lost = on_open, on_lost
@@ -199,10 +199,10 @@ class Link:
         # A queue that was deleted takes its consumer along and leaves the channel open: begin anew, declare, consume.
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(lambda *_: lost.set())
-        if self._wants_pulse:
+        if self._probes:
             # First: a node without a majority lets a declaration wait for half a minute.
-            self._pulse = await QuorumProbe.of(self._connection)
-            await self._feel(self._pulse)
+            self._probe = await QuorumProbe.of(self._connection)
+            await self._probe_quorum(self._probe)
         if self._on_open is not None:
             async with asyncio.timeout(OPEN_SECONDS):
                 await self._on_open(channel)
@@ -212,20 +212,20 @@ class Link:
         """Return when the connection is lost. Raises one of LINK_ERRORS when the broker has no pulse any more."""
         while not self._lost.is_set():
             quiet = time.monotonic() - self._heard_at
-            if self._pulse is not None and quiet >= QUIET_SECONDS:
-                await self._feel(self._pulse)
+            if self._probe is not None and quiet >= QUIET_SECONDS:
+                await self._probe_quorum(self._probe)
                 continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if self._pulse is None else QUIET_SECONDS - quiet):
+                async with asyncio.timeout(None if self._probe is None else QUIET_SECONDS - quiet):
                     await self._lost.wait()
 
-    async def _feel(self, pulse: QuorumProbe) -> None:
-        await pulse.feel()
+    async def _probe_quorum(self, probe: QuorumProbe) -> None:
+        await probe.check()
         self.heard()
 
     async def _close(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
-        self._pulse = None
+        self._probe = None
         if connection is None or connection.is_closed:
             return
         # Not cancelled and waited for: with bytes unsent the library's closing does not end before TCP gives up.

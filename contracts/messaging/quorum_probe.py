@@ -48,7 +48,7 @@ class QuorumProbe:
             underlay = await channel.get_underlay_channel()
         return cls(queue, underlay.connection)
 
-    async def feel(self) -> None:
+    async def check(self) -> None:
         """Return once a majority has answered. Raises what `contracts.messaging.link.LINK_ERRORS` names."""
         if await self._is_blocked():
             return

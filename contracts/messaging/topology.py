@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 COMMANDS_EXCHANGE = "eventhub.commands"
 EVENTS_EXCHANGE = "eventhub.events"
-NEWS_EXCHANGE = "eventhub.news"
+BROADCAST_EXCHANGE = "eventhub.news"
 RATES_EXCHANGE = "eventhub.rates"
 AGAIN_EXCHANGE = "eventhub.again"
 DEAD_EXCHANGE = "eventhub.dead"
@@ -121,7 +121,7 @@ def retry_step(attempt: int) -> int:
 EXCHANGES = (
     Exchange(COMMANDS_EXCHANGE, "direct"),
     Exchange(EVENTS_EXCHANGE, "topic"),
-    Exchange(NEWS_EXCHANGE, "fanout"),
+    Exchange(BROADCAST_EXCHANGE, "fanout"),
     Exchange(RATES_EXCHANGE, "topic"),
     *(Exchange(retry_exchange(seconds), "fanout") for seconds in RETRY_STEPS),
     Exchange(AGAIN_EXCHANGE, "direct"),

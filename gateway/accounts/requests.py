@@ -74,7 +74,7 @@ class SetStatus(Body):
     status: Annotated[AccountStatus, Field(examples=["DISABLED"])]
 
 
-def _no_twins(roles: tuple[RoleName, ...]) -> tuple[RoleName, ...]:
+def _no_duplicates(roles: tuple[RoleName, ...]) -> tuple[RoleName, ...]:
     if len(set(roles)) != len(roles):
         raise ValueError("names a role twice")
     return roles
@@ -86,7 +86,7 @@ class SetRoles(Body):
     roles: Annotated[
         tuple[RoleName, ...],
         Field(max_length=4, json_schema_extra={"uniqueItems": True}, examples=[["USER"]]),
-        AfterValidator(_no_twins),
+        AfterValidator(_no_duplicates),
     ]
 
 

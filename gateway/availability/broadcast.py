@@ -24,7 +24,7 @@ from contracts.messaging.envelope import (
     open_body,
 )
 from contracts.messaging.link import Link
-from contracts.messaging.topology import NEWS_EXCHANGE
+from contracts.messaging.topology import BROADCAST_EXCHANGE
 from contracts.runtime.tasks import end
 from db import catalogue
 from db.mysql.database import Database, is_away
@@ -42,10 +42,10 @@ AWAY_SECONDS = 1.0
 class AvailabilityListener:
     """Listens to the news that the relay tells (`workers.relay.broadcast`)."""
 
-    def __init__(self, url: str, name: str, codec: Codec, door: AvailabilityCache) -> None:
-        self._codec, self._door = codec, door
+    def __init__(self, url: str, name: str, codec: Codec, availability: AvailabilityCache) -> None:
+        self._codec, self._availability = codec, availability
         self._name, self._opens = name, 0
-        self._link = Link(url, f"{name} stock news", on_open=self._opened, pulse=True)
+        self._link = Link(url, f"{name} stock news", on_open=self._opened, probe=True)
 
     @property
     def queue(self) -> str:
@@ -64,7 +64,7 @@ class AvailabilityListener:
         # Numbered: the broker may not have noticed yet that the connection before is gone, and its queue with it.
         self._opens += 1
         queue = await channel.declare_queue(self.queue, exclusive=True, arguments=QUEUE)
-        await queue.bind(NEWS_EXCHANGE)
+        await queue.bind(BROADCAST_EXCHANGE)
         await queue.consume(self._arrived, no_ack=True)
 
     async def _arrived(self, message: AbstractIncomingMessage) -> None:
@@ -79,22 +79,22 @@ class AvailabilityListener:
         if not self._codec.verifies(envelope):
             return
         if envelope.type == StockChanged.TYPE:
-            news = StockChanged.model_validate(envelope.data)
-            self._door.heard(news.ticket_type_id, news.version, news.available)
+            listener = StockChanged.model_validate(envelope.data)
+            self._availability.heard(listener.ticket_type_id, listener.version, listener.available)
         elif envelope.type == EventChanged.TYPE:
-            self._door.changed(EventChanged.model_validate(envelope.data).event["id"])
+            self._availability.changed(EventChanged.model_validate(envelope.data).event["id"])
         elif envelope.type == EventCancelled.TYPE:
-            self._door.changed(EventCancelled.model_validate(envelope.data).event["id"])
+            self._availability.changed(EventCancelled.model_validate(envelope.data).event["id"])
 
 
-async def reread(door: AvailabilityCache, database: Database) -> None:
+async def reread(availability: AvailabilityCache, database: Database) -> None:
     """Keep what is wanted in vain fresh. Ends only by cancellation."""
     while True:
-        await door.wanted()
-        due = door.due()
+        await availability.wanted()
+        due = availability.due()
         if due:
             try:
-                await _reread_once(door, database, due)
+                await _reread_once(availability, database, due)
             except Exception as error:
                 # What is known grows old and the door opens: a worker decides.
                 if is_away(error):
@@ -105,7 +105,9 @@ async def reread(door: AvailabilityCache, database: Database) -> None:
         await asyncio.sleep(TICK_SECONDS)
 
 
-async def _reread_once(door: AvailabilityCache, database: Database, type_ids: list[int]) -> None:
+async def _reread_once(
+    availability: AvailabilityCache, database: Database, type_ids: list[int]
+) -> None:
     began = time.monotonic()
     rows = await catalogue.sale_states(database, type_ids)
     held = await shortages(database, type_ids)
@@ -122,18 +124,18 @@ async def _reread_once(door: AvailabilityCache, database: Database, type_ids: li
         )
         for type_id, row in rows.items()
     }
-    door.read(states, type_ids, began)
+    availability.read(states, type_ids, began)
 
 
 @asynccontextmanager
 async def watching(
-    door: AvailabilityCache, database: Database, news: AvailabilityListener
+    availability: AvailabilityCache, database: Database, listener: AvailabilityListener
 ) -> AsyncIterator[None]:
     """Listen and re-read for the length of the block."""
-    await news.start()
-    task = asyncio.create_task(reread(door, database), name="door")
+    await listener.start()
+    task = asyncio.create_task(reread(availability, database), name="door")
     try:
         yield
     finally:
         await end(task)
-        await news.stop()
+        await listener.stop()

@@ -17,14 +17,14 @@ import orjson
 from aiohttp import web
 
 from contracts.commands import COMMANDS
-from contracts.events import BROADCASTS, EVENTS
+from contracts.events import BROADCAST_EVENTS, EVENTS
 from contracts.messaging.topology import (
     AGAIN_EXCHANGE,
+    BROADCAST_EXCHANGE,
     COMMANDS_EXCHANGE,
     DEAD_EXCHANGE,
     EVENTS_EXCHANGE,
     EXCHANGES,
-    NEWS_EXCHANGE,
     RATES_EXCHANGE,
     Exchange,
     Topology,
@@ -59,7 +59,7 @@ _PARAMETERS: dict[str, Schema] = {
 }
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
-_ROAD_HEADERS: Schema = {
+_RETRY_HEADERS: Schema = {
     "type": "object",
     "properties": {
         "x-eventhub-attempt": {
@@ -165,11 +165,11 @@ class _Writer:
                 names,
                 summary,
             )
-            if event in BROADCASTS:
+            if event in BROADCAST_EVENTS:
                 summary = "The relay tells all gateways, unconfirmed; who misses it reads MySQL."
                 self._exchange(
                     "news-" + event.TOPIC.replace(".", "-"),
-                    exchanges[NEWS_EXCHANGE],
+                    exchanges[BROADCAST_EXCHANGE],
                     event.TOPIC,
                     names,
                     summary,
@@ -184,9 +184,9 @@ class _Writer:
             summary,
             ours=False,
         )
-        self._road(exchanges)
+        self._retry_channels(exchanges)
 
-    def _road(self, exchanges: dict[str, Exchange]) -> None:
+    def _retry_channels(self, exchanges: dict[str, Exchange]) -> None:
         """The retry ladder, the way back from it, and the dead letters."""
         again = {
             "anyOf": [*self.messages.envelopes(), {"$ref": "#/components/schemas/ProviderRate"}]
@@ -195,13 +195,13 @@ class _Writer:
             "Retried",
             "A message that could not be dealt with yet, as it came.",
             again,
-            _ROAD_HEADERS,
+            _RETRY_HEADERS,
         )
         dead = self.messages.anything(
             "DeadLetter",
             "Whatever could not be dealt with at all, as it came; it need not be readable.",
             {"description": "Any bytes, under the content type they came with."},
-            _ROAD_HEADERS,
+            _RETRY_HEADERS,
         )
         for name, exchange in exchanges.items():
             if name.startswith("eventhub.retry."):

@@ -102,7 +102,7 @@ def data_schemas() -> dict[str, Schema]:
     )
     schemas: dict[str, Schema] = document["$defs"]
     for name, schema in schemas.items():
-        _tidy(schema)
+        _without_titles(schema)
         if name != ProviderRate.__name__:
             schema["additionalProperties"] = False
     for event in EVENTS.values():
@@ -113,11 +113,11 @@ def data_schemas() -> dict[str, Schema]:
     return schemas
 
 
-def _tidy(schema: Any) -> None:
+def _without_titles(schema: Any) -> None:
     """Drop generated titles, and what stands beside a `$ref` (draft 07 ignores it)."""
     if isinstance(schema, list):
         for item in schema:
-            _tidy(item)
+            _without_titles(item)
     if not isinstance(schema, dict):
         return
     if isinstance(schema.get("title"), str):
@@ -126,7 +126,7 @@ def _tidy(schema: Any) -> None:
         schema.clear()
         schema["$ref"] = reference
     for value in schema.values():
-        _tidy(value)
+        _without_titles(value)
 
 
 def _ref(name: str) -> Schema:

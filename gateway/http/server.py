@@ -133,12 +133,12 @@ class GatewayRunner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
-        inner, frame = server.request_handler, self.app.get(MIDDLEWARE)
+        inner, middleware = server.request_handler, self.app.get(MIDDLEWARE)
 
         async def handle(request: Any) -> web.StreamResponse:
-            if frame is not None:
+            if middleware is not None:
                 # Round aiohttp's routing, not as a middleware inside: that costs three calls for each request.
-                return await frame.answer(request, inner)
+                return await middleware.answer(request, inner)
             try:
                 return await inner(request)
             except web.HTTPException as error:

@@ -47,10 +47,10 @@ async def place_order(request: web.Request) -> web.Response:
     app, wanted = request.app, body(request, PlaceOrderBody)
     if wanted.order_id is not None:
         return await submit(request, _adding(app, wanted, wanted.order_id))
-    directory, door = app[DIRECTORY], app[AVAILABILITY]
+    directory, availability = app[DIRECTORY], app[AVAILABILITY]
 
     async def precheck() -> Problem | None:
-        return door.check(await _one_event(directory, wanted.items), wanted.items)
+        return availability.check(await _one_event(directory, wanted.items), wanted.items)
 
     async def prepare(caller: Principal, fingerprint: str) -> Command:
         event_id = await _one_event(directory, wanted.items)
@@ -58,7 +58,9 @@ async def place_order(request: web.Request) -> web.Response:
             principal=caller, fingerprint=fingerprint, event_id=event_id, items=_items(wanted)
         )
 
-    return await submit(request, Call(PlaceOrder, wanted, prepare, precheck, on_outcome=door.learn))
+    return await submit(
+        request, Call(PlaceOrder, wanted, prepare, precheck, on_outcome=availability.learn)
+    )
 
 
 def _adding(app: web.Application, wanted: PlaceOrderBody, order_id: int) -> Call:

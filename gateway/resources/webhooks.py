@@ -63,7 +63,7 @@ async def create_webhook(request: web.Request) -> web.Response:
     except BadUrl as error:
         raise invalid("The URL cannot be a webhook's.", ("/url", str(error))) from None
     secret = new_secret()
-    sealed = _vault(request).seal(secret, user_id)
+    sealed = _sealer(request).seal(secret, user_id)
     try:
         webhook_id = await endpoints.create(
             request.app[DATABASE], user_id, url, wanted.event_types, sealed, limit=ENDPOINTS_MAX
@@ -105,7 +105,7 @@ async def rotate_secret(request: web.Request) -> web.Response:
     """POST /api/webhooks/{webhookId}/rotate-secret."""
     webhook_id, user_id = path_id(request, "webhookId"), principal(request).user_id
     secret = new_secret()
-    sealed = _vault(request).seal(secret, user_id)
+    sealed = _sealer(request).seal(secret, user_id)
     if not await endpoints.rotate(request.app[DATABASE], user_id, webhook_id, sealed):
         raise _no_webhook()
     log.info("webhook.rotated", webhook_id=webhook_id, user_id=user_id)
@@ -151,7 +151,7 @@ async def resend_delivery(request: web.Request) -> web.Response:
     return _accepted(webhook, logged)
 
 
-def _vault(request: web.Request) -> SecretSealer:
+def _sealer(request: web.Request) -> SecretSealer:
     return SecretSealer(request.app[SETTINGS].secret.get_secret_value())
 
 

@@ -52,7 +52,7 @@ BROKER_SECONDS = 5.0
 """How long a start waits for the broker before it goes on without: /readyz says so."""
 
 
-async def command_road(app: web.Application) -> AsyncIterator[None]:
+async def command_submission(app: web.Application) -> AsyncIterator[None]:
     """Open everything, in order; close it in reverse order."""
     settings, database, redis = app[SETTINGS], app[DATABASE], app[REDIS]
     instance = new_instance(settings.process)
@@ -72,7 +72,7 @@ async def command_road(app: web.Application) -> AsyncIterator[None]:
         await keys.restore(settings.command_deadline)
 
     pushes = PushReader(settings.redis_url.get_secret_value(), instance, waiting.heard, flushed)
-    decisions, door = Decisions(waiting, deadlines), AvailabilityCache(clock.now)
+    decisions, availability = Decisions(waiting, deadlines), AvailabilityCache(clock.now)
     metrics.watch(lambda: waiting.count, lambda: pushes.arrives)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(reader.close)
@@ -83,8 +83,8 @@ async def command_road(app: web.Application) -> AsyncIterator[None]:
         management = settings.amqp_management_url
         management_url = management.get_secret_value() if management else None
         await stack.enter_async_context(sampling(pressure, management_url, amqp_url))
-        news = AvailabilityListener(amqp_url, instance, codec, door)
-        await stack.enter_async_context(watching(door, database, news))
+        listener = AvailabilityListener(amqp_url, instance, codec, availability)
+        await stack.enter_async_context(watching(availability, database, listener))
         dispatcher = Dispatcher(
             coalescer,
             codec,
@@ -99,7 +99,7 @@ async def command_road(app: web.Application) -> AsyncIterator[None]:
         app[COMMAND_IDS], app[DECISIONS], app[SUBMISSIONS] = ids, decisions, submissions
         app[DIRECTORY], app[CATALOGUE] = Directory(database), Catalogue(database, redis)
         stack.push_async_callback(app[DIRECTORY].close)
-        app[AVAILABILITY], app[CLOCK] = door, clock
+        app[AVAILABILITY], app[CLOCK] = availability, clock
         app[REGISTRY] = QuoteRegistry(redis, database)
         await stack.enter_async_context(_released_at_the_end(app[STOPPING], waiting))
         yield
@@ -124,7 +124,7 @@ async def _broker(app: web.Application, instance: str) -> AsyncIterator[Coalesce
         settings.amqp_url.get_secret_value(),
         f"{instance} publish",
         on_open=lambda channel: declare(channel, wanted),
-        pulse=True,
+        probe=True,
     )
 
     async def is_open() -> None:

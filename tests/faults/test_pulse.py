@@ -31,7 +31,7 @@ async def proxy(places: Scratch) -> AsyncIterator[Proxy]:
 @pytest.fixture
 async def link(proxy: Proxy) -> AsyncIterator[Link]:
     """Open, and it feels the pulse."""
-    made = Link(proxy.address, LINK, pulse=True)
+    made = Link(proxy.address, LINK, probe=True)
     await made.start(wait=20)
     yield made
     await made.stop()
@@ -79,7 +79,7 @@ async def test_a_confirm_is_as_good_as_a_pulse(
     """A busy connection pays nothing for it."""
     # Nothing but the confirm may move the time.
     monkeypatch.setattr("contracts.messaging.link.QUIET_SECONDS", 1_000_000.0)
-    link = Link(proxy.address, LINK, pulse=True)
+    link = Link(proxy.address, LINK, probe=True)
     await link.start(wait=20)
     try:
         queue = await link.channel.declare_queue("heard", durable=True, arguments=PROBE_ARGUMENTS)

@@ -15,7 +15,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from jsonschema import Draft7Validator, FormatChecker
 from jsonschema.exceptions import best_match
 
-from contracts.messaging.topology import NEWS_EXCHANGE, Topology
+from contracts.messaging.topology import BROADCAST_EXCHANGE, Topology
 
 
 class Undocumented(AssertionError):
@@ -148,6 +148,6 @@ def _keys(everything: Topology) -> Sequence[tuple[str, str]]:
     keys |= {
         (one.name, "#")
         for one in everything.exchanges
-        if one.kind == "topic" or one.name == NEWS_EXCHANGE
+        if one.kind == "topic" or one.name == BROADCAST_EXCHANGE
     }
     return sorted(keys)

@@ -46,11 +46,11 @@ class Sender:
         self,
         database: Database,
         poster: Poster,
-        vault: SecretSealer,
+        sealer: SecretSealer,
         holder: tuple[str, str],
         policy: Policy | None = None,
     ) -> None:
-        self._database, self._poster, self._vault = database, poster, vault
+        self._database, self._poster, self._sealer = database, poster, sealer
         self._policy = policy or Policy()
         self._slots = Slots(database, holder, self._slot_lost)
         self._recorder = Recorder(database, self._written)
@@ -205,7 +205,7 @@ class Sender:
         target = lane.target
         try:
             sealed = [target.secret, target.previous_secret]
-            secrets = [self._vault.open(s, target.user_id) for s in sealed if s is not None]
+            secrets = [self._sealer.open(s, target.user_id) for s in sealed if s is not None]
         except UnreadableSecret as error:
             log.error("webhook not signed", endpoint_id=target.id, error=str(error))
             return ReceiverResponse(None, "the signing secret cannot be read; rotate it")

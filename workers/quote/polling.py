@@ -46,7 +46,7 @@ OPEN_INTERVALS = 3
 """Intervals for which it is left alone then: a minute, with the interval that is the default."""
 IDLE_SECONDS = 0.25
 QUARANTINE_KEPT = timedelta(days=30)
-TIDY_SECONDS, TIDY_ROWS = 30.0, 10_000
+FORGET_SECONDS, FORGET_ROWS = 30.0, 10_000
 """More than providers can send in that time."""
 
 POLLS = Counter("eventhub_feed_polls_total", "Polls of the feed by how they ended", ["end"])
@@ -102,13 +102,13 @@ class ExternalQuoteJob:
     async def run(self, share: Share) -> None:
         """Until it is cancelled."""
         clock = asyncio.get_running_loop().time
-        next_poll = next_tidy = clock()
+        next_poll = next_forgetting = clock()
         while True:
             if share.held and clock() >= next_poll:
                 next_poll = clock() + await self._try_poll()
-            if share.held and clock() >= next_tidy:
-                next_tidy = clock() + TIDY_SECONDS
-                await self._try(self._tidy)
+            if share.held and clock() >= next_forgetting:
+                next_forgetting = clock() + FORGET_SECONDS
+                await self._try(self._forget)
             await asyncio.sleep(IDLE_SECONDS)
 
     async def poll(self) -> Taken:
@@ -139,7 +139,7 @@ class ExternalQuoteJob:
     async def _store(self, reports: Sequence[RateReport]) -> Taken:
         async def work(transaction: Transaction) -> Taken:
             now = await transaction.now()
-            new = await self._news(transaction, reports)
+            new = await self._rate_events(transaction, reports)
             taken = await take(transaction, new, now, self._services.settings)
             cause = Cause("external-quote-job", None)
             events = [(event, cause) for event in taken.events]
@@ -153,7 +153,7 @@ class ExternalQuoteJob:
                 self._refused[report.asset, report.currency] = report
         return taken
 
-    async def _news(
+    async def _rate_events(
         self, transaction: Transaction, reports: Sequence[RateReport]
     ) -> list[RateReport]:
         """Without what the feed has said before: its prices move less often than it is asked."""
@@ -197,11 +197,11 @@ class ExternalQuoteJob:
                 raise
             log.warning("rates not stored, trying again", error=repr(error))
 
-    async def _tidy(self) -> None:
+    async def _forget(self) -> None:
         """Forget what nobody will ask for, in small steps."""
         database = self._services.database
-        await rates.forget_messages(database, MESSAGES_KEPT, TIDY_ROWS)
-        await rates.forget_quarantine(database, QUARANTINE_KEPT, TIDY_ROWS)
+        await rates.forget_messages(database, MESSAGES_KEPT, FORGET_ROWS)
+        await rates.forget_quarantine(database, QUARANTINE_KEPT, FORGET_ROWS)
 
 
 def _worth_another_try(error: BaseException) -> bool:

@@ -15,7 +15,7 @@ import aio_pika
 import structlog
 from aio_pika.abc import DeliveryMode
 
-from contracts.events import BROADCASTS
+from contracts.events import BROADCAST_EVENTS
 from contracts.messaging.envelope import join_batch
 from contracts.messaging.link import (
     LINK_ERRORS,
@@ -23,11 +23,11 @@ from contracts.messaging.link import (
     Link,
     library_endings,
 )
-from contracts.messaging.topology import NEWS_EXCHANGE
+from contracts.messaging.topology import BROADCAST_EXCHANGE
 from contracts.runtime.tasks import end
 from db.messages.outbox import PendingEvent
 from workers.relay.publishing import messages
-from workers.runtime.metrics import NEWS_DROPPED
+from workers.runtime.metrics import BROADCASTS_DROPPED
 from workers.runtime.process import Services
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 WAITING_MAX = 100
 """Messages, of 256 KiB at the most; old ones go first."""
 SEND_SECONDS = 2.0
-TOPICS = frozenset(event.TOPIC for event in BROADCASTS)
+TOPICS = frozenset(event.TOPIC for event in BROADCAST_EVENTS)
 
 Message = tuple[str, bytes, str]
 """Routing key, body, content type."""
@@ -45,7 +45,7 @@ class Broadcaster:
     """Tells news on a connection of its own."""
 
     def __init__(self, url: str, name: str) -> None:
-        self.link = Link(url, f"{name} news", confirms=False, pulse=True)
+        self.link = Link(url, f"{name} news", confirms=False, probe=True)
         self._waiting: deque[Message] = deque(maxlen=WAITING_MAX)
         self._there_are = asyncio.Event()
 
@@ -58,7 +58,7 @@ class Broadcaster:
 
     def _put(self, message: Message) -> None:
         if len(self._waiting) == WAITING_MAX:
-            NEWS_DROPPED.inc()
+            BROADCASTS_DROPPED.inc()
         self._waiting.append(message)
         self._there_are.set()
 
@@ -81,10 +81,12 @@ class Broadcaster:
         try:
             with library_endings():
                 async with asyncio.timeout(SEND_SECONDS):
-                    exchange = await self.link.channel.get_exchange(NEWS_EXCHANGE, ensure=False)
+                    exchange = await self.link.channel.get_exchange(
+                        BROADCAST_EXCHANGE, ensure=False
+                    )
                     await exchange.publish(message, topic, mandatory=False)
         except (BrokerAway, *LINK_ERRORS) as error:
-            NEWS_DROPPED.inc()
+            BROADCASTS_DROPPED.inc()
             log.debug("news dropped", topic=topic, error=repr(error))
 
 
@@ -92,11 +94,11 @@ class Broadcaster:
 async def telling(services: Services) -> AsyncIterator[Callable[[Sequence[PendingEvent]], None]]:
     """Whom to give rows to, for the length of the block."""
     settings = services.settings
-    herald = Broadcaster(settings.amqp_url.get_secret_value(), settings.process)
-    await herald.link.start()
-    task = asyncio.create_task(herald.run(), name="news")
+    broadcaster = Broadcaster(settings.amqp_url.get_secret_value(), settings.process)
+    await broadcaster.link.start()
+    task = asyncio.create_task(broadcaster.run(), name="news")
     try:
-        yield herald.tell
+        yield broadcaster.tell
     finally:
         await end(task)
-        await herald.link.stop()
+        await broadcaster.link.stop()

@@ -205,7 +205,7 @@ class CommandProcessor:
                     return
 
     async def _alone_fresh(self, handler: CommandHandler[Any], item: WorkItem) -> None:
-        tokens = await self._lock_patiently(handler, item)
+        tokens = await self._lock_within_wait(handler, item)
         failpoints.reach("worker.locked")
         try:
             decided = await self._transact(handler if tokens is not None else _REFUSES, [item])
@@ -284,7 +284,7 @@ class CommandProcessor:
             seats.update(self._seats_of(handler, item))
         return await self._seats.acquire(seats) if seats else {}
 
-    async def _lock_patiently(
+    async def _lock_within_wait(
         self, handler: CommandHandler[Any], item: WorkItem
     ) -> dict[int, str] | None:
         """The item's seats within 200 ms, or None."""

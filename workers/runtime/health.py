@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 @contextlib.asynccontextmanager
 async def serve_health(services: "Services", measure: Callable[[], None]) -> AsyncIterator[None]:
     """Serve on 0.0.0.0 at EVENTHUB_HEALTH_PORT (0: any free port) while the block runs."""
-    app = web.Application(middlewares=[_framed])
+    app = web.Application(middlewares=[_with_middleware])
     app.on_response_prepare.append(_nameless)
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", functools.partial(_readyz, services))
@@ -50,7 +50,7 @@ async def serve_health(services: "Services", measure: Callable[[], None]) -> Asy
 
 
 @web.middleware
-async def _framed(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _with_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except web.HTTPMethodNotAllowed as error:

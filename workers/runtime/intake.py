@@ -48,7 +48,7 @@ class Intake:
         """`prepare` runs on each new channel before anything is consumed: it declares what may be missing."""
         self._prepare = prepare
         self._link = Link(
-            url, f"{name} consume", on_open=self._opened, on_lost=self._lost, pulse=True
+            url, f"{name} consume", on_open=self._opened, on_lost=self._lost, probe=True
         )
         self._prefetch = prefetch
         self._lanes: tuple[deque[QueueDelivery], deque[QueueDelivery]] = (deque(), deque())

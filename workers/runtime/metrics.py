@@ -32,7 +32,7 @@ OUTBOX_LAG = Gauge(
     "eventhub_outbox_lag_seconds", "Age of the oldest event that waits for the broker"
 )
 RELAYED = Counter("eventhub_events_relayed_total", "Events that the broker confirmed")
-NEWS_DROPPED = Counter(
+BROADCASTS_DROPPED = Counter(
     "eventhub_news_dropped_total", "Messages to gateways' doors that the broker did not take"
 )
 RELAY_BATCH = Histogram(

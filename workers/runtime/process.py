@@ -127,14 +127,14 @@ async def run(
             _stop_on_signals(services.stop)
         worker = make(services)
         chosen = seats or SeatLocks(services.redis, settings.seat_lease, services.incarnation)
-        road = _road(services, worker, chosen)
-        async with serve_health(services, road.measure):
-            await _work(services, worker, road)
+        processor = _processor(services, worker, chosen)
+        async with serve_health(services, processor.measure):
+            await _work(services, worker, processor)
 
 
-async def _work(services: Services, worker: Worker, road: MessageProcessor) -> None:
+async def _work(services: Services, worker: Worker, processor: MessageProcessor) -> None:
     await services.intake.start(wait=START_SECONDS)
-    runner = asyncio.create_task(road.run(), name="road")
+    runner = asyncio.create_task(processor.run(), name="road")
     jobs = [asyncio.create_task(_run_job(job, services)) for job in worker.jobs]
     for queue in worker.queues:
         await services.intake.subscribe(queue)
@@ -146,7 +146,7 @@ async def _work(services: Services, worker: Worker, road: MessageProcessor) -> N
     log.info("stopping", worker=worker.name)
     try:
         async with asyncio.timeout(STOP_SECONDS):
-            await road.drain(runner)
+            await processor.drain(runner)
             await asyncio.gather(*jobs)
     except (TimeoutError, Stopping) as error:
         log.warning("stopped with work left on the queues", error=repr(error))
@@ -160,7 +160,7 @@ async def _run_job(job: Job, services: Services) -> None:
         raise RuntimeError(f"{job} ended by itself")
 
 
-def _road(services: Services, worker: Worker, seats: Seats) -> MessageProcessor:
+def _processor(services: Services, worker: Worker, seats: Seats) -> MessageProcessor:
     shared = (services.database, services.redis, services.settings)
     return MessageProcessor(
         services.intake,
@@ -190,7 +190,7 @@ async def _services(settings: Settings, stop: asyncio.Event | None) -> AsyncIter
             settings.amqp_url.get_secret_value(),
             f"{settings.process} publish",
             on_open=_declaring(settings),
-            pulse=True,
+            probe=True,
         )
         stack.push_async_callback(publish_link.stop)
         await publish_link.start(wait=START_SECONDS)

@@ -9,7 +9,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 from redis.asyncio import Redis
 
-from contracts.messaging.topology import NEWS_EXCHANGE
+from contracts.messaging.topology import BROADCAST_EXCHANGE
 from db.mysql.database import Database
 from tests.harness.people import Person, person
 from tests.harness.sales import items, sale
@@ -161,9 +161,9 @@ async def test_news_that_nobody_can_take_hold_up_no_event(
         queue = await channel.declare_queue("news.broken", durable=True, arguments=full)
         try:
             await eventually(lambda: _refuses(channel, queue.name))
-            await queue.bind(NEWS_EXCHANGE)
+            await queue.bind(BROADCAST_EXCHANGE)
             healthy = await channel.declare_queue(exclusive=True)
-            await healthy.bind(NEWS_EXCHANGE)
+            await healthy.bind(BROADCAST_EXCHANGE)
             show = await sale(system, organizer, 6)
             api = system.api(buyer)
             for _ in range(6):

@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 
 from contracts.commands import COMMANDS, AcceptRate
 from contracts.events import (
-    BROADCASTS,
+    BROADCAST_EVENTS,
     EVENTS,
     EventCancelled,
     OrderCancelled,
@@ -32,9 +32,9 @@ from contracts.messaging.envelope import (
 from contracts.messaging.publisher import Properties, Unroutable
 from contracts.messaging.topology import (
     AGAIN_EXCHANGE,
+    BROADCAST_EXCHANGE,
     DEAD_EXCHANGE,
     DEAD_QUEUE,
-    NEWS_EXCHANGE,
     NOTIFY_QUEUE,
     RATES_QUEUE,
     shard_of,
@@ -192,14 +192,14 @@ async def _announce_stock(counter: Desk) -> None:
     # Nobody listens before the queue is there.
     with contextlib.suppress(Unroutable):
         await counter.publisher.publish(
-            NEWS_EXCHANGE, event.TOPIC, counter.codec.encode(envelope), Properties(SINGLE)
+            BROADCAST_EXCHANGE, event.TOPIC, counter.codec.encode(envelope), Properties(SINGLE)
         )
 
 
 async def _onto_news(counter: Desk, queue: str) -> None:
     """The default exchange: nothing else leads to a gateway's queue alone."""
     bodies = [(one.body, one.content_type) for one in BARE.values()]
-    listened = [(one.TYPE, one) for one in BROADCASTS]
+    listened = [(one.TYPE, one) for one in BROADCAST_EVENTS]
     bodies += [(one, SINGLE) for one in signed(counter.codec, listened, "news")]
     for message, content_type in bodies:
         sent = aio_pika.Message(message, content_type=content_type)

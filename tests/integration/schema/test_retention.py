@@ -12,7 +12,14 @@ from db.accounts.many_accounts import add_accounts
 from db.messages import outcomes
 from db.migrate import migrate
 from db.mysql.database import Database, DatabaseAway
-from db.retention import STEP, RetentionRule, chores, forget_once, forget_outcomes, keep_forgetting
+from db.retention import (
+    STEP,
+    RetentionRule,
+    forget_once,
+    forget_outcomes,
+    keep_forgetting,
+    retention_rules,
+)
 from tests.harness.waiting import eventually
 
 HOUR = 3600
@@ -129,7 +136,7 @@ async def test_what_is_over_goes_and_the_rest_stays(fresh: Database, what: str) 
     for days in (old, young):
         ago = f"UTC_TIMESTAMP(6) - INTERVAL {days} DAY"
         await fresh.write(insert.replace("{ago}", ago).replace("{user}", str(user)))
-    [chore] = [one for one in chores(2 * HOUR) if one.what == what]
+    [chore] = [one for one in retention_rules(2 * HOUR) if one.what == what]
     assert await chore.step(fresh, STEP) == 1
     assert await chore.step(fresh, STEP) == 0
     assert (await fresh.read(f"SELECT COUNT(*) FROM {table}"))[0][0] == 1
@@ -147,7 +154,7 @@ async def test_what_somebody_may_still_want_is_kept_for_ever(fresh: Database) ->
         "created_at, updated_at) SELECT id, 'e', 't', 'order:1', 1, '{}', 'FAILED', created_at, created_at "
         "FROM webhook_endpoints"
     )
-    for chore in chores(2 * HOUR):
+    for chore in retention_rules(2 * HOUR):
         assert await chore.step(fresh, STEP) == 0, chore.what
     assert (await fresh.read(f"SELECT COUNT(*) FROM {table}"))[0][0] == 1
 
@@ -159,6 +166,6 @@ async def test_a_chore_that_fails_keeps_no_other_from_its_work(fresh: Database) 
     async def away(_: Database, __: int) -> int:
         raise DatabaseAway
 
-    todo = [RetentionRule("broken", away), *chores(2 * HOUR)]
+    todo = [RetentionRule("broken", away), *retention_rules(2 * HOUR)]
     assert not await forget_once(fresh, todo)
     assert (await fresh.read("SELECT COUNT(*) FROM command_outcomes"))[0][0] == 0
