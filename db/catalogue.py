@@ -12,6 +12,7 @@ from typing import Any
 
 from contracts.resources import EventRow, TicketTypeRow
 from contracts.runtime.times import from_sql, to_sql
+from db import event_search
 from db.mysql.database import Database, Row, placeholders
 from db.rows import EVENT_COLUMNS, TICKET_TYPE_COLUMNS, event_row, ticket_type_row
 
@@ -30,11 +31,16 @@ class EventRead:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Which published events a list shows: words in name, venue or description; start times."""
+    """Which published events a list shows: terms of name and venue (`contracts.search_terms`), and when they run.
 
-    words: str | None = None
-    starts_from: datetime | None = None
-    starts_to: datetime | None = None
+    `runs_from`: they end after it, without it after now. `runs_to`: they begin by then. `past`: those that are
+    over, the latest first.
+    """
+
+    terms: tuple[str, ...] = ()
+    runs_from: datetime | None = None
+    runs_to: datetime | None = None
+    past: bool = False
     after: tuple[datetime, int] | None = None
     """(start time, id) of the last event shown."""
 
@@ -81,25 +87,50 @@ async def find_ticket_type(database: Database, type_id: int) -> TicketTypeRow | 
 
 
 async def list_published(database: Database, search: Search, limit: int) -> list[EventRead]:
-    """At most `limit` published events, by start time and id."""
-    conditions: list[str] = ["e.status = 'PUBLISHED'"]
-    parameters: list[Any] = []
-    if search.words is not None:
-        pattern = f"%{_escaped(search.words)}%"
-        columns = ("e.name", "e.venue", "e.description")
-        conditions.append("(" + " OR ".join(f"{c} LIKE %s ESCAPE '|'" for c in columns) + ")")
-        parameters += [pattern] * len(columns)
-    if search.starts_from is not None:
-        conditions.append("e.start_time >= %s")
-        parameters.append(to_sql(search.starts_from))
-    if search.starts_to is not None:
+    """At most `limit` published events by start time and id; those that are over the other way round."""
+    conditions, parameters = _published(search)
+    if search.past:
+        return await _list(database, conditions, parameters, "start_time DESC, id DESC", limit)
+    ends_after = "e.end_time > COALESCE(%s, UTC_TIMESTAMP(6))"
+    since = to_sql(search.runs_from) if search.runs_from else None
+    if search.terms:
+        conditions.append(ends_after)
+        return await _list(database, conditions, [*parameters, since], "start_time, id", limit)
+    # Two ranges of two indexes: whatever began before and still runs, and whatever begins later. As one condition it
+    # would walk through all events that are over, or sort all that are to come.
+    begins = "e.start_time {} COALESCE(%s, UTC_TIMESTAMP(6))"
+    parts = [
+        ("ix_events_running", [*conditions, ends_after, begins.format("<=")], [since, since]),
+        ("ix_events_listing", [*conditions, begins.format(">")], [since]),
+    ]
+    source = " UNION ALL ".join(
+        f"(SELECT e.id FROM events e FORCE INDEX ({index}) WHERE {' AND '.join(where)} "
+        "ORDER BY e.start_time, e.id LIMIT %s)"
+        for index, where, _ in parts
+    )
+    values = [value for _, _, times in parts for value in (*parameters, *times, limit)]
+    among = [f"e.id IN (SELECT id FROM ({source}) found)"]
+    return await _list(database, among, values, "start_time, id", limit)
+
+
+def _published(search: Search) -> tuple[list[str], list[Any]]:
+    """Conditions on `e`, but for the one that says when it must still run, and their parameters."""
+    conditions, parameters = event_search.conditions(search.terms)
+    conditions.insert(0, "e.status = 'PUBLISHED'")
+    if search.past:
+        conditions.append("e.end_time <= UTC_TIMESTAMP(6)")
+        if search.runs_from is not None:
+            conditions.append("e.end_time > %s")
+            parameters.append(to_sql(search.runs_from))
+    if search.runs_to is not None:
         conditions.append("e.start_time <= %s")
-        parameters.append(to_sql(search.starts_to))
+        parameters.append(to_sql(search.runs_to))
     if search.after is not None:
+        beyond = "<" if search.past else ">"
         start, last_id = to_sql(search.after[0]), search.after[1]
-        conditions.append("(e.start_time > %s OR (e.start_time = %s AND e.id > %s))")
+        conditions.append(f"(e.start_time {beyond} %s OR (e.start_time = %s AND e.id {beyond} %s))")
         parameters += [start, start, last_id]
-    return await _list(database, conditions, parameters, "e.start_time, e.id", limit)
+    return conditions, parameters
 
 
 async def list_of_organizer(
@@ -108,16 +139,17 @@ async def list_of_organizer(
     """At most `limit` events of an organizer in every status, the newest first."""
     conditions = ["e.organizer_id = %s", "e.id < %s"]
     parameters = [organizer_id, below if below is not None else _LAST]
-    return await _list(database, conditions, parameters, "e.id DESC", limit)
+    return await _list(database, conditions, parameters, "id DESC", limit)
 
 
 async def _list(
     database: Database, conditions: Sequence[str], parameters: Sequence[Any], by: str, limit: int
 ) -> list[EventRead]:
+    order = ", ".join(f"e.{column}" for column in by.split(", "))
     rows = await database.read(
         f"SELECT {EVENT_COLUMNS}, {TICKET_TYPE_COLUMNS} FROM "
-        f"(SELECT * FROM events e WHERE {' AND '.join(conditions)} ORDER BY {by} LIMIT %s) e "
-        f"{_TYPES} ORDER BY {by}, t.id",
+        f"(SELECT * FROM events e WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT %s) e "
+        f"{_TYPES} ORDER BY {order}, t.id",
         *parameters,
         limit,
     )
@@ -167,8 +199,3 @@ def _events(rows: Sequence[Row]) -> list[EventRead]:
         if row[_EVENT_WIDTH] is not None:
             types[event_id].append(ticket_type_row(row[_EVENT_WIDTH:]))
     return [EventRead(row, tuple(types[event_id])) for event_id, row in events.items()]
-
-
-def _escaped(words: str) -> str:
-    """The words as LIKE takes them literally."""
-    return words.replace("|", "||").replace("%", "|%").replace("_", "|_")

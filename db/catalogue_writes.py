@@ -12,6 +12,7 @@ from datetime import datetime
 
 from contracts.resources import EventRow, TicketTypeRow
 from contracts.runtime.times import to_sql
+from db import event_search
 from db.mysql.database import Transaction, VersionConflict, placeholders
 from db.rows import EVENT_COLUMNS, TICKET_TYPE_COLUMNS, event_row, ticket_type_row
 
@@ -90,9 +91,10 @@ async def insert_event(transaction: Transaction, row: EventRow, command: bytes) 
     times = (to_sql(row.start_time), to_sql(row.end_time))
     event_id = await transaction.insert(
         "events",
-        (*columns, "version", "command_id", "created_at", "updated_at"),
-        [(*values, *times, row.status, row.version, command, at, at)],
+        (*columns, "version", "searched_version", "command_id", "created_at", "updated_at"),
+        [(*values, *times, row.status, row.version, row.version, command, at, at)],
     )
+    event_search.add(transaction, event_id, _searched(row))
     return replace(row, id=event_id)
 
 
@@ -100,7 +102,9 @@ async def update_event(transaction: Transaction, before: EventRow, after: EventR
     """Store a changed event as its next version. Raises VersionConflict."""
     stored = replace(after, version=before.version + 1)
     count = await transaction.execute(
-        "UPDATE events SET name = %s, description = %s, venue = %s, start_time = %s, end_time = %s, "
+        # Assignments happen from left to right: terms that were stale before stay so.
+        "UPDATE events SET searched_version = IF(searched_version = version, version + 1, 0), "
+        "name = %s, description = %s, venue = %s, start_time = %s, end_time = %s, "
         "status = %s, version = version + 1, updated_at = %s WHERE id = %s AND version = %s",
         stored.name,
         stored.description,
@@ -114,7 +118,12 @@ async def update_event(transaction: Transaction, before: EventRow, after: EventR
     )
     if count != 1:
         raise VersionConflict(f"event {before.id} is past version {before.version}")
+    event_search.replace(transaction, before.id, _searched(before), _searched(stored))
     return stored
+
+
+def _searched(row: EventRow) -> tuple[str | None, ...]:
+    return (row.name, row.venue)
 
 
 async def has_confirmed_order(transaction: Transaction, event_id: int) -> bool:

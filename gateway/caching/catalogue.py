@@ -21,6 +21,7 @@ from contracts.resources import (
     ticket_type_resource,
 )
 from contracts.runtime.times import from_wire, to_wire
+from contracts.search_terms import asked_terms
 from db import catalogue as rows
 from db.catalogue import EventRead, Search
 from db.mysql.database import Database
@@ -86,7 +87,9 @@ class Catalogue:
 
         async def build() -> bytes:
             found = await rows.list_published(self._database, search, wanted.limit + 1)
-            return _page(found, wanted.limit, lambda one: (to_wire(one.row.start_time), one.row.id))
+            return _page(
+                found, wanted.limit, lambda one: (to_wire(one.row.start_time), one.row.id), _listed
+            )
 
         return await self._list.page(query, build)
 
@@ -94,7 +97,7 @@ class Catalogue:
         """A page of an organizer's events in every status. Raises Refusal (400)."""
         below = int(from_cursor(wanted.cursor, int)[0]) if wanted.cursor else None
         found = await rows.list_of_organizer(self._database, organizer_id, below, wanted.limit + 1)
-        return _page(found, wanted.limit, lambda one: (one.row.id,))
+        return _page(found, wanted.limit, lambda one: (one.row.id,), _shown)
 
     async def _read_event(self, event_id: int) -> CachedResource:
         found = await rows.find_event(self._database, event_id)
@@ -113,21 +116,31 @@ class Catalogue:
 
 
 def _page(
-    found: Sequence[EventRead], limit: int, key: Callable[[EventRead], tuple[int | str, ...]]
+    found: Sequence[EventRead],
+    limit: int,
+    key: Callable[[EventRead], tuple[int | str, ...]],
+    show: Callable[[EventRead], dict[str, object]],
 ) -> bytes:
-    return orjson.dumps(page(found, limit, key, _shown))
+    return orjson.dumps(page(found, limit, key, show))
 
 
 def _shown(event: EventRead) -> dict[str, object]:
     return event_resource(event.row, event.ticket_types)
 
 
+def _listed(event: EventRead) -> dict[str, object]:
+    """Without the description: a list is for choosing, and descriptions are most of an event's bytes."""
+    shown = _shown(event)
+    del shown["description"]
+    return shown
+
+
 @lru_cache(maxsize=SEARCHES_MAX)  # a page that many look at is asked for in the same words
 def _search(wanted: EventsQuery) -> tuple[Search, str]:
     """The search and its canonical text: queries that ask the same share their pages."""
-    words = (wanted.q or "").strip() or None
-    starts_from = from_wire(wanted.from_) if wanted.from_ else None
-    starts_to = from_wire(wanted.to) if wanted.to else None
+    terms = tuple(asked_terms(wanted.q or ""))
+    runs_from = from_wire(wanted.from_) if wanted.from_ else None
+    runs_to = from_wire(wanted.to) if wanted.to else None
     after = None
     if wanted.cursor:
         start, last_id = from_cursor(wanted.cursor, str, int)
@@ -136,8 +149,9 @@ def _search(wanted: EventsQuery) -> tuple[Search, str]:
         except (ValueError, OverflowError):
             detail = "The cursor is not one that this list gave."
             raise invalid(detail, ("?cursor", "is not a cursor of this list")) from None
-    search = Search(words, starts_from, starts_to, after)
-    parts = [words and words.casefold(), starts_from, starts_to, after, wanted.limit]
+    search = Search(terms, runs_from, runs_to, wanted.past, after)
+    # The terms, not the words: what is found depends on them alone.
+    parts = [terms, runs_from, runs_to, wanted.past, after, wanted.limit]
     return search, orjson.dumps(parts).decode()
 
 

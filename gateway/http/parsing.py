@@ -13,6 +13,7 @@ import re
 import zlib
 from functools import cache
 from typing import Any, TypeVar, cast
+from urllib.parse import unquote_to_bytes
 
 import orjson
 from aiohttp import web
@@ -52,6 +53,7 @@ def parse_query(request: web.Request, model: type[Q]) -> Q:
     """The validated query. Raises Refusal (400) for bad values and for a known name given twice."""
     if not request.rel_url.raw_query_string:
         return cast("Q", _nothing_asked(model))
+    _check_text(request.rel_url.raw_query_string)
     given = request.query
     values: dict[str, str] = {}
     for name in _query_names(model):
@@ -64,6 +66,17 @@ def parse_query(request: web.Request, model: type[Q]) -> Q:
         return model.model_validate(values)
     except ValidationError as error:
         raise from_validation(error, "query") from None
+
+
+def _check_text(raw: str) -> None:
+    """Refuse bytes that are no UTF-8: yarl would put something else in their place. Raises Refusal (400)."""
+    if "%" in raw:
+        try:
+            unquote_to_bytes(raw).decode("utf-8")
+        except UnicodeDecodeError:
+            raise invalid(
+                "The query is not UTF-8.", ("?", "holds bytes that are no UTF-8")
+            ) from None
 
 
 @cache

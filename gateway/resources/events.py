@@ -190,7 +190,9 @@ ROUTES = (
         tag="Events",
         query=EventsQuery,
         problems=frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN}),
-        description="`q` is looked for in name, venue and description; `from` and `to` bound startTime. "
+        description="Events that are not over, soonest first; `from` and `to`: those that run in that time; "
+        "`past=true`: those that are over, latest first. Every word of `q` is the beginning of "
+        "a word in name or venue, without regard to case, accents and width. Without descriptions. "
         "Up to 30 s old. `mine=true` needs the role ORGANIZER and takes no filter.",
     ),
     Route(

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from contracts.models import Amount, Currency
 from contracts.runtime.times import from_wire
+from contracts.search_terms import TERMS_ASKED_MAX, asked_terms
 from gateway.http.models import (
     Body,
     Line,
@@ -130,10 +131,20 @@ class UpdateTicketTypeBody(Patch):
     sales_end: Ends | None = None
 
 
-class EventsQuery(PageQuery):
-    """`?q=&from=&to=&mine=&limit=&cursor=`; from and to are about startTime, both included."""
+def _few_words(value: str) -> str:
+    if len(asked_terms(value)) > TERMS_ASKED_MAX:
+        raise ValueError(f"has more than {TERMS_ASKED_MAX} words")
+    return value
 
-    q: Annotated[Line | None, Field(max_length=WORDS_MAX)] = None
+
+SearchText = Annotated[Line, Field(max_length=WORDS_MAX), AfterValidator(_few_words)]
+
+
+class EventsQuery(PageQuery):
+    """`?q=&from=&to=&past=&mine=&limit=&cursor=`; events that run between from and to."""
+
+    q: SearchText | None = None
     from_: Annotated[MomentText | None, Field(alias="from")] = None
     to: MomentText | None = None
+    past: QueryBool = False
     mine: QueryBool = False

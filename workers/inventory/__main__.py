@@ -2,13 +2,15 @@
 
 from workers.inventory.handlers import HANDLERS
 from workers.inventory.overdue import OVERDUE
+from workers.inventory.searching import SEARCH
 from workers.inventory.shards import serve_shards
 from workers.runtime.process import Services, Worker, main
 
 
 def make(_: Services) -> Worker:
-    """Inventory consumes the shards it holds leases of; one process looks for returns that were lost."""
-    return Worker("inventory", HANDLERS, jobs=[serve_shards, OVERDUE])
+    """Inventory consumes the shards it holds leases of; one process looks for returns that were lost,
+    and for events that lack their search terms."""
+    return Worker("inventory", HANDLERS, jobs=[serve_shards, OVERDUE, SEARCH])
 
 
 if __name__ == "__main__":
