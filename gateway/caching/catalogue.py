@@ -7,7 +7,6 @@ change is shown at once; what does not exist is never kept.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import orjson
 from aiohttp import web
@@ -20,8 +19,7 @@ from contracts.resources import (
     ticket_type_etag,
     ticket_type_resource,
 )
-from contracts.runtime.times import from_wire, to_wire
-from contracts.search_terms import asked_terms
+from contracts.runtime.times import to_wire
 from db import catalogue as rows
 from db.catalogue import EventRead, Search
 from db.mysql.database import Database
@@ -29,13 +27,11 @@ from gateway.caching.event_list import EventList
 from gateway.caching.short_lived import Fresh
 from gateway.http.models import PageQuery
 from gateway.http.paging import from_cursor, page
-from gateway.http.problems import invalid, not_found
-from gateway.resources.requests_catalogue import EventsQuery
+from gateway.http.problems import not_found
 
 COPY_SECONDS = 0.8
 """Less than the second that is promised: an answer takes its time, too."""
 COPIES_MAX = 5_000
-SEARCHES_MAX = 1_000
 NO_EVENT = "There is no such event, or it is not yours."
 NO_TICKET_TYPE = "There is no such ticket type, or it is not yours."
 
@@ -81,14 +77,13 @@ class Catalogue:
         if type_id is not None:
             self._types.drop(type_id)
 
-    async def published(self, wanted: EventsQuery) -> bytes:
-        """A page of published events. Raises Refusal (400) for a cursor that is none."""
-        search, query = _search(wanted)
+    async def published(self, search: Search, query: str, limit: int) -> bytes:
+        """A page of published events; `query` is the text of the search, the same for all that ask the same."""
 
         async def build() -> bytes:
-            found = await rows.list_published(self._database, search, wanted.limit + 1)
+            found = await rows.list_published(self._database, search, limit + 1)
             return _page(
-                found, wanted.limit, lambda one: (to_wire(one.row.start_time), one.row.id), _listed
+                found, limit, lambda one: (to_wire(one.row.start_time), one.row.id), _listed
             )
 
         return await self._list.page(query, build)
@@ -133,26 +128,6 @@ def _listed(event: EventRead) -> dict[str, object]:
     shown = _shown(event)
     del shown["description"]
     return shown
-
-
-@lru_cache(maxsize=SEARCHES_MAX)  # a page that many look at is asked for in the same words
-def _search(wanted: EventsQuery) -> tuple[Search, str]:
-    """The search and its canonical text: queries that ask the same share their pages."""
-    terms = tuple(asked_terms(wanted.q or ""))
-    runs_from = from_wire(wanted.from_) if wanted.from_ else None
-    runs_to = from_wire(wanted.to) if wanted.to else None
-    after = None
-    if wanted.cursor:
-        start, last_id = from_cursor(wanted.cursor, str, int)
-        try:
-            after = (from_wire(str(start)), int(last_id))
-        except (ValueError, OverflowError):
-            detail = "The cursor is not one that this list gave."
-            raise invalid(detail, ("?cursor", "is not a cursor of this list")) from None
-    search = Search(terms, runs_from, runs_to, wanted.past, after)
-    # The terms, not the words: what is found depends on them alone.
-    parts = [terms, runs_from, runs_to, wanted.past, after, wanted.limit]
-    return search, orjson.dumps(parts).decode()
 
 
 CATALOGUE = web.AppKey("catalogue", Catalogue)
