@@ -30,11 +30,8 @@ def _not_blank(value: str) -> str:
 
 
 def _price(value: str) -> str:
-    whole, _, cents = value.partition(".")
-    if len(whole) > PRICE_WHOLE_DIGITS_MAX:
+    if len(value.partition(".")[0]) > PRICE_WHOLE_DIGITS_MAX:
         raise ValueError("is over 999999999.99")
-    if not (whole + cents).strip("0"):
-        raise ValueError("is under 0.01")
     return value
 
 

@@ -100,7 +100,15 @@ TITLE: dict[Code, str] = {
 }
 
 NOT_BINDING = frozenset(
-    {Code.SOLD_OUT, Code.RATE_UNAVAILABLE, Code.SEAT_LOCKED, Code.BUSY, Code.RATE_LIMITED}
+    {
+        Code.SOLD_OUT,
+        Code.SALES_CLOSED,
+        Code.LIMIT_EXCEEDED,
+        Code.RATE_UNAVAILABLE,
+        Code.SEAT_LOCKED,
+        Code.BUSY,
+        Code.RATE_LIMITED,
+    }
     | {Code.INTERNAL, Code.UNAVAILABLE}
 )
 """Refusals that do not bind an Idempotency-Key: the same key is decided afresh (api.md, Commands)."""

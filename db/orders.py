@@ -60,33 +60,38 @@ class LockedOrder:
 async def insert(
     transaction: Transaction, orders: Sequence[NewOrder], now: datetime
 ) -> list[OrderRow]:
-    """Store new unpaid orders with their lines; the rows in the same order."""
+    """Store new orders with their lines; the rows in the same order. Those that cost nothing are CONFIRMED at once."""
     at = to_sql(now)
-    columns = ("user_id", "event_id", "total_cost", "currency", "expires_at", "command_id")
+    columns = ("user_id", "event_id", "status", "version", "total_cost", "currency", "expires_at")
+    rows = [_new_row(order, now) for order in orders]
     first = await transaction.insert(
         "orders",
-        (*columns, "created_at", "updated_at"),
+        (*columns, "command_id", "created_at", "updated_at"),
         [
             (
-                o.user_id,
-                o.event_id,
-                o.total_cost,
-                o.currency,
-                to_sql(o.expires_at),
-                o.command,
+                row.user_id,
+                row.event_id,
+                row.status,
+                row.version,
+                row.total_cost,
+                row.currency,
+                to_sql(row.expires_at),
+                order.command,
                 at,
                 at,
             )
-            for o in orders
+            for row, order in zip(rows, orders, strict=True)
         ],
     )
-    rows = [_new_row(first + n, order, now) for n, order in enumerate(orders)]
+    rows = [replace(row, id=first + n) for n, row in enumerate(rows)]
     lines = [
         (row.id, order.command, line)
         for row, order in zip(rows, orders, strict=True)
         for line in order.lines
     ]
     insert_lines(transaction, lines, now)
+    # Its first version was unpaid, as every order's: the free one has moved on in the same moment.
+    _remember(transaction, [row for row in rows if row.version > 1], "free", now)
     return rows
 
 
@@ -116,16 +121,17 @@ def insert_lines(
     )
 
 
-def _new_row(order_id: int, order: NewOrder, now: datetime) -> OrderRow:
+def _new_row(order: NewOrder, now: datetime) -> OrderRow:
+    free = order.total_cost == 0
     return OrderRow(
-        id=order_id,
+        id=0,
         user_id=order.user_id,
         event_id=order.event_id,
-        status=_PENDING,
+        status=str(OrderStatus.CONFIRMED) if free else _PENDING,
         total_cost=order.total_cost,
         currency=order.currency,
         expires_at=order.expires_at,
-        version=1,
+        version=2 if free else 1,
         created_at=now,
         updated_at=now,
     )

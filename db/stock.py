@@ -34,6 +34,7 @@ class Stock:
     quota: int
     available: int
     max_per_order: int
+    max_per_user: int | None
     sales_start: datetime | None
     sales_end: datetime | None
     version: int
@@ -62,8 +63,8 @@ class Shortage:
 # small batch that was a third of all its work. A price travels as text, so that no digit of it is lost.
 _EVENT = "JSON_ARRAY(id, organizer_id, end_time, status = 'CANCELLED')"
 _STOCK = (
-    "JSON_ARRAY(id, event_id, CAST(price AS CHAR), currency, quota, available, max_per_order, sales_start, "
-    "sales_end, version, deleted_at IS NOT NULL)"
+    "JSON_ARRAY(id, event_id, CAST(price AS CHAR), currency, quota, available, max_per_order, "
+    "max_per_user, sales_start, sales_end, version, deleted_at IS NOT NULL)"
 )
 
 
@@ -255,7 +256,7 @@ def _event(row: Row) -> EventState:
 
 
 def _stock(row: Row) -> Stock:
-    id_, event_id, price, currency, quota, available, max_per_order, start, end, version, gone = (
+    id_, event_id, price, currency, quota, available, *limits, start, end, version, gone = (
         orjson.loads(row[0])
     )
     return Stock(
@@ -265,7 +266,8 @@ def _stock(row: Row) -> Stock:
         currency=currency,
         quota=quota,
         available=available,
-        max_per_order=max_per_order,
+        max_per_order=limits[0],
+        max_per_user=limits[1],
         sales_start=_moment(start) if start else None,
         sales_end=_moment(end) if end else None,
         version=version,

@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     returns_overdue: int = Field(30, ge=1)
     """After so long an ended order's tickets come back without its event. A return takes a fraction of a second, on the
     retry ladder a few."""
+    unpaid_orders: int = Field(3, ge=0)
+    """Unpaid orders of an event that an account may have; 0: as many as it likes."""
+    hold_cooldown: int = Field(60, ge=0)
+    """Seconds for which an account gets no new order of an event after one of its orders there expired unpaid."""
     quote_ttl: int = Field(900, ge=1)
     command_deadline: float = Field(60, gt=0)
     seat_lease: float = Field(5, gt=0)

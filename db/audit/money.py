@@ -7,7 +7,8 @@ def money(_: AuditOptions) -> Rule:
     """Rule 4: paid is paid, once, and no money is forgotten."""
     return Rule(
         4,
-        "An order is CONFIRMED exactly when one of its payments is, with one APPLIED receipt and the exact amount; "
+        "An order that costs something is CONFIRMED exactly when one of its payments is, with one APPLIED receipt and "
+        "the exact amount; a free one has none; "
         "no txHash counts twice.",
         _MONEY,
     )
@@ -24,7 +25,8 @@ _MONEY = (
             SELECT order_id, COUNT(*) AS confirmed, MAX(total_cost) AS priced
             FROM payments WHERE status = 'CONFIRMED' GROUP BY order_id
         ) p ON p.order_id = o.id
-        WHERE (o.status = 'CONFIRMED') <> (COALESCE(p.confirmed, 0) = 1) OR p.confirmed > 1 OR p.priced <> o.total_cost
+        WHERE (o.status = 'CONFIRMED' AND o.total_cost > 0) <> (COALESCE(p.confirmed, 0) = 1)
+           OR p.confirmed > 1 OR p.priced <> o.total_cost
         """,
     ),
     Check(

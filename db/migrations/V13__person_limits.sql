@@ -3,5 +3,12 @@ ALTER TABLE ticket_types
     ADD COLUMN max_per_user INT NULL,
     ADD CONSTRAINT ck_ticket_types_person CHECK (max_per_user IS NULL OR max_per_user >= 1);
 
+-- Free tickets: a type, a line and an order may cost nothing.
+ALTER TABLE ticket_types
+    DROP CONSTRAINT ck_ticket_types_price,
+    ADD CONSTRAINT ck_ticket_types_price CHECK (price >= 0);
+
 ALTER TABLE orders
-    ADD KEY ix_orders_person (user_id, event_id, status, expires_at);
+    ADD KEY ix_orders_person (user_id, event_id, status, expires_at),
+    DROP CONSTRAINT ck_orders_total,
+    ADD CONSTRAINT ck_orders_total CHECK (total_cost >= 0);

@@ -14,8 +14,9 @@ from contracts.events import OrderItemsAdded
 from contracts.orders import OrderStatus
 from contracts.problems import Code, Problem
 from contracts.resources import OrderDetailRow, OrderRow, order_resource
-from db import orders
+from db import holdings, orders
 from db import stock as stocks
+from db.holdings import Holding, Person
 from db.messages.outbox import NewEvent
 from db.stock import EventState, Stock
 from workers.inventory.allocation import (
@@ -24,7 +25,13 @@ from workers.inventory.allocation import (
     AllocationRequest,
     allocate,
 )
-from workers.inventory.placing import NOT_A_USER, new_lines, refusal_decisions, stock_events
+from workers.inventory.placing import (
+    NOT_A_USER,
+    holding_queries,
+    new_lines,
+    refusal_decisions,
+    stock_events,
+)
 from workers.runtime.handlers import (
     Context,
     Decision,
@@ -44,8 +51,9 @@ class _AddingState:
         stock: dict[int, Stock],
         locked: dict[int, orders.LockedOrder],
         details: dict[int, list[OrderDetailRow]],
+        held: dict[Person, Holding],
     ) -> None:
-        self.events, self.stock = events, stock
+        self.events, self.stock, self.held = events, stock, held
         self.orders = {order_id: one.row for order_id, one in locked.items()}
         self.details = details
 
@@ -58,7 +66,11 @@ async def add_items(context: Context, commands: Sequence[Received[AddItems]]) ->
     types = {item.ticket_type_id for one in messages for item in one.items}
     stock = await stocks.read(transaction, types, lock=True)
     locked = await orders.lock(transaction, (one.order_id for one in messages))
-    state = _AddingState(events, stock, locked, await orders.details(transaction, locked))
+    details = await orders.details(transaction, locked)
+    # After the locks: what others hold of these types cannot change before this transaction ends.
+    _, tickets = holding_queries(map(_asked, messages), context.settings)
+    held = await holdings.read(transaction, None, tickets)
+    state = _AddingState(events, stock, locked, details, held)
     return [await _add(context, one, state) for one in commands]
 
 
@@ -88,9 +100,15 @@ def _allocate(
     already: dict[int, int] = {}
     for line in state.details[order.id]:
         already[line.ticket_type_id] = already.get(line.ticket_type_id, 0) + line.quantity
+    request = replace(_asked(command), already=already, total_before=order.total_cost)
+    held = state.held
+    answers = allocate(state.stock, state.events, [request], context.now, holdings=held).answers
+    return answers[0]
+
+
+def _asked(command: AddItems) -> AllocationRequest:
     items = tuple((item.ticket_type_id, item.quantity) for item in command.items)
-    request = AllocationRequest(order.event_id, items, already, order.total_cost)
-    return allocate(state.stock, state.events, [request], context.now).answers[0]
+    return AllocationRequest(command.event_id, items, command.principal.user_id, adds=True)
 
 
 async def _store(
@@ -108,6 +126,10 @@ async def _store(
     lines = [(order.id, one.uuid, line) for line in new_lines(grant, after)]
     orders.insert_lines(transaction, lines, context.now)
     state.stock.update(after)
+    person = (order.user_id, order.event_id)
+    holding = state.held.setdefault(person, Holding())
+    for type_id, quantity in quantities.items():
+        holding.tickets[type_id] = holding.tickets.get(type_id, 0) + quantity
     state.orders[order.id] = replace(row)
     state.details[order.id] += [OrderDetailRow(*line) for line in grant.lines]
     resource = order_resource(row, state.details[order.id])

@@ -1,7 +1,7 @@
 """PlaceOrder: a batch of new orders in one transaction.
 
-In: commands in the order they came. Out: a decision each; OrderPlaced per order, one StockChanged
-per ticket type.
+In: commands in the order they came. Out: a decision each; OrderPlaced per order (and OrderConfirmed when it costs
+nothing: there is nothing to pay), one StockChanged per ticket type.
 Must stay true: ticket types are read without a lock and taken by version (the guard); the event's
 row is shared first, so that it cannot be cancelled meanwhile.
 """
@@ -11,11 +11,13 @@ from datetime import timedelta
 from itertools import compress
 
 from contracts.commands import AddItems, PlaceOrder
-from contracts.events import OrderPlaced, StockChanged
+from contracts.events import OrderConfirmed, OrderEvent, OrderPlaced, StockChanged
+from contracts.orders import OrderStatus
 from contracts.problems import Code, Problem
 from contracts.resources import OrderDetailRow, OrderRow, order_resource
+from contracts.runtime.settings import Settings
 from contracts.runtime.times import to_wire
-from db import orders
+from db import holdings, orders
 from db import stock as stocks
 from db.messages.outbox import NewEvent
 from db.mysql.database import Statement, Transaction
@@ -24,6 +26,7 @@ from workers.inventory.allocation import (
     AllocationGranted,
     AllocationRefused,
     AllocationRequest,
+    PersonLimits,
     allocate,
 )
 from workers.runtime.handlers import (
@@ -42,7 +45,7 @@ def seats(command: PlaceOrder | AddItems) -> Iterable[tuple[int, int]]:
     return [(item.ticket_type_id, command.event_id) for item in command.items]
 
 
-def reads(commands: Sequence[Received[PlaceOrder]]) -> list[Statement]:
+def reads(commands: Sequence[Received[PlaceOrder]], settings: Settings) -> list[Statement]:
     """The events and ticket types of a batch, as `place_orders` begins."""
     allowed = [one.message for one in commands if _may_order(one)]
     types = [item.ticket_type_id for command in allowed for item in command.items]
@@ -51,13 +54,26 @@ def reads(commands: Sequence[Received[PlaceOrder]]) -> list[Statement]:
     return [
         stocks.share_query(command.event_id for command in allowed),
         stocks.read_query(types, lock=False),
+        *filter(None, holding_queries(map(wanted, allowed), settings)),
     ]
+
+
+def holding_queries(
+    requests: Iterable[AllocationRequest], settings: Settings
+) -> tuple[Statement | None, Statement]:
+    """What the buyers of a batch hold already: orders (None: they are not limited), and tickets of limited types."""
+    asked = list(requests)
+    persons = [one.person for one in asked]
+    limited = settings.unpaid_orders or settings.hold_cooldown
+    orders_of = holdings.order_query(persons, settings.hold_cooldown) if limited else None
+    types = [type_id for one in asked for type_id, _ in one.items]
+    return orders_of, holdings.ticket_query(persons, types)
 
 
 def wanted(command: PlaceOrder) -> AllocationRequest:
     """A command as the rule wants it."""
     items = tuple((item.ticket_type_id, item.quantity) for item in command.items)
-    return AllocationRequest(command.event_id, items)
+    return AllocationRequest(command.event_id, items, command.principal.user_id)
 
 
 async def place_orders(
@@ -80,7 +96,9 @@ async def _place(context: Context, commands: Sequence[Received[PlaceOrder]]) -> 
     events = await stocks.share_events(transaction, (one.event_id for one in requests))
     types = {type_id for one in requests for type_id, _ in one.items}
     stock = await stocks.read(transaction, types, lock=False)
-    allocation = allocate(stock, events, requests, context.now)
+    held = await holdings.read(transaction, *holding_queries(requests, context.settings))
+    limits = PersonLimits(context.settings.unpaid_orders, context.settings.hold_cooldown)
+    allocation = allocate(stock, events, requests, context.now, holdings=held, limits=limits)
     after = stocks.take(transaction, stock, allocation.taken, context.now)
     granted = [
         (one, answer)
@@ -141,10 +159,15 @@ def _placed(
 ) -> Decision:
     details = [OrderDetailRow(*line) for line in grant.lines]
     resource = order_resource(row, details)
-    placed = OrderPlaced(order=resource, organizer_id=event.organizer_id)
-    happened = NewEvent(placed, f"order:{row.id}", row.version, row.event_id)
+    happened: list[OrderEvent] = [OrderPlaced(order=resource, organizer_id=event.organizer_id)]
+    if row.status == OrderStatus.CONFIRMED:
+        happened.append(OrderConfirmed(order=resource, organizer_id=event.organizer_id))
+    events = [
+        NewEvent(one, f"order:{row.id}", version, row.event_id)
+        for version, one in enumerate(happened, 1)
+    ]
     location = f"/api/orders/{row.id}"
-    return succeeded(201, resource, location=location, events=(happened, *steps))
+    return succeeded(201, resource, location=location, events=(*events, *steps))
 
 
 def stock_events(after: Mapping[int, Stock]) -> list[NewEvent]:
@@ -184,5 +207,6 @@ async def refusal_decisions(
                 "held": shortage.held,
                 "nextReleaseAt": to_wire(release) if release else None,
             }
-        decisions[answer] = rejected(Problem(answer.code, answer.detail, extra))
+        problem = Problem(answer.code, answer.detail, extra, retry_after=answer.retry_after)
+        decisions[answer] = rejected(problem)
     return decisions

@@ -221,7 +221,8 @@ class CommandProcessor:
         received = [item.received for item in items]
 
         async def work(transaction: Transaction) -> list[Outcome]:
-            transaction.read_ahead(*(handler.reads(received) if handler.reads else ()))
+            ahead = handler.reads(received, self._settings) if handler.reads else ()
+            transaction.read_ahead(*ahead)
             now = await transaction.now()
             context = Context(transaction, now, self._settings, self._redis)
             decisions = await _within_deadline(handler.decide, context, received)

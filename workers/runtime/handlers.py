@@ -150,7 +150,7 @@ class CommandHandler(Generic[C]):
     decide: Callable[[Context, Sequence[Received[C]]], Awaitable[list[Decision]]]
     seats: Callable[[C], Iterable[tuple[int, int]]] | None = None
     """(ticket type, event) pairs whose seat lock must be held."""
-    reads: Callable[[Sequence[Received[C]]], Sequence[Statement]] | None = None
+    reads: Callable[[Sequence[Received[C]], Settings], Sequence[Statement]] | None = None
     """The queries that `decide` begins with, so that they travel with BEGIN. A saved round trip, no more."""
 
 

@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.problems import Code
+from db.holdings import Holding
 from db.stock import EventState, Stock
 from workers.inventory.allocation import (
     AllocationGranted,
     AllocationRefused,
     AllocationRequest,
+    PersonLimits,
     allocate,
 )
 
@@ -30,6 +32,7 @@ def stock(type_id: int, available: int = 10, **changes: object) -> Stock:
         quota=1000,
         available=available,
         max_per_order=10,
+        max_per_user=None,
         sales_start=None,
         sales_end=None,
         version=3,
@@ -167,3 +170,103 @@ def test_never_more_than_there_is_and_never_less_than_fits(
     assert {
         n: left[n - 1] - remaining[n] for n in remaining if left[n - 1] != remaining[n]
     } == dict(allocation.taken)
+
+
+BUYER = 5
+PERSON = (BUYER, 1)
+LIMITS = PersonLimits(unpaid_orders=3, cooldown=60)
+
+
+def codes(stocks: list[Stock], holding: Holding, *requests: AllocationRequest) -> list[Code | None]:
+    """What becomes of one person's requests in one batch."""
+    answers = allocate(
+        {one.id: one for one in stocks},
+        {1: EVENT},
+        [replace(one, user_id=BUYER) for one in requests],
+        NOW,
+        holdings={PERSON: holding},
+        limits=LIMITS,
+    ).answers
+    return [one.code if isinstance(one, AllocationRefused) else None for one in answers]
+
+
+def test_a_person_gets_no_more_of_a_type_than_its_limit() -> None:
+    """What was bought before, what this batch gave and what is asked for count together."""
+    limited = stock(1, max_per_user=4)
+    holding = Holding(tickets={1: 1})
+    wanted = [want((1, 2)), want((1, 2)), want((1, 1))]
+    assert codes([limited], holding, *wanted) == [None, Code.LIMIT_EXCEEDED, None]
+
+
+def test_the_limit_per_person_counts_additions_too() -> None:
+    """An addition to an unpaid order is no way round it."""
+    limited, holding = stock(1, max_per_user=4), Holding(tickets={1: 4})
+    assert codes([limited], holding, want((1, 1), adds=True)) == [Code.LIMIT_EXCEEDED]
+
+
+def test_a_person_has_few_unpaid_orders_of_an_event() -> None:
+    """Two exist: one more fits, the next does not; an addition makes no order."""
+    holding = Holding(unpaid=2, next_end=NOW + timedelta(seconds=90.5))
+    wanted = [want((1, 1)), want((1, 1)), want((1, 1), adds=True)]
+    assert codes([stock(1)], holding, *wanted) == [None, Code.LIMIT_EXCEEDED, None]
+
+
+def test_free_orders_are_not_unpaid() -> None:
+    """They hold nothing that would come back, and are not counted."""
+    free, holding = stock(1, price=Decimal("0.00")), Holding(unpaid=3, expired_at=NOW)
+    assert codes([free], holding, *[want((1, 1))] * 5) == [None] * 5
+
+
+def test_after_an_expired_order_a_person_waits() -> None:
+    """For the cool-down, to the second; the refusal says how long."""
+    for since, refused in ((59.5, True), (60, False)):
+        holding = Holding(expired_at=NOW - timedelta(seconds=since))
+        expected = Code.LIMIT_EXCEEDED if refused else None
+        assert codes([stock(1)], holding, want((1, 1))) == [expected]
+    answers = allocate(
+        {1: stock(1)},
+        {1: EVENT},
+        [want((1, 1), user_id=BUYER)],
+        NOW,
+        holdings={PERSON: Holding(expired_at=NOW - timedelta(seconds=59.5))},
+        limits=LIMITS,
+    ).answers
+    assert isinstance(answers[0], AllocationRefused)
+    assert answers[0].retry_after == 1
+
+
+def test_limits_are_each_persons_own() -> None:
+    """What one holds refuses nobody else."""
+    holding = Holding(unpaid=3, tickets={1: 9})
+    allocation = allocate(
+        {1: stock(1, max_per_user=9)},
+        {1: EVENT},
+        [want((1, 9), user_id=6), want((1, 1), user_id=BUYER)],
+        NOW,
+        holdings={PERSON: holding},
+        limits=LIMITS,
+    )
+    assert [type(one) for one in allocation.answers] == [AllocationGranted, AllocationRefused]
+
+
+@given(
+    st.integers(1, 6),
+    st.integers(0, 6),
+    st.lists(st.tuples(st.integers(1, 3), st.integers(1, 4), st.booleans()), max_size=12),
+)
+def test_whatever_is_asked_nobody_exceeds_the_limit(
+    limit: int, before: int, asked: list[tuple[int, int, bool]]
+) -> None:
+    """Over all orders of requests, additions among them."""
+    requests = [want((1, quantity), user_id=user, adds=adds) for user, quantity, adds in asked]
+    holdings = {(user, 1): Holding(tickets={1: before}) for user in (1, 2, 3)}
+    answers = allocate(
+        {1: stock(1, 1000, max_per_user=limit)}, {1: EVENT}, requests, NOW, holdings=holdings
+    ).answers
+    for user in (1, 2, 3):
+        got = sum(
+            quantity
+            for (who, quantity, _), one in zip(asked, answers, strict=True)
+            if who == user and isinstance(one, AllocationGranted)
+        )
+        assert got == 0 or before + got <= limit
