@@ -85,6 +85,7 @@ class NewTicketType(Members):
     currency: CurrencyCode = "USD"
     quota: NewQuota
     max_per_order: PerOrder = PER_ORDER_DEFAULT
+    max_per_user: PerOrder | None = None
     sales_start: Starts | None = None
     sales_end: Ends | None = None
 
@@ -145,5 +146,6 @@ class TicketTypePatch(Patch):
     currency: CurrencyCode | None = None
     quota: Quota = 0
     max_per_order: PerOrder | None = None
+    max_per_user: PerOrder | None = None
     sales_start: Starts | None = None
     sales_end: Ends | None = None

@@ -71,6 +71,8 @@ class TicketTypeRow:
     version: IdNumber
     created_at: Moment
     updated_at: Moment
+    max_per_user: Annotated[int, Field(ge=1)] | None = None
+    """Tickets of this type that one account may buy; None: any number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,8 +143,17 @@ async def insert_ticket_type(
     values = (row.event_id, row.name, row.price, row.currency, row.quota, row.available)
     type_id = await transaction.insert(
         "ticket_types",
-        (*columns, "sales_start", "sales_end", "version", "command_id", "created_at", "updated_at"),
-        [(*values, row.max_per_order, *_window(row), row.version, command, at, at)],
+        (
+            *columns,
+            "max_per_user",
+            "sales_start",
+            "sales_end",
+            "version",
+            "command_id",
+            "created_at",
+            "updated_at",
+        ),
+        [(*values, row.max_per_order, row.max_per_user, *_window(row), row.version, command, at, at)],
     )
     stored = replace(row, id=type_id)
     await _remember(transaction, stored, "CREATE", row.quota, row.created_at)
@@ -159,7 +168,7 @@ async def update_ticket_type(
     at = to_sql(stored.updated_at)
     count = await transaction.execute(
         "UPDATE ticket_types SET name = %s, price = %s, currency = %s, quota = %s, available = %s, "
-        "max_per_order = %s, sales_start = %s, sales_end = %s, version = version + 1, "
+        "max_per_order = %s, max_per_user = %s, sales_start = %s, sales_end = %s, version = version + 1, "
         "deleted_at = %s, updated_at = %s WHERE id = %s AND version = %s AND deleted_at IS NULL",
         stored.name,
         stored.price,
@@ -167,6 +176,7 @@ async def update_ticket_type(
         stored.quota,
         stored.available,
         stored.max_per_order,
+        stored.max_per_user,
         *_window(stored),
         at if delete else None,
         at,

@@ -17,7 +17,7 @@ EVENT_COLUMNS = (
 )
 TICKET_TYPE_COLUMNS = (
     "t.id, t.event_id, t.name, t.price, t.currency, t.quota, t.available, t.max_per_order, "
-    "t.sales_start, t.sales_end, t.version, t.created_at, t.updated_at"
+    "t.sales_start, t.sales_end, t.version, t.created_at, t.updated_at, t.max_per_user"
 )
 ORDER_COLUMNS = (
     "o.id, o.user_id, o.event_id, o.status, o.total_cost, o.currency, o.expires_at, o.version, "

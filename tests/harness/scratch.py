@@ -46,6 +46,8 @@ class Scratch:
             "EVENTHUB_LIMITS_OFF_FOR": "127.0.0.0/8",
             "EVENTHUB_ARGON2": "64,1,1",
             "EVENTHUB_RETURNS_OVERDUE": NEVER,
+            "EVENTHUB_UNPAID_ORDERS": "0",
+            "EVENTHUB_HOLD_COOLDOWN": "0",
             **more,
         }
 
@@ -61,6 +63,9 @@ class Scratch:
             "limits_off_for": "127.0.0.0/8",
             "argon2": "64,1,1",
             "returns_overdue": NEVER,
+            # One person often stands for a crowd in tests; limits per person have tests of their own.
+            "unpaid_orders": 0,
+            "hold_cooldown": 0,
             "shards": 4,
             "port": 0,
         }
