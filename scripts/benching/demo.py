@@ -16,13 +16,13 @@ import uvloop
 from rich.console import Console
 from rich.live import Live
 
-from scripts.benching.api import Api
-from scripts.benching.auditing import quiet_audit
-from scripts.benching.crowd import Tally, rush
-from scripts.benching.measuring import become_quiet
-from scripts.benching.picture import Moment, as_promised, picture, plain_line, summary
-from scripts.benching.system import NotRunning, System, running_system
-from scripts.benching.users import make_users
+from scripts.benching.live_display import Moment, as_promised, picture, plain_line, summary
+from scripts.benching.loads.api import Api
+from scripts.benching.loads.crowd import Tally, rush
+from scripts.benching.loads.users import make_users
+from scripts.benching.measurement.auditing import quiet_audit
+from scripts.benching.measurement.measuring import become_quiet
+from scripts.benching.systems.system import NotRunning, System, running_system
 from scripts.stack.home import CHECKOUT
 
 TITLE = "The last concert"

@@ -23,8 +23,8 @@ from db.mysql.database import Database
 from scripts.proving.checking import check
 from scripts.proving.history import Operation, load_file
 from scripts.proving.report import notes_of, parts_of, render
+from scripts.stack.commands.testing import end_on_signals, own_home, run_pytest, running_servers
 from scripts.stack.home import SetupError
-from scripts.stack.testing import end_on_signals, own_home, run_pytest, running_servers
 from scripts.versions import server_versions
 
 FIXED_SEED = 20260101

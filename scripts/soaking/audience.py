@@ -27,8 +27,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from contracts.messaging.topology import RATES_EXCHANGE
 from contracts.runtime.times import to_wire
 from db.mysql.database import Database
-from scripts.benching.system import System
-from scripts.benching.users import LoadUser, make_users
+from scripts.benching.loads.users import LoadUser, make_users
+from scripts.benching.systems.system import System
 from scripts.broker_users import BrokerUsers
 from scripts.locating import Located
 from scripts.providers import ProviderCommands, add_provider, remove_provider

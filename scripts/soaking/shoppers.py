@@ -17,12 +17,12 @@ from typing import TypeVar
 
 import aiohttp
 
-from db.accounts.many_accounts import add_accounts
 from db.mysql.database import Database, is_away, is_transient
-from scripts.benching.api import Api
-from scripts.benching.crowd import allow_connections
-from scripts.benching.system import System
-from scripts.benching.users import make_users
+from scripts.benching.loads.api import Api
+from scripts.benching.loads.crowd import allow_connections
+from scripts.benching.loads.many_accounts import add_accounts
+from scripts.benching.loads.users import make_users
+from scripts.benching.systems.system import System
 from scripts.proving.calling import Buyer, Caller
 from scripts.proving.checking import check
 from scripts.proving.history import History

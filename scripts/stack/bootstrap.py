@@ -47,17 +47,17 @@ class Need:
 
 
 NEEDS = {
-    "up": Need("scripts.stack.up", servers=True),
-    "down": Need("scripts.stack.down", lock=None),
-    "status": Need("scripts.stack.status", lock=None),
-    "scale": Need("scripts.stack.scale"),
-    "servers": Need("scripts.stack.servers", servers=True),
-    "test": Need("scripts.stack.testing", lock="requirements-dev.lock", servers=True),
-    "check": Need("scripts.stack.check", lock="requirements-dev.lock"),
+    "up": Need("scripts.stack.commands.up", servers=True),
+    "down": Need("scripts.stack.commands.down", lock=None),
+    "status": Need("scripts.stack.commands.status", lock=None),
+    "scale": Need("scripts.stack.commands.scale"),
+    "servers": Need("scripts.stack.private_servers.servers", servers=True),
+    "test": Need("scripts.stack.commands.testing", lock="requirements-dev.lock", servers=True),
+    "check": Need("scripts.stack.commands.check", lock="requirements-dev.lock"),
     "prove": Need(
         "scripts.proving.prove", lock="requirements-dev.lock", servers=True, bare_help=False
     ),
-    "lock": Need("scripts.stack.lock", lock=None),
+    "lock": Need("scripts.stack.commands.lock", lock=None),
 }
 
 

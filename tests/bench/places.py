@@ -1,6 +1,6 @@
 """A test's EventHub as the benches and the soak see a running one."""
 
-from scripts.benching.system import System
+from scripts.benching.systems.system import System
 from tests.harness.scratch import JWT_KEYS, Scratch
 from tests.harness.system import System as Running
 

@@ -4,8 +4,8 @@ import asyncio
 
 from rich.console import Console
 
-from scripts.benching.crowd import Tally, rush
-from scripts.benching.picture import Moment, as_promised, picture, plain_line, summary
+from scripts.benching.live_display import Moment, as_promised, picture, plain_line, summary
+from scripts.benching.loads.crowd import Tally, rush
 from tests.bench.shop import open_shop
 
 

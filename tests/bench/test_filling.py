@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db.accounts.many_accounts import add_accounts
 from db.audit import audit
 from db.mysql.database import Database
-from scripts.benching.filling import fill
+from scripts.benching.loads.many_accounts import add_accounts
+from scripts.benching.systems.filling import fill
 from tests.harness.desk import desk, place, result
 from tests.harness.people import person
 from tests.harness.scratch import Scratch, scratch

@@ -6,7 +6,7 @@ from typing import Any
 import click
 import pytest
 
-from scripts.benching.wrk import Answers, WrkLoad, put_load
+from scripts.benching.loads.wrk import Answers, WrkLoad, put_load
 from tests.bench.shop import Shop, open_shop
 
 TOKENS = [(number, f"token-{number}") for number in range(1, 51)]

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from scripts.benching.against_bare import door
-from scripts.benching.purchase import purchase
-from scripts.benching.sale import SaleOptions, sale
-from scripts.benching.system import System
+from scripts.benching.benches.purchase import purchase
+from scripts.benching.benches.sale import SaleOptions, sale
+from scripts.benching.lower_bounds.against_bare import door
+from scripts.benching.systems.system import System
 from tests.bench.places import as_benches_see
 from tests.harness.scratch import scratch
 from tests.harness.system import running

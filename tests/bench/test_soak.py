@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scripts.benching.system import System
+from scripts.benching.systems.system import System
 from scripts.soaking.soak import SoakOptions, soak
 from scripts.soaking.visit import Habits
 from tests.bench.places import as_benches_see

@@ -6,10 +6,10 @@ import pytest
 from redis.asyncio import Redis
 
 from db.mysql.database import Database
-from scripts.benching.expiry import ExpiryOptions, expiry
-from scripts.benching.growth import GrowthOptions, growth
-from scripts.benching.memory import MemoryOptions, memory
-from scripts.benching.system import System
+from scripts.benching.benches.expiry import ExpiryOptions, expiry
+from scripts.benching.benches.growth import GrowthOptions, growth
+from scripts.benching.benches.memory import MemoryOptions, memory
+from scripts.benching.systems.system import System
 from tests.harness.scratch import JWT_KEYS, Scratch, scratch
 
 pytestmark = pytest.mark.full

@@ -2,8 +2,8 @@
 
 from db.accounts import accounts
 from db.mysql.database import Database
-from scripts.benching.system import System
-from scripts.benching.users import make_users
+from scripts.benching.loads.users import make_users
+from scripts.benching.systems.system import System
 from tests.harness.scratch import JWT_KEYS, Scratch
 
 

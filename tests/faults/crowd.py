@@ -12,9 +12,9 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from db.accounts.many_accounts import add_accounts
 from db.mysql.database import Database
 from gateway.accounts.tokens import Tokens, parse_keys
+from scripts.benching.loads.many_accounts import add_accounts
 from scripts.proving.buyers import Buyer, BuyerLoad, More, Plan
 from scripts.proving.checking import check
 from scripts.proving.history import History

@@ -18,7 +18,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from db.mysql.database import Database
-from scripts.benching.system import System
+from scripts.benching.systems.system import System
 from scripts.soaking.audience import Heard, receiving, reporting
 from scripts.soaking.shoppers import Shoppers, make_shelves
 from tests.faults.crowd import EVERYBODY, GATEWAYS, SEED, note, open_shop

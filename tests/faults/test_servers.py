@@ -168,7 +168,7 @@ async def _out_of_memory(redis: Redis) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """What makes the broker raise an alarm, and what ends it (scripts/stack/rabbitmq_server.py)."""
+    """What makes the broker raise an alarm, and what ends it (scripts/stack/private_servers/rabbitmq_server.py)."""
 
     name: str
     raised: tuple[str, ...]

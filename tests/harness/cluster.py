@@ -23,8 +23,8 @@ import aio_pika
 from aio_pika.abc import DeliveryMode
 
 from contracts.messaging.link import LINK_ERRORS
-from scripts.stack import rabbitmq_server
 from scripts.stack.home import Home, State, write_private
+from scripts.stack.private_servers import rabbitmq_server
 from tests.harness.processes import _die_with_parent, free_port
 from tests.harness.waiting import eventually
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 
 from contracts.runtime import failpoints
-from scripts.stack import ports
+from scripts.stack.supervised import ports
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually
 

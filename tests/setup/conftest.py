@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack import servers
 from scripts.stack.home import Home
+from scripts.stack.private_servers import servers
 from tests.setup import standin
 
 MakeCheckout = Callable[..., standin.Checkout]

@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from contracts.runtime.settings import Settings
-from scripts.stack import compose, processes
+from scripts.stack.commands import compose
 from scripts.stack.home import CHECKOUT, Home
-from scripts.stack.programs import PYTHON
+from scripts.stack.supervised import processes
+from scripts.stack.supervised.programs import PYTHON
 
 FILE = CHECKOUT / "docker-compose.yml"
 PER_PROCESS = {

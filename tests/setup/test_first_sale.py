@@ -14,7 +14,7 @@ import pymysql
 import pytest
 import redis
 
-from scripts.stack import readiness
+from scripts.stack.private_servers import readiness
 from tests.setup.standin import WORKERS, Checkout, eventually
 
 SERVERS = ("mysql", "rabbitmq", "redis", "epmd")

@@ -8,9 +8,10 @@ import tomllib
 
 import pytest
 
-from scripts.stack import bootstrap, servers
+from scripts.stack import bootstrap
+from scripts.stack.commands.testing import needs_no_servers, pytest_arguments
 from scripts.stack.home import CHECKOUT
-from scripts.stack.testing import needs_no_servers, pytest_arguments
+from scripts.stack.private_servers import servers
 
 GIVEN = {"MYSQL_URL": "mysql://u:p@db", "AMQP_URL": "amqp://u:p@mq:5673/", "REDIS_URL": "redis://r"}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack import readiness
+from scripts.stack.private_servers import readiness
 from tests.setup import standin
 from tests.setup.standin import Checkout
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from db.accounts.many_accounts import add_accounts
 from db.mysql.database import Database
 from db.webhooks import endpoints
+from scripts.benching.loads.many_accounts import add_accounts
 from tests.harness.scratch import scratch
 
 ACCOUNTS = 4000

@@ -3,9 +3,9 @@
 import secrets
 from datetime import datetime
 
-from db.accounts.many_accounts import add_accounts
 from db.mysql.database import Database
 from gateway.accounts.tokens import Tokens, parse_keys
+from scripts.benching.loads.many_accounts import add_accounts
 from tests.harness.people import Person
 from tests.harness.scratch import JWT_KEYS
 

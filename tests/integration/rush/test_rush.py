@@ -9,9 +9,9 @@ import pytest
 from db import stock
 from db.audit import audit
 from db.mysql.database import Database
-from scripts.benching.api import Api
-from scripts.benching.crowd import Tally, rush
-from scripts.benching.picture import as_promised
+from scripts.benching.live_display import as_promised
+from scripts.benching.loads.api import Api
+from scripts.benching.loads.crowd import Tally, rush
 from tests.harness.waiting import eventually
 from tests.integration.rush.buyers import Results, buy_all
 from tests.integration.rush.crowds import buyers_tokens, organizer

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from scripts.soaking.telling import is_error, judged, reasons, render
+from scripts.soaking.verdict import is_error, judged, reasons, render
 
 
 def sound(**changes: Any) -> dict[str, Any]:
