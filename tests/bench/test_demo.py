@@ -6,7 +6,7 @@ from rich.console import Console
 
 from scripts.benching.live_display import Moment, as_promised, picture, plain_line, summary
 from scripts.benching.loads.crowd import Tally, rush
-from tests.bench.shop import open_shop
+from tests.bench.stub_gateway import open_shop
 
 
 async def test_every_buyer_of_a_crowd_gets_an_answer() -> None:

@@ -8,10 +8,10 @@ from db.audit import audit
 from db.mysql.database import Database
 from scripts.benching.loads.many_accounts import add_accounts
 from scripts.benching.systems.filling import fill
-from tests.harness.desk import desk, place, result
-from tests.harness.people import person
+from tests.harness.accounts import person
+from tests.harness.command_client import desk, place, result
 from tests.harness.scratch import Scratch, scratch
-from tests.harness.staff import staff
+from tests.harness.workers import staff
 
 COUNTED = ("orders", "order_details", "order_history", "payments", "command_outcomes")
 

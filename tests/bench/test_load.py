@@ -7,7 +7,7 @@ import click
 import pytest
 
 from scripts.benching.loads.wrk import Answers, WrkLoad, put_load
-from tests.bench.shop import Shop, open_shop
+from tests.bench.stub_gateway import Shop, open_shop
 
 TOKENS = [(number, f"token-{number}") for number in range(1, 51)]
 

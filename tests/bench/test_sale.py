@@ -8,7 +8,7 @@ from scripts.benching.benches.purchase import purchase
 from scripts.benching.benches.sale import SaleOptions, sale
 from scripts.benching.lower_bounds.against_bare import door
 from scripts.benching.systems.system import System
-from tests.bench.places import as_benches_see
+from tests.bench.described_system import as_benches_see
 from tests.harness.scratch import scratch
 from tests.harness.system import running
 

@@ -11,7 +11,7 @@ import pytest
 from scripts.benching.systems.system import System
 from scripts.soaking.soak import SoakOptions, soak
 from scripts.soaking.visit import Habits
-from tests.bench.places import as_benches_see
+from tests.bench.described_system import as_benches_see
 from tests.harness.scratch import scratch
 from tests.harness.system import running
 

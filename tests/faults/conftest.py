@@ -10,7 +10,7 @@ import pytest
 
 from db.mysql.database import Database
 from tests.faults.proof import proven
-from tests.harness.desk import Desk, desk
+from tests.harness.command_client import Desk, desk
 from tests.harness.processes import Processes, processes
 from tests.harness.scratch import Scratch, scratch
 

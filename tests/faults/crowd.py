@@ -19,14 +19,14 @@ from scripts.proving.buyers import Buyer, BuyerLoad, More, Plan
 from scripts.proving.checking import check
 from scripts.proving.history import History
 from tests.faults.proof import END_SECONDS, proven
-from tests.harness.desk import Desk
-from tests.harness.people import person
+from tests.harness.accounts import person
+from tests.harness.command_client import Desk
 from tests.harness.processes import Process, Processes
 from tests.harness.scratch import JWT_KEYS
 from tests.harness.seeds import seeds
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import set_rate
+from tests.harness.workers import staff
+from tests.integration.payments.payment_client import set_rate
 
 EVERYBODY = (
     "inventory-1",

@@ -15,8 +15,8 @@ from contracts.messaging.topology import EVENTS_EXCHANGE
 from contracts.webhook_secrets import SecretSealer, new_secret
 from db.mysql.database import Database
 from db.webhooks import endpoints
-from tests.harness.desk import Desk
-from tests.harness.people import Person
+from tests.harness.accounts import Person
+from tests.harness.command_client import Desk
 from tests.harness.scratch import SECRET
 
 Heard = Callable[[], Awaitable[list[dict[str, Any]]]]

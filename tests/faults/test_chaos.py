@@ -21,7 +21,7 @@ from tests.faults.crowd import (
     shelves,
     verdict,
 )
-from tests.harness.desk import Desk
+from tests.harness.command_client import Desk
 from tests.harness.processes import Processes
 from tests.harness.seeds import at_length
 from tests.harness.waiting import eventually

@@ -17,7 +17,7 @@ from db.mysql.database import Database
 from scripts.proving.buyers import Plan
 from tests.faults.crowd import SEED, buyers, crowd, progress, shelves, verdict
 from tests.faults.proof import END_SECONDS
-from tests.harness.desk import Desk
+from tests.harness.command_client import Desk
 from tests.harness.processes import Process, Processes
 from tests.harness.waiting import eventually
 

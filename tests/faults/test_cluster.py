@@ -19,7 +19,7 @@ from scripts.proving.history import History, Operation
 from scripts.proving.proxy import Proxy
 from tests.faults.crowd import SEED, buyers, crowd, newcomers, progress, shelves, verdict
 from tests.harness.cluster import Cluster, Node, cluster
-from tests.harness.desk import Desk
+from tests.harness.command_client import Desk
 from tests.harness.processes import Process, Processes
 from tests.harness.waiting import eventually
 

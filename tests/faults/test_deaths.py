@@ -14,13 +14,13 @@ from db.mysql.database import Database
 from tests.faults.deaths import DECIDES, EXPIRES, REACTS, RELAYS, die_at_each
 from tests.faults.listening import hook, listen, told, written_for
 from tests.faults.proof import END_SECONDS, ends, proven
-from tests.faults.shows import TICKETS, Show, open_show
-from tests.harness.desk import FINGERPRINT, Desk, result
-from tests.harness.people import Person, person
+from tests.faults.sale_setup import TICKETS, Show, open_show
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import FINGERPRINT, Desk, result
 from tests.harness.processes import Processes
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import cancel, confirm, fresh_hash, quote, set_rate
+from tests.harness.workers import staff
+from tests.integration.payments.payment_client import cancel, confirm, fresh_hash, quote, set_rate
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -23,7 +23,7 @@ from tests.faults.crowd import (
     shelves,
     verdict,
 )
-from tests.harness.desk import desk
+from tests.harness.command_client import desk
 from tests.harness.disks import Disk, small_disk
 from tests.harness.processes import processes
 from tests.harness.servers import Machines, machines

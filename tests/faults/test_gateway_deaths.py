@@ -7,11 +7,11 @@ import pytest
 
 from db.mysql.database import Database
 from tests.faults.proof import END_SECONDS, proven
-from tests.harness.desk import Desk
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import Desk
 from tests.harness.processes import Process, Processes
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
+from tests.harness.workers import staff
 
 POINTS = ("gateway.before_publish", "gateway.after_confirm")
 

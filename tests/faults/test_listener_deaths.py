@@ -12,14 +12,14 @@ from db.mysql.database import Database
 from tests.faults.deaths import REACTS, die_at_each
 from tests.faults.listening import listen, told
 from tests.faults.proof import END_SECONDS, ends, proven
-from tests.faults.shows import TICKETS, Show, open_show
-from tests.harness.desk import Desk, place, result
+from tests.faults.sale_setup import TICKETS, Show, open_show
+from tests.harness.command_client import Desk, place, result
 from tests.harness.processes import Processes
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.deadletters.morgue import bury
-from tests.integration.payments.till import cancel, cancel_event, quote, set_rate
+from tests.harness.workers import staff
+from tests.integration.deadletters.dead_letters import bury
+from tests.integration.payments.payment_client import cancel, cancel_event, quote, set_rate
 from tests.integration.rates.broker import connected, fields, message, provider, publish
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]

@@ -22,13 +22,13 @@ from contracts.outcomes import Outcome
 from db.mysql.database import Database
 from tests.faults.crowd import SEED, note
 from tests.faults.proof import END_SECONDS, ends, proven
-from tests.harness.desk import Desk, desk, place, result
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import Desk, desk, place, result
 from tests.harness.scratch import Scratch, scratch
 from tests.harness.seeds import at_length
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import (
+from tests.harness.workers import staff
+from tests.integration.payments.payment_client import (
     cancel,
     confirm,
     fresh_hash,

@@ -19,14 +19,14 @@ from db.mysql.database import Database
 from db.redis.seat_locks import AlwaysGranted
 from tests.faults.mutants import write_what_was_read
 from tests.faults.proof import ends, proven
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import Desk, desk, place, result
 from tests.harness.deciders import decider, items
-from tests.harness.desk import Desk, desk, place, result
-from tests.harness.people import Person, person
 from tests.harness.processes import Processes, processes
 from tests.harness.scratch import scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import cancel
+from tests.harness.workers import staff
+from tests.integration.payments.payment_client import cancel
 from workers.inventory.handlers import HANDLERS
 
 

@@ -23,7 +23,7 @@ from contracts.messaging.publisher import (
 )
 from scripts.proving.proxy import Proxy, Trap
 from scripts.proving.wires import basic_ack, basic_publish
-from tests.harness.desk import Desk
+from tests.harness.command_client import Desk
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually
 

@@ -14,11 +14,11 @@ from contracts.messaging.topology import AGAIN_EXCHANGE
 from contracts.outcomes import Outcome
 from db.mysql.database import Database
 from tests.faults.proof import ends, proven
-from tests.harness.desk import Desk, place, result
-from tests.harness.people import Person, person
-from tests.harness.staff import staff
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import Desk, place, result
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import (
+from tests.harness.workers import staff
+from tests.integration.payments.payment_client import (
     Sold,
     cancel,
     confirm,

@@ -34,11 +34,18 @@ from db.messages import outcomes
 from db.messages.outbox import Outbox
 from db.mysql.database import Database, Transaction
 from db.redis.seat_locks import AlwaysGranted
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import Desk, place
 from tests.harness.deciders import decider, items
-from tests.harness.desk import Desk, place
-from tests.harness.people import Person, person
 from tests.harness.scratch import SECRET, Scratch
-from tests.integration.payments.till import age, cancel, confirm, fresh_hash, quote, set_rate
+from tests.integration.payments.payment_client import (
+    age,
+    cancel,
+    confirm,
+    fresh_hash,
+    quote,
+    set_rate,
+)
 from workers.inventory.handlers import HANDLERS as INVENTORY
 from workers.inventory.returns import give_back
 from workers.order.handlers import cancel_orders

@@ -32,7 +32,7 @@ from tests.faults.crowd import (
     verdict,
 )
 from tests.faults.proof import END_SECONDS
-from tests.harness.desk import Desk, desk
+from tests.harness.command_client import Desk, desk
 from tests.harness.processes import Process, Processes, processes
 from tests.harness.servers import Machines, Server, machines
 from tests.harness.waiting import eventually

@@ -11,14 +11,21 @@ import pytest
 from db.mysql.database import Database
 from tests.faults.listening import hook, listen, told, written_for
 from tests.faults.proof import END_SECONDS, ends, proven
-from tests.faults.shows import TICKETS, Show, open_show
+from tests.faults.sale_setup import TICKETS, Show, open_show
 from tests.faults.sleepers import outslept
-from tests.harness.desk import Desk, result
+from tests.harness.command_client import Desk, result
 from tests.harness.processes import Processes
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import cancel, confirm, fresh_hash, quote, receipts, set_rate
+from tests.harness.workers import staff
+from tests.integration.payments.payment_client import (
+    cancel,
+    confirm,
+    fresh_hash,
+    quote,
+    receipts,
+    set_rate,
+)
 from tests.integration.rates.broker import connected, fields, message, provider, publish
 
 pytestmark = pytest.mark.timeout(300)

@@ -29,7 +29,7 @@ from tests.faults.crowd import (
     verdict,
 )
 from tests.faults.proof import END_SECONDS
-from tests.harness.desk import Desk
+from tests.harness.command_client import Desk
 from tests.harness.processes import Process, Processes
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually

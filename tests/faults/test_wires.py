@@ -14,12 +14,12 @@ from db.mysql.database import Database
 from scripts.proving.proxy import Action, Proxy, Trap
 from scripts.proving.wires import COMMIT, basic_ack, basic_publish, holding, statement
 from tests.faults.proof import END_SECONDS, ends, proven
-from tests.harness.desk import Desk, place, result
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import Desk, place, result
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import cancel, confirm, fresh_hash, quote, set_rate
+from tests.harness.workers import staff
+from tests.integration.payments.payment_client import cancel, confirm, fresh_hash, quote, set_rate
 
 DECIDED = holding(b"INSERT INTO command_outcomes")
 RETURNED = holding(b"SET returned_version")

@@ -13,7 +13,7 @@ from db.messages.outbox import Outbox
 from db.mysql.database import Database
 from db.redis.clients import quick_client
 from db.redis.seat_locks import SeatLocks, Seats
-from tests.harness.desk import Desk
+from tests.harness.command_client import Desk
 from tests.harness.scratch import SECRET
 from workers.runtime.deciding import CommandProcessor
 from workers.runtime.handlers import Received, WorkItem

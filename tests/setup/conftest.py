@@ -12,7 +12,6 @@ import pytest
 
 from scripts.stack.home import Home
 from scripts.stack.private_servers import servers
-from tests.setup import standin
 
 MakeCheckout = Callable[..., standin.Checkout]
 

@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from scripts.stack.private_servers import readiness
-from tests.setup.standin import WORKERS, Checkout, eventually
+from tests.setup.substitute import WORKERS, Checkout, eventually
 
 SERVERS = ("mysql", "rabbitmq", "redis", "epmd")
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.stack.private_servers import readiness
-from tests.setup import standin
-from tests.setup.standin import Checkout
+from tests.setup.substitute import Checkout
 
 FAILING_SUITE = '''"""Writes down what it was given, then fails."""
 import json, os, pathlib

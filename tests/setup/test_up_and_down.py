@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.setup.standin import WORKERS, Checkout, eventually, runs
+from tests.setup.substitute import WORKERS, Checkout, eventually, runs
 
 NAMES = {"port", "gateway-1", *(f"{worker}-1" for worker in WORKERS)}
 

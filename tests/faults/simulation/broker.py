@@ -12,7 +12,7 @@ import aiormq.exceptions
 from contracts.messaging.link import BrokerAway
 from contracts.messaging.publisher import Properties, PublishUnknown
 from contracts.messaging.topology import DEAD_EXCHANGE, Topology, returns_queue
-from tests.faults.simulation.weather import Weather
+from tests.faults.simulation.chance import Weather
 from workers.runtime.intake import QueueDelivery
 
 IDLE_SECONDS = 0.2

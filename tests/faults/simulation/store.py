@@ -21,7 +21,7 @@ from db.mysql.database import (
     Transaction,
     is_transient,
 )
-from tests.faults.simulation.weather import Weather
+from tests.faults.simulation.chance import Weather
 
 T = TypeVar("T")
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)

@@ -35,11 +35,11 @@ from contracts.models import Principal
 from contracts.runtime.settings import Settings
 from db.messages.outbox import STREAMS, Outbox
 from gateway.submission.outcomes import Opened
-from tests.faults.simulation import asking, judging, money, statements
+from tests.faults.simulation import money, statements
 from tests.faults.simulation.broker import Broker, Intake
+from tests.faults.simulation.chance import Weather
 from tests.faults.simulation.loop import PROCESS, SimulatedLoop
 from tests.faults.simulation.store import BEGINNING, Database, Store
-from tests.faults.simulation.weather import Weather
 from workers.inventory.handlers import HANDLERS
 from workers.inventory.overdue import OVERDUE
 from workers.order.handlers import cancel_orders

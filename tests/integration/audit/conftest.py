@@ -6,11 +6,11 @@ import pytest
 
 from db.audit import audit
 from db.mysql.database import Database
-from tests.harness.desk import Desk, desk
+from tests.harness.command_client import Desk, desk
 from tests.harness.scratch import Scratch, scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.audit.books import Books, keep_books
+from tests.harness.workers import staff
+from tests.integration.audit.small_sale import Books, keep_books
 
 # What stands between a test and a wrong row: (table, constraint). Foreign keys are switched off per session.
 _GUARDS = (

@@ -12,15 +12,15 @@ import pytest
 from db.audit import DEFAULT_RETENTION, audit, judge
 from db.audit.rule import AuditOptions
 from db.mysql.database import Database, Transaction
-from tests.harness.desk import desk
-from tests.harness.people import person
+from tests.harness.accounts import person
+from tests.harness.command_client import desk
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.audit.books import Books
+from tests.harness.workers import staff
+from tests.integration.audit.small_sale import Books
 from tests.integration.audit.wrong_rows import WRONG
 from tests.integration.catalogue.management import buy
-from tests.integration.payments.till import cancel
+from tests.integration.payments.payment_client import cancel
 
 ROOT = Path(__file__).resolve().parents[3]
 

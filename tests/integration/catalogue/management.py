@@ -16,10 +16,10 @@ from contracts.commands import (
 )
 from contracts.outcomes import Outcome
 from db.mysql.database import Database
-from tests.harness.desk import FINGERPRINT, Desk, place, result
-from tests.harness.people import Person
+from tests.harness.accounts import Person
+from tests.harness.command_client import FINGERPRINT, Desk, place, result
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import confirm, fresh_hash, quote, set_rate
+from tests.integration.payments.payment_client import confirm, fresh_hash, quote, set_rate
 
 C = TypeVar("C", bound=Command)
 EVENT = {

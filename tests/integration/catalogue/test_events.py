@@ -8,8 +8,8 @@ import pytest
 
 from contracts.messaging.topology import EVENTS_EXCHANGE
 from db.mysql.database import Database
-from tests.harness.desk import Desk
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import Desk
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually
 from tests.integration.catalogue.management import (

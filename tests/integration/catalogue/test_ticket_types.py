@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.harness.desk import Desk, place
-from tests.harness.people import person
+from tests.harness.accounts import person
+from tests.harness.command_client import Desk, place
 from tests.integration.catalogue.management import (
     accepted,
     body,
@@ -19,7 +19,7 @@ from tests.integration.catalogue.management import (
     update_event,
     update_type,
 )
-from tests.integration.payments.till import cancel
+from tests.integration.payments.payment_client import cancel
 
 
 async def test_a_new_type_has_its_whole_quota(counter: Desk) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from db.audit import audit
 from db.mysql.database import Database
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.scratch import Scratch, scratch
 
 WORKERS = ("inventory", "order", "relay")

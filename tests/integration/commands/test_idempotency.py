@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from db.mysql.database import Database
 from scripts.proving.proxy import Proxy
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.sales import Sale, items, sale
 from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, System, running

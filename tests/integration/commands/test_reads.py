@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.sales import Sale, items, order, sale
 from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, Api, System, running

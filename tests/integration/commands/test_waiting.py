@@ -11,7 +11,7 @@ import pytest
 from db.mysql.database import Database
 from gateway.resources import commands
 from scripts.proving.proxy import Mode, Proxy
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.sales import Sale, items, sale
 from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, Api, System, running

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.desk import Desk, desk
+from tests.harness.command_client import Desk, desk
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
+from tests.harness.workers import staff
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,11 @@ from contracts.messaging.topology import DEAD_EXCHANGE
 from db.messages import outcomes
 from db.messages.dead_letters import Status
 from db.mysql.database import Database, DatabaseAway, Transaction
-from tests.harness.desk import Desk, place
-from tests.harness.people import person
+from tests.harness.accounts import person
+from tests.harness.command_client import Desk, place
 from tests.harness.scratch import SECRET, Scratch
 from tests.harness.waiting import eventually
-from tests.integration.deadletters.morgue import bury, found, mark
+from tests.integration.deadletters.dead_letters import bury, found, mark
 from workers.relay.dead_letters import BODY_KEPT_MAX, consume_dead_letters
 from workers.runtime.handlers import ACK
 from workers.runtime.intake import QueueDelivery

@@ -12,10 +12,10 @@ import orjson
 from contracts.messaging.envelope import SINGLE, Envelope, new_event_id
 from db.messages import dead_letters
 from db.messages.dead_letters import Status, Stored
-from tests.harness.desk import Desk, place
-from tests.harness.people import person
+from tests.harness.accounts import person
+from tests.harness.command_client import Desk, place
 from tests.harness.scratch import Scratch
-from tests.integration.deadletters.morgue import bury, found, mark
+from tests.integration.deadletters.dead_letters import bury, found, mark
 
 ROOT = Path(__file__).resolve().parents[3]
 

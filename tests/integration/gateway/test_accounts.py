@@ -4,7 +4,7 @@ import asyncio
 import itertools
 
 from db.mysql.database import Database
-from tests.harness.people import Person
+from tests.harness.accounts import Person
 from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, Api, System, running
 from tests.harness.waiting import eventually

@@ -3,7 +3,7 @@
 import asyncio
 
 from db.mysql.database import Database
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.scratch import Scratch, scratch
 from tests.harness.system import System, running
 from tests.harness.waiting import eventually

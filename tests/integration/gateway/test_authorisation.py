@@ -16,11 +16,11 @@ from gateway.accounts.tokens import Tokens, parse_keys
 from gateway.documents.pages import render_document
 from gateway.http.routing import ANYONE, Ownership, Route
 from gateway.routes import TABLE
-from tests.harness.people import SINCE, Person, person
+from tests.harness.accounts import SINCE, Person, person
 from tests.harness.sales import items
 from tests.harness.scratch import JWT_KEYS
 from tests.harness.system import Answer, System
-from tests.integration.gateway.things import Things, make_things
+from tests.integration.gateway.resources import Things, make_things
 
 ROLES = ("ADMIN", "ORGANIZER", "USER", "PROVIDER")
 PRINCIPALS = ("nobody", "garbage", "expired", "disabled", *ROLES, "foreign owner", "owner")

@@ -2,7 +2,7 @@
 
 from db.mysql.database import Database
 from scripts.proving.proxy import Proxy
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.scratch import Scratch
 from tests.harness.system import Api, System, running
 from tests.harness.waiting import eventually

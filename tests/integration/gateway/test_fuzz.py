@@ -13,7 +13,7 @@ import pytest
 from contracts.models import RoleName
 from db.audit import audit
 from db.mysql.database import Database
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.scratch import Scratch, scratch
 from tests.harness.system import System, running
 

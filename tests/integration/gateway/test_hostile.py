@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.sales import items, sale
 from tests.harness.system import System
 from tests.harness.waiting import eventually

@@ -1,7 +1,7 @@
 """Rate limits on a running gateway: one count over all gateways, headers, a true Retry-After, local without Redis."""
 
 from db.mysql.database import Database
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, Api, running
 from tests.harness.waiting import eventually

@@ -7,7 +7,7 @@ import aiohttp
 
 from contracts.messaging.signing import to_text
 from db.mysql.database import Database
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.scratch import JWT_KEYS, SECRET, Scratch
 from tests.integration.gateway.processes import Process, gateway_process
 from tests.integration.gateway.raw import post, send

@@ -12,9 +12,9 @@ from referencing.jsonschema import DRAFT202012
 from db.mysql.database import Database
 from gateway.http.routing import Route
 from gateway.routes import TABLE
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.system import Answer, System
-from tests.integration.gateway.things import Things, make_things
+from tests.integration.gateway.resources import Things, make_things
 
 
 @pytest.fixture(scope="module")

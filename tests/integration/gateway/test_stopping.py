@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.scratch import Scratch, scratch
 from tests.harness.waiting import eventually
 from tests.integration.gateway.processes import Process, free_port, gateway_process, start

@@ -14,7 +14,7 @@ from db.audit import audit
 from db.mysql.database import Database
 from gateway.documents.pages import render_document
 from gateway.routes import TABLE
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.scratch import scratch
 from tests.harness.system import System, running
 from tests.integration.gateway.mutants import Mutant, mutants

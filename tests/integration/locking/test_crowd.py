@@ -20,13 +20,20 @@ from db.messages.outbox import Outbox
 from db.mysql import database
 from db.mysql.database import DEADLOCK, Database, error_code
 from db.redis.clients import quick_client
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import Desk, desk, place
 from tests.harness.deciders import decider, items
-from tests.harness.desk import Desk, desk, place
-from tests.harness.people import Person, person
 from tests.harness.scratch import SECRET, scratch
-from tests.harness.staff import staff
+from tests.harness.workers import staff
 from tests.integration.catalogue.management import create_type, update_event, update_type
-from tests.integration.payments.till import add, cancel, confirm, fresh_hash, quote, set_rate
+from tests.integration.payments.payment_client import (
+    add,
+    cancel,
+    confirm,
+    fresh_hash,
+    quote,
+    set_rate,
+)
 from workers.inventory.handlers import HANDLERS as INVENTORY
 from workers.inventory.returns import give_back
 from workers.order.handlers import cancel_orders

@@ -12,7 +12,7 @@ from db.catalogue_writes import LockedEvent
 from db.mysql.database import Database, Transaction
 from db.stock import EventState
 from tests.harness.scratch import scratch
-from tests.integration.locking.duel import Step, duel, sql
+from tests.integration.locking.concurrent_deciders import Step, duel, sql
 from tests.integration.locking.rows import NOW, Rows, command, make_rows
 
 

@@ -8,7 +8,7 @@ from db import catalogue_writes, orders, payments
 from db import stock as stocks
 from db.mysql.database import Database, Transaction
 from tests.harness.scratch import scratch
-from tests.integration.locking.duel import Step, deadlocked, duel, sql
+from tests.integration.locking.concurrent_deciders import Step, deadlocked, duel, sql
 from tests.integration.locking.rows import (
     NOW,
     TABLES,

@@ -23,11 +23,11 @@ from contracts.messaging.topology import EVENTS_EXCHANGE, topology
 from contracts.resources import OrderDetailRow, OrderRow, order_resource
 from contracts.runtime.settings import Settings
 from db.mysql.database import Database
-from tests.harness.people import Person
+from tests.harness.accounts import Person
 from tests.harness.scratch import SECRET, Scratch
-from tests.harness.staff import staff
 from tests.harness.system import System, running
 from tests.harness.waiting import eventually
+from tests.harness.workers import staff
 from tests.integration.notify.receiver import Receiver, receiving
 from workers.notify.__main__ import make
 from workers.notify.schedule import Policy

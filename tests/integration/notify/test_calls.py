@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.scratch import Scratch
 from tests.harness.system import System, running
 from tests.integration.notify.conftest import hook

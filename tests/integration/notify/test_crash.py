@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.processes import Processes, processes
 from tests.harness.scratch import Scratch
 from tests.harness.system import System

@@ -13,7 +13,7 @@ from contracts.events import (
     StockChanged,
 )
 from db.mysql.database import Database
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.system import System
 from tests.harness.waiting import eventually
 from tests.integration.notify.conftest import (

@@ -12,7 +12,7 @@ from db.webhooks import deliveries
 from db.webhooks.deliveries import NewDelivery
 from db.webhooks.delivery_log import sweep
 from db.webhooks.endpoints import targets
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.system import System
 from tests.integration.notify.conftest import Hook, hook
 from tests.integration.notify.receiver import Receiver

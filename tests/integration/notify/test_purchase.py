@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.sales import items, order, sale
 from tests.harness.scratch import scratch
 from tests.harness.system import System, running

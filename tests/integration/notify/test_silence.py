@@ -8,7 +8,7 @@ from aiohttp import web
 
 from contracts.webhooks import PING
 from db.mysql.database import Database
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.system import System
 from tests.harness.waiting import eventually
 from tests.integration.notify.conftest import (

@@ -14,12 +14,12 @@ from contracts.messaging.publisher import Properties, Publisher
 from contracts.messaging.topology import EVENTS_EXCHANGE, topology
 from contracts.runtime.times import to_wire
 from db.mysql.database import Database
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.recorded_messages import Judge, tapping
 from tests.harness.sales import Sale, items, order, sale
 from tests.harness.scratch import scratch
 from tests.harness.system import Api, System, running
 from tests.harness.waiting import eventually
-from tests.harness.wire import Judge, tapping
 from tests.integration.notify.conftest import Newsroom, envelope_of, hook, placed
 from tests.integration.notify.receiver import Receiver
 

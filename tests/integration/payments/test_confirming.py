@@ -7,9 +7,9 @@ import pytest
 from contracts.outcomes import Outcome
 from contracts.problems import Code
 from db.mysql.database import Database
-from tests.harness.desk import Desk, result
-from tests.harness.people import person
-from tests.integration.payments.till import (
+from tests.harness.accounts import person
+from tests.harness.command_client import Desk, result
+from tests.integration.payments.payment_client import (
     Sold,
     add,
     age,

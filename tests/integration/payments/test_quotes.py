@@ -8,10 +8,10 @@ import pytest
 from contracts.problems import Code
 from contracts.runtime.times import from_wire
 from db.mysql.database import Database
-from tests.harness.desk import Desk, result
-from tests.harness.people import person
+from tests.harness.accounts import person
+from tests.harness.command_client import Desk, result
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import (
+from tests.integration.payments.payment_client import (
     add,
     age,
     body,

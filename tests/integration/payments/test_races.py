@@ -14,11 +14,11 @@ from contracts.commands import Command
 from contracts.outcomes import Outcome
 from contracts.problems import Code
 from db.mysql.database import Database
-from tests.harness.desk import Desk, place, result
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import Desk, place, result
 from tests.harness.seeds import seeds
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import (
+from tests.integration.payments.payment_client import (
     add,
     body,
     cancel,

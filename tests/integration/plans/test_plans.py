@@ -15,11 +15,11 @@ from db import orders, returns
 from db import stock as stocks
 from db.messages import outbox, outcomes
 from db.mysql.database import Database, Statement, Transaction
-from tests.harness.desk import FINGERPRINT, Desk, desk, place, result
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import FINGERPRINT, Desk, desk, place, result
 from tests.harness.scratch import scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
+from tests.harness.workers import staff
 
 ORDERS = 3000
 LARGE = ("orders", "order_details", "order_history", "command_outcomes", "stock_ledger")

@@ -7,12 +7,12 @@ import pytest
 
 from db.mysql.database import Database
 from scripts.proving.proxy import Proxy
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.sales import Sale, order, sale
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
 from tests.harness.system import Answer, Api, System, running
 from tests.harness.waiting import eventually
+from tests.harness.workers import staff
 from tests.integration.rates.broker import connected, fields, message, provider, publish
 from tests.integration.rates.test_providers import reasons
 from tests.integration.rates.test_rates_http import asset

@@ -19,8 +19,8 @@ from db.messages.outbox import Outbox
 from db.mysql.database import Database, Transaction
 from db.redis.clients import quick_client
 from tests.harness.scratch import SECRET, Scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
+from tests.harness.workers import staff
 from tests.stubs.coingecko import (
     PER_USD,
     PRICES,

@@ -12,7 +12,7 @@ import pytest
 
 from db import rates
 from db.mysql.database import Database
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.scratch import Scratch
 from tests.harness.system import System
 from tests.harness.waiting import eventually

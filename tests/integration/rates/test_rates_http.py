@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from contracts.runtime.times import to_wire
 from db.mysql.database import Database
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.scratch import Scratch
 from tests.harness.system import Api, System
 from tests.harness.waiting import eventually

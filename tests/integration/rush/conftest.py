@@ -6,7 +6,7 @@ import pytest
 
 from db.mysql.database import Database
 from tests.harness.scratch import Scratch, scratch
-from tests.integration.rush.fleet import Fleet, fleet
+from tests.integration.rush.killable_processes import Fleet, fleet
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datetime import datetime
 from db.mysql.database import Database
 from gateway.accounts.tokens import Tokens, parse_keys
 from scripts.benching.loads.many_accounts import add_accounts
-from tests.harness.people import Person
+from tests.harness.accounts import Person
 from tests.harness.scratch import JWT_KEYS
 
 

@@ -15,7 +15,7 @@ from scripts.benching.loads.crowd import Tally, rush
 from tests.harness.waiting import eventually
 from tests.integration.rush.buyers import Results, buy_all
 from tests.integration.rush.crowds import buyers_tokens, organizer
-from tests.integration.rush.fleet import Fleet
+from tests.integration.rush.killable_processes import Fleet
 
 KILLED_AT = {"inventory-1": 90, "relay-1": 190, "order-1": 290, "gateway-1": 390}
 """Process -> how many orders have been accepted when it is killed."""

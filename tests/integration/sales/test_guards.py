@@ -13,11 +13,11 @@ from db import stock as stocks
 from db.mysql.database import Database
 from db.redis.seat_locks import AlwaysGranted, Seats
 from tests.faults.mutants import write_what_was_read
+from tests.harness.accounts import person
+from tests.harness.command_client import Desk, desk, place
 from tests.harness.deciders import decider, items
-from tests.harness.desk import Desk, desk, place
-from tests.harness.people import person
 from tests.harness.scratch import scratch
-from tests.harness.staff import staff
+from tests.harness.workers import staff
 from workers.inventory.handlers import HANDLERS
 
 TICKETS, ORDERS, BATCH = 100, 300, 5

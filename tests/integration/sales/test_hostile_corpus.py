@@ -44,12 +44,12 @@ from contracts.models import Wire
 from db.messages.dead_letters import DeadLetter
 from db.mysql.database import Database
 from gateway.availability.broadcast import AvailabilityListener
-from tests.harness.desk import FINGERPRINT, Desk, desk, place, result
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import FINGERPRINT, Desk, desk, place, result
 from tests.harness.scratch import SECRET, Scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import (
+from tests.harness.workers import staff
+from tests.integration.payments.payment_client import (
     body,
     cancel,
     cancel_event,

@@ -18,11 +18,11 @@ from contracts.messaging.envelope import (
 from contracts.messaging.publisher import Properties
 from contracts.messaging.topology import AGAIN_EXCHANGE
 from db.mysql.database import Database
-from tests.harness.desk import Desk, desk, place, result
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import Desk, desk, place, result
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
+from tests.harness.workers import staff
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ from db.mysql.database import Database
 from db.redis.clients import quick_client
 from db.redis.seat_locks import SALES_WITHOUT_LOCK, SeatLocks, seat_key
 from scripts.proving.proxy import Proxy
-from tests.harness.desk import Desk, desk, place
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import Desk, desk, place
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
+from tests.harness.workers import staff
 
 
 @pytest.fixture

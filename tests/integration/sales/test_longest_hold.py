@@ -3,10 +3,10 @@
 from datetime import datetime
 
 from db.mysql.database import Database
-from tests.harness.desk import desk, place, result
-from tests.harness.people import person
+from tests.harness.accounts import person
+from tests.harness.command_client import desk, place, result
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
+from tests.harness.workers import staff
 
 
 async def test_a_new_order_ends_with_the_longest_hold(world: Scratch, database: Database) -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from contracts.commands import AddItems, CancelOrder, OrderItem
 from db.mysql.database import Database
-from tests.harness.desk import FINGERPRINT, Desk, desk, place, result
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import FINGERPRINT, Desk, desk, place, result
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
+from tests.harness.workers import staff
 
 
 @pytest.fixture(scope="module")

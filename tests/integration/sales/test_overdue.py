@@ -7,12 +7,12 @@ import pytest
 from contracts.messaging.topology import returns_queue, shard_of
 from db.audit import audit
 from db.mysql.database import Database
-from tests.harness.desk import Desk, desk, place, result
-from tests.harness.people import person
+from tests.harness.accounts import person
+from tests.harness.command_client import Desk, desk, place, result
 from tests.harness.scratch import scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import cancel
+from tests.harness.workers import staff
+from tests.integration.payments.payment_client import cancel
 from workers.inventory import overdue
 from workers.runtime.process import Services, Worker
 

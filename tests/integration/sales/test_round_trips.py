@@ -10,7 +10,7 @@ from db.mysql.database import (
     VersionConflict,
     is_duplicate,
 )
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.scratch import Scratch
 
 ABSENT = 2**61

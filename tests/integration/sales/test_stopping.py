@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.desk import Desk, desk, place, result
-from tests.harness.people import person
+from tests.harness.accounts import person
+from tests.harness.command_client import Desk, desk, place, result
 from tests.harness.scratch import scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
+from tests.harness.workers import staff
 from workers.runtime.acknowledging import Acknowledger
 
 

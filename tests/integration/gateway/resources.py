@@ -10,7 +10,7 @@ from typing import Any
 from contracts.runtime.times import to_sql, to_wire
 from db.mysql.database import Database
 from gateway.http.routing import Route
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.sales import items, order, sale
 from tests.harness.system import System
 

@@ -25,7 +25,7 @@ from contracts.outcomes import Outcome
 from contracts.runtime.settings import Settings
 from db.messages import outcomes
 from db.mysql.database import Database
-from tests.harness.people import Person
+from tests.harness.accounts import Person
 from tests.harness.scratch import SECRET, Scratch
 from tests.harness.waiting import eventually
 

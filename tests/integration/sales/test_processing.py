@@ -7,10 +7,10 @@ import orjson
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.desk import Desk, desk, place, result
-from tests.harness.people import person
+from tests.harness.accounts import person
+from tests.harness.command_client import Desk, desk, place, result
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
+from tests.harness.workers import staff
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, fields
 
 from db.mysql.database import Database
-from tests.harness.desk import Desk, result
-from tests.harness.people import person
+from tests.harness.accounts import person
+from tests.harness.command_client import Desk, result
 from tests.harness.waiting import eventually
 from tests.integration.catalogue.management import (
     accepted,
@@ -16,7 +16,15 @@ from tests.integration.catalogue.management import (
     delete_type,
     update_type,
 )
-from tests.integration.payments.till import add, age, cancel, confirm, fresh_hash, quote, set_rate
+from tests.integration.payments.payment_client import (
+    add,
+    age,
+    cancel,
+    confirm,
+    fresh_hash,
+    quote,
+    set_rate,
+)
 
 
 @dataclass(frozen=True, slots=True)

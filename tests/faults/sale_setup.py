@@ -4,9 +4,9 @@ In: a desk, a database. Out: orders, and how many tickets are left.
 """
 
 from db.mysql.database import Database
-from tests.harness.desk import Desk, place, result
-from tests.harness.people import Person, person
-from tests.harness.staff import staff
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import Desk, place, result
+from tests.harness.workers import staff
 
 TICKETS = 40
 

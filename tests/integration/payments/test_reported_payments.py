@@ -12,9 +12,9 @@ from db.mysql.database import Database
 from scripts.proving.checking import check
 from scripts.proving.effects import uuid_of
 from scripts.proving.history import End, Kind, Operation
-from tests.harness.desk import Desk, result
-from tests.harness.people import Person
-from tests.integration.payments.till import (
+from tests.harness.accounts import Person
+from tests.harness.command_client import Desk, result
+from tests.integration.payments.payment_client import (
     Sold,
     add,
     cancel,

@@ -23,9 +23,9 @@ from gateway.submission.outcomes import (
     OutcomeReader,
 )
 from gateway.submission.waiting import OutcomeWaiters, poll
+from tests.faults.simulation.chance import Weather
 from tests.faults.simulation.statements import Change
 from tests.faults.simulation.store import Database, Session, stored
-from tests.faults.simulation.weather import Weather
 
 SKEW_SECONDS, WAIT_SECONDS, AGAIN_SECONDS, TIMES = 2.0, 1.5, 2.0, 2
 RETENTION_SECONDS = 7 * 86400.0

@@ -20,8 +20,8 @@ from contracts.outcomes import Outcome
 from contracts.rates import Rate
 from db import rates
 from db.mysql.database import Database, Transaction
-from tests.harness.desk import FINGERPRINT, Desk, place, result
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import FINGERPRINT, Desk, place, result
 
 
 def fresh_hash() -> str:

@@ -7,7 +7,7 @@ from contracts.messaging.topology import DEAD_EXCHANGE
 from db.messages import dead_letters
 from db.messages.dead_letters import Stored
 from db.mysql.database import Database
-from tests.harness.desk import Desk
+from tests.harness.command_client import Desk
 from tests.harness.waiting import eventually
 from workers.runtime.processing import QUEUE_HEADER, REASON_HEADER
 

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from contracts.messaging.topology import BROADCAST_EXCHANGE
 from db.mysql.database import Database
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.sales import items, sale
 from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, Api, System, running

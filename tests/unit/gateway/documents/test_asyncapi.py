@@ -25,7 +25,7 @@ from gateway.documents.asyncapi import (
     page,
     topic_matches,
 )
-from tests.harness.wire import Judge, Passed, Undocumented
+from tests.harness.recorded_messages import Judge, Passed, Undocumented
 
 SHARDS = 4
 DOCUMENT = orjson.loads(document(SHARDS))
