@@ -27,7 +27,7 @@ class Moment:
     seconds: float
 
 
-def picture(title: str, tally: Tally, moment: Moment) -> RenderableType:
+def rendered(title: str, tally: Tally, moment: Moment) -> RenderableType:
     """The live picture."""
     sold = moment.tickets - moment.left if moment.left is not None else tally.accepted
     rows = Table.grid(padding=(0, 2))
@@ -74,7 +74,7 @@ def summary(tally: Tally, tickets: int, left: int, *, verdicts: Sequence[tuple[s
         _fact(
             len(tally.order_ids) == tally.accepted, "every accepted buyer has an order of their own"
         ),
-        _fact(left == tickets - tally.accepted, f"the shop says {left:,} tickets are left"),
+        _fact(left == tickets - tally.accepted, f"the API says {left:,} tickets are left"),
     ]
     other = {code: count for code, count in tally.refused.items() if code != "SOLD_OUT"}
     if other or tally.unanswered:

@@ -30,7 +30,7 @@ from scripts.versions import server_versions
 FIXED_SEED = 20260101
 FRESH_SEEDS = 2
 AT_ONCE = ("-n", "2", "--dist", "loadfile")
-"""Two modules side by side, each on places or servers of its own: most of a fault is waiting for what it broke."""
+"""Two modules side by side, each on servers of its own: most of a fault is waiting for what it broke."""
 EVERYTHING = (
     "tests/faults",
     "tests/integration/gateway/test_authorisation.py",

@@ -1,4 +1,4 @@
-"""A stand-in for the gateway that sells so many tickets: what the load client and the crowd are tested against."""
+"""A stub of the gateway that sells so many tickets: what the load client and the crowd are tested against."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from aiohttp import web
 
 
 @dataclass(slots=True)
-class Shop:
+class StubGateway:
     """Sells `left` tickets; each n-th answer is 429 when `busy_every` is set. Remembers who asked.
 
     together: nobody is answered before so many ask at the same time.
@@ -50,17 +50,19 @@ class Shop:
 
 
 @contextlib.asynccontextmanager
-async def open_shop(left: int, *, busy_every: int = 0, together: int = 1) -> AsyncIterator[Shop]:
-    """A shop on a free port of the loopback address."""
-    shop = Shop(left, busy_every, together)
+async def stub_gateway(
+    left: int, *, busy_every: int = 0, together: int = 1
+) -> AsyncIterator[StubGateway]:
+    """It listens on a free port of the loopback address."""
+    gateway = StubGateway(left, busy_every, together)
     app = web.Application()
-    app.router.add_post("/api/orders", shop.place)
+    app.router.add_post("/api/orders", gateway.place)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        shop.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield shop
+        gateway.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield gateway
     finally:
         await runner.cleanup()

@@ -28,13 +28,13 @@ async def users(database: Database, count: int) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("kind", ["literal", "patient"])
 async def test_a_baseline_sells_what_there_is_and_no_more(
-    kind: str, world: Scratch, database: Database
+    kind: str, scratch: Scratch, database: Database
 ) -> None:
     """Forty tickets, more clients than that, two processes: forty orders, then SOLD_OUT, each with its event."""
-    environment = {"REDIS_URL": world.redis_url, "EVENTHUB_JWT_KEYS": JWT_KEYS}
+    environment = {"REDIS_URL": scratch.redis_url, "EVENTHUB_JWT_KEYS": JWT_KEYS}
     arguments = ["--patient"] if kind == "patient" else []
     async with (
-        baseline_tables(world.mysql_url, events=1, quota=40) as tables,
+        baseline_tables(scratch.mysql_url, events=1, quota=40) as tables,
         serving(
             "scripts.benching.baselines.baseline",
             arguments,

@@ -1,4 +1,4 @@
-"""The benches that run an EventHub of their own: tiny sizes, the same road as the large ones."""
+"""The benches that run an EventHub of their own: tiny sizes, the same way as the large ones."""
 
 from collections.abc import AsyncIterator
 
@@ -10,28 +10,28 @@ from scripts.benching.benches.expiry import ExpiryOptions, expiry
 from scripts.benching.benches.growth import GrowthOptions, growth
 from scripts.benching.benches.memory import MemoryOptions, memory
 from scripts.benching.systems.system import System
-from tests.harness.scratch import JWT_KEYS, Scratch, scratch
+from tests.harness.scratch import JWT_KEYS, Scratch, scratch_servers
 
 pytestmark = pytest.mark.full
 """Each starts one EventHub or two, every process of it."""
 
 
 @pytest.fixture(scope="module")
-async def places() -> AsyncIterator[Scratch]:
-    """Scratch places: what is made beside them is removed again."""
-    async with scratch() as made:
+async def scratch() -> AsyncIterator[Scratch]:
+    """Scratch servers: what is made beside them is removed again."""
+    async with scratch_servers() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-async def system(places: Scratch) -> System:
+async def system(scratch: Scratch) -> System:
     """The servers, as the benches see a system whose processes are somebody else's."""
     return System(
         gateway_url="http://127.0.0.1:1",
-        mysql_url=places.mysql_url,
-        redis_url=places.redis_url,
-        amqp_url=places.amqp_url,
-        amqp_management_url=places.amqp_management_url,
+        mysql_url=scratch.mysql_url,
+        redis_url=scratch.redis_url,
+        amqp_url=scratch.amqp_url,
+        amqp_management_url=scratch.amqp_management_url,
         jwt_keys=JWT_KEYS,
     )
 

@@ -22,9 +22,9 @@ LINK = "pulse"
 
 
 @pytest.fixture
-async def proxy(places: Scratch) -> AsyncIterator[Proxy]:
+async def proxy(scratch: Scratch) -> AsyncIterator[Proxy]:
     """Between a link and the broker."""
-    async with Proxy(places.amqp_url) as made:
+    async with Proxy(scratch.amqp_url) as made:
         yield made
 
 

@@ -1,4 +1,4 @@
-"""People for tests: accounts straight into the database, tokens signed as the gateway signs them."""
+"""Accounts for tests: written straight into the database, tokens signed as the gateway signs them."""
 
 import itertools
 from dataclasses import dataclass

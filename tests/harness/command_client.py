@@ -1,12 +1,13 @@
-"""A desk that sends commands as a gateway does, without HTTP, and reads their durable outcomes.
+"""A command client that sends commands as a gateway does, without HTTP, and reads their durable outcomes.
 
-In: a command model. Out: the outcome row. For tests of the road and the workers' handlers.
+In: a command model. Out: the outcome row. For tests of message processing and the workers' handlers.
 """
 
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import orjson
 
@@ -33,7 +34,7 @@ FINGERPRINT = "0" * 32
 
 
 @dataclass(slots=True)
-class Desk:
+class CommandClient:
     """Sends commands and waits for their outcomes."""
 
     settings: Settings
@@ -107,23 +108,27 @@ class Desk:
         event_id = result(await self.ask(event))["id"]
         types = []
         for quota in quotas or (10,):
-            values = {"price": "49.90", "currency": "USD", "max_per_order": 10} | fields
+            values: dict[str, Any] = {
+                "price": "49.90",
+                "currency": "USD",
+                "max_per_order": 10,
+            } | fields
             ticket_type = CreateTicketType(
                 principal=organizer.principal,
                 fingerprint=FINGERPRINT,
                 event_id=event_id,
                 name="Seat",
                 quota=quota,
-                **values,  # type: ignore[arg-type]  # field values by name
+                **values,
             )
             types.append(result(await self.ask(ticket_type))["id"])
         return event_id, types
 
 
-def result(outcome: Outcome) -> dict[str, object]:
+def result(outcome: Outcome) -> dict[str, Any]:
     """The resource of a success."""
     assert outcome.status_code < 300, outcome.body
-    made: dict[str, object] = orjson.loads(outcome.body)
+    made: dict[str, Any] = orjson.loads(outcome.body)
     return made
 
 
@@ -141,15 +146,19 @@ def _partition(command: Command) -> str:
 
 
 @contextlib.asynccontextmanager
-async def desk(scratch: Scratch, database: Database, **settings: object) -> AsyncIterator[Desk]:
-    """A desk with a broker connection of its own; the topology is declared."""
+async def command_client(
+    scratch: Scratch, database: Database, **settings: object
+) -> AsyncIterator[CommandClient]:
+    """A command client with a broker connection of its own; the topology is declared."""
     chosen = scratch.settings(**settings)
     wanted = topology(chosen.shards, chosen.queue_length)
-    link = Link(scratch.amqp_url, "desk", on_open=lambda channel: declare(channel, wanted))
+    link = Link(
+        scratch.amqp_url, "command-client", on_open=lambda channel: declare(channel, wanted)
+    )
     await link.start(wait=20)
     publisher = Publisher(link)
     try:
-        yield Desk(
+        yield CommandClient(
             settings=chosen,
             database=database,
             publisher=publisher,

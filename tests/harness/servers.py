@@ -104,5 +104,5 @@ async def machines(folder: Path) -> AsyncIterator[Machines]:
     finally:
         for server in ("mysql", "rabbitmq", "redis"):
             with contextlib.suppress(OSError, AssertionError):
-                Machines(home, state, {}).send(server, signal.SIGCONT)  # type: ignore[arg-type]  # one of them
+                Machines(home, state, {}).send(server, signal.SIGCONT)
         await asyncio.to_thread(servers.stop, home, state)

@@ -14,7 +14,7 @@ Make = Callable[[Services], Worker]
 
 
 @contextlib.asynccontextmanager
-async def staff(
+async def running_workers(
     settings: Settings, *names: str, seats: Seats | None = None, make: Make | None = None
 ) -> AsyncIterator[None]:
     """Run workers by name (`inventory`, `order-2` …) while the block runs; `make` replaces their own."""

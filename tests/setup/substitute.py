@@ -1,7 +1,7 @@
 """A checkout with EventHub's scripts and, in place of its processes, ones that only answer /readyz.
 
 In: a folder. Out: a checkout in which scripts/up works within seconds. Must stay true: the scripts
-are the real ones, copied; a stand-in shows at /env what it was told, so that tests can see it.
+are the real ones, copied; a substitute shows at /env what it was told, so that tests can see it.
 """
 
 import json
@@ -34,10 +34,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 if os.environ.get("EVENTHUB_STANDIN") == "broken":
-    sys.exit("stand-in: refusing to start, as told")
+    sys.exit("substitute: refusing to start, as told")
 if os.environ["EVENTHUB_PROCESS"].startswith("gateway"):
-    door = socket.create_server(("0.0.0.0", int(os.environ["EVENTHUB_PORT"])), reuse_port=True)
-print("stand-in", os.environ["EVENTHUB_PROCESS"], "listens", flush=True)
+    listener = socket.create_server(("0.0.0.0", int(os.environ["EVENTHUB_PORT"])), reuse_port=True)
+print("substitute", os.environ["EVENTHUB_PROCESS"], "listens", flush=True)
 http.server.HTTPServer(("127.0.0.1", int(os.environ["EVENTHUB_HEALTH_PORT"])), Handler).serve_forever()
 '''
 
@@ -93,21 +93,23 @@ class Checkout:
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done
 
-    def pids(self) -> dict[str, int | None]:
-        """Return name -> pid from `status --json`."""
+    def pids(self) -> dict[str, int]:
+        """Return name -> pid from `status --json`, of the processes that run."""
         shown = json.loads(self.run("status", "--json").stdout)
-        return {process["name"]: process["pid"] for process in shown["processes"]}
+        return {one["name"]: one["pid"] for one in shown["processes"] if one["pid"] is not None}
 
     def state(self) -> dict[str, Any]:
         """Return what the home remembers."""
-        return json.loads((self.root / ".run" / "state.json").read_text())
+        state: dict[str, Any] = json.loads((self.root / ".run" / "state.json").read_text())
+        return state
 
     def environment_of(self, name: str) -> dict[str, str]:
-        """Return what a stand-in was told."""
+        """Return what a substitute was told."""
         with urllib.request.urlopen(
             f"http://127.0.0.1:{self.state()['ports'][name]}/env"
         ) as answer:
-            return json.load(answer)
+            environment: dict[str, str] = json.load(answer)
+            return environment
 
 
 def eventually(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
@@ -127,7 +129,7 @@ def runs(pid: int) -> bool:
 
 
 def make(root: Path) -> Checkout:
-    """Lay out a checkout at `root`: real scripts, the repository's .venv, stand-ins for the rest."""
+    """Lay out a checkout at `root`: real scripts, the repository's .venv, substitutes for the rest."""
     checkout = _scripts(root)
     modules = {"gateway": PROCESS} | {f"workers/{worker}": PROCESS for worker in WORKERS}
     for module, text in modules.items():

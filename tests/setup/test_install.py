@@ -42,7 +42,7 @@ def test_every_direct_dependency_is_locked() -> None:
 
 def test_servers_that_are_given_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a bare machine only the packages of servers without a URL are missing."""
-    monkeypatch.setattr(bootstrap.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     assert bootstrap.missing_packages(GIVEN) == []
     assert bootstrap.missing_packages({"MYSQL_URL": GIVEN["MYSQL_URL"]}) == [
         "rabbitmq-server",
@@ -55,7 +55,7 @@ def test_without_the_right_to_install_the_command_to_run_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A plain user reads what to ask the machine's owner for."""
-    monkeypatch.setattr(bootstrap.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(bootstrap.InstallError, match=r"apt-get install .* redis-server"):
         bootstrap.apt_install(["redis-server"])
 

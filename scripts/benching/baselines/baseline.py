@@ -66,7 +66,7 @@ class BaselineOrder(Body):
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
+class BaselineService:
     """The handler with what it needs."""
 
     database: Database
@@ -201,7 +201,7 @@ class Shop:
         return order
 
 
-SHOP = web.AppKey("shop", Shop)
+SERVICE = web.AppKey("baseline", BaselineService)
 
 
 def _refused(problem: Problem) -> web.Response:
@@ -214,13 +214,13 @@ def _refused(problem: Problem) -> web.Response:
     )
 
 
-async def open_shop(app: web.Application, *, patient: bool) -> AsyncIterator[None]:
+async def open_service(app: web.Application, *, patient: bool) -> AsyncIterator[None]:
     """Connections from start to end. Reads MYSQL_URL, REDIS_URL, EVENTHUB_JWT_KEYS."""
     database = await Database.connect(os.environ["MYSQL_URL"], size=POOL)
     redis = Redis.from_url(os.environ["REDIS_URL"], max_connections=CONNECTIONS_MAX)
     tokens = Tokens(parse_keys(os.environ["EVENTHUB_JWT_KEYS"]), 3600)
     codec, unlock = Codec(secrets.token_hex(32)), redis.register_script(_UNLOCK)
-    app[SHOP] = Shop(database, redis, unlock, tokens, codec, patient)
+    app[SERVICE] = BaselineService(database, redis, unlock, tokens, codec, patient)
     yield
     await redis.aclose()
     await database.close()
@@ -228,13 +228,13 @@ async def open_shop(app: web.Application, *, patient: bool) -> AsyncIterator[Non
 
 async def place(request: web.Request) -> web.Response:
     """POST /api/orders."""
-    return await request.app[SHOP].place(request)
+    return await request.app[SERVICE].place(request)
 
 
 def build(*, patient: bool) -> web.Application:
     """The application."""
     app = web.Application()
-    app.cleanup_ctx.append(partial(open_shop, patient=patient))
+    app.cleanup_ctx.append(partial(open_service, patient=patient))
     app.router.add_post("/api/orders", place)
     return app
 

@@ -26,7 +26,7 @@ from scripts.benching.loads.wrk import put_load
 from scripts.benching.measurement.auditing import audit_result
 from scripts.benching.measurement.machine import heading
 from scripts.benching.measurement.measuring import become_quiet
-from scripts.benching.systems.second_system import twin
+from scripts.benching.systems.second_system import second_system
 from scripts.benching.systems.system import System
 
 SOON_SECONDS = 0.5
@@ -57,7 +57,7 @@ async def expiry(system: System, options: ExpiryOptions) -> dict[str, Any]:
         if options.life:
             # The settings of the running system are its own: another one lives at this pace.
             life = {"EVENTHUB_ORDER_TTL": str(options.life)}
-            system = await stack.enter_async_context(twin(system, "expiry", life))
+            system = await stack.enter_async_context(second_system(system, "expiry", life))
         return about | await _timed(system, options)
 
 

@@ -30,7 +30,7 @@ from scripts.benching.measurement.machine import heading
 from scripts.benching.measurement.measuring import Measured, become_quiet, measure
 from scripts.benching.measurement.memory_read import resident
 from scripts.benching.systems.filling import Filled, fill, pages_read
-from scripts.benching.systems.second_system import twin
+from scripts.benching.systems.second_system import second_system
 from scripts.benching.systems.system import System
 
 SMALL_ORDERS, SMALL_EVENTS = 1000, 10
@@ -98,7 +98,7 @@ async def growth(system: System, options: GrowthOptions) -> dict[str, Any]:
 async def _sides(stack: AsyncExitStack, system: System, options: GrowthOptions) -> list[Side]:
     sides = []
     for name, orders in (("small", SMALL_ORDERS), ("large", options.orders)):
-        other = await stack.enter_async_context(twin(system, name, SETTINGS))
+        other = await stack.enter_async_context(second_system(system, name, SETTINGS))
         filled = await _fill(other, orders, SMALL_EVENTS)
         click.echo(f"{name}: {filled.orders} orders, {filled.seconds:.0f} s", err=True)
         sides.append(Side(name, other, await make_users(other, USERS), filled))

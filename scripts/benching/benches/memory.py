@@ -23,7 +23,7 @@ from scripts.benching.measurement.machine import heading
 from scripts.benching.measurement.measuring import become_quiet
 from scripts.benching.measurement.memory_read import peak, resident
 from scripts.benching.measurement.metrics import read_gauge
-from scripts.benching.systems.second_system import scale_twin, twin
+from scripts.benching.systems.second_system import scale_second_system, second_system
 from scripts.benching.systems.system import System
 
 USERS = 5000
@@ -56,7 +56,7 @@ async def memory(system: System, options: MemoryOptions) -> dict[str, Any]:
             "waiting": options.waiting,
         },
     }  # fmt: skip
-    async with twin(system, "memory") as own:
+    async with second_system(system, "memory") as own:
         users = await make_users(own, max(USERS, options.waiting))
         shows = await make_shows(own, 1, QUOTA)
         ticket_type = shows[0].ticket_types[0]
@@ -136,7 +136,7 @@ async def _sell(
 
 async def _with_waiting(system: System, users: list[LoadUser], ticket_type: int) -> dict[str, Any]:
     """Everybody orders and nobody decides; then inventory comes back and answers all of them."""
-    await scale_twin(system, {"inventory": 0})
+    await scale_second_system(system, {"inventory": 0})
     gateway = {name: pid for name, pid in _ours(system).items() if name.startswith("gateway")}
     before = resident(gateway)
     tally = Tally(len(users))
@@ -153,7 +153,7 @@ async def _with_waiting(system: System, users: list[LoadUser], ticket_type: int)
         await asyncio.gather(crowd, return_exceptions=True)
         raise click.ClickException(f"not all are waiting: {tally.done} were answered") from None
     held = resident(gateway)
-    await scale_twin(system, {"inventory": 1})
+    await scale_second_system(system, {"inventory": 1})
     await crowd
     await become_quiet(system)
     if tally.refused or tally.accepted + tally.lost["UNDECIDED"] != len(users):

@@ -3,7 +3,7 @@
 In: how many clients keep the shard busy, how many cancellations. Out: JSON: milliseconds from the answer to the
 cancellation until somebody else's order for that very ticket is accepted (median, worst).
 Must stay true: the ticket is the only one of its type, in the same event (so the same shard) as the saturated type; the
-load goes on for all the time; expired orders return by the same road, a sweep earlier.
+load goes on for all the time; expired orders return in the same way, a sweep earlier.
 """
 
 import asyncio

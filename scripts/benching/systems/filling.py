@@ -85,16 +85,16 @@ async def fill(
         "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO'",
     )  # fmt: skip
     try:
-        told = await _parameters(pool, orders, events, paid, quota) | {"organizer": organizer}
-        await _numbers(pool, max(told["orders"], events, told["users"]))
-        await _insert_all(pool, told, events)
+        parameters = await _parameters(pool, orders, events, paid, quota) | {"organizer": organizer}
+        await _numbers(pool, max(parameters["orders"], events, parameters["users"]))
+        await _insert_all(pool, parameters, events)
         await settle(pool)
     finally:
         pool.terminate()
         await pool.wait_closed()
-    types = range(told["first_type"], told["first_type"] + events)
-    shows = range(told["first_event"], told["first_event"] + events)
-    return Filled(told["orders"], types, shows, round(loop.time() - began, 1))
+    types = range(parameters["first_type"], parameters["first_type"] + events)
+    events_made = range(parameters["first_event"], parameters["first_event"] + events)
+    return Filled(parameters["orders"], types, events_made, round(loop.time() - began, 1))
 
 
 _COUNTED = {
@@ -143,13 +143,13 @@ def _bodies() -> dict[str, str]:
     payment = PaymentRow(
         1, 1, "BTC", Decimal(50000), Decimal("0.000998"), None, "PENDING", now, "fake", now, now, now
     )  # fmt: skip
-    told = order_resource(order, [OrderDetailRow(12345, 1, price)]) | {
+    parameters = order_resource(order, [OrderDetailRow(12345, 1, price)]) | {
         "id": "@id@",
         "userId": "@user@",
     }
     paid = payment_resource(payment) | {"id": "@id@", "orderId": "@order@"}
     hashed = paid | {"txHash": "0x" + "0" * 64, "status": "CONFIRMED"}
-    texts = {"place": told, "quote": paid, "confirm": hashed}
+    texts = {"place": parameters, "quote": paid, "confirm": hashed}
     bodies = {f"{kind}_body": orjson.dumps(text).decode() for kind, text in texts.items()}
     for place in ("@id@", "@user@", "@order@"):
         bodies = {kind: text.replace(f'"{place}"', place) for kind, text in bodies.items()}
@@ -157,25 +157,29 @@ def _bodies() -> dict[str, str]:
     return bodies | {f"{kind}_type": name for kind, name in types.items()}
 
 
-async def _insert_all(pool: aiomysql.Pool, told: Mapping[str, Any], events: int) -> None:
-    steps = told["types"] * told["steps"]
-    await _chunked(pool, sql.CATALOGUE, told, events)
-    if told["orders"]:
-        await _chunked(pool, sql.USERS, told, told["users"])
-        await _chunked(pool, sql.LEDGER, told, steps)
-        await _chunked(pool, (*sql.ORDERS, *sql.PAYMENTS, *sql.OUTCOMES), told, told["orders"])
-        await _run(pool, sql.STOCK, told)
+async def _insert_all(pool: aiomysql.Pool, parameters: Mapping[str, Any], events: int) -> None:
+    steps = parameters["types"] * parameters["steps"]
+    await _chunked(pool, sql.CATALOGUE, parameters, events)
+    if parameters["orders"]:
+        await _chunked(pool, sql.USERS, parameters, parameters["users"])
+        await _chunked(pool, sql.LEDGER, parameters, steps)
+        await _chunked(
+            pool, (*sql.ORDERS, *sql.PAYMENTS, *sql.OUTCOMES), parameters, parameters["orders"]
+        )
+        await _run(pool, sql.STOCK, parameters)
 
 
 async def _chunked(
-    pool: aiomysql.Pool, statements: Sequence[str], told: Mapping[str, Any], count: int
+    pool: aiomysql.Pool, statements: Sequence[str], parameters: Mapping[str, Any], count: int
 ) -> None:
     """All statements for the numbers below `count`, chunk after chunk, two chunks at once."""
     chunks = iter(range(0, count, CHUNK))
 
     async def work() -> None:
         for low in chunks:
-            await _run(pool, statements, {**told, "low": low, "high": min(low + CHUNK, count)})
+            await _run(
+                pool, statements, {**parameters, "low": low, "high": min(low + CHUNK, count)}
+            )
 
     async with asyncio.TaskGroup() as group:
         for _ in range(SESSIONS):
@@ -254,7 +258,9 @@ async def _next_id(pool: aiomysql.Pool, table: str) -> int:
         return int(first)
 
 
-async def _run(pool: aiomysql.Pool, statements: Sequence[str], told: Mapping[str, Any]) -> None:
+async def _run(
+    pool: aiomysql.Pool, statements: Sequence[str], parameters: Mapping[str, Any]
+) -> None:
     async with pool.acquire() as connection, connection.cursor() as cursor:
         for statement in statements:
             # Two chunks at once meet at the borders of their ranges: the server ends one statement of the two.
@@ -262,4 +268,4 @@ async def _run(pool: aiomysql.Pool, statements: Sequence[str], told: Mapping[str
                 retry=retry_if_exception(is_transient), stop=stop_after_attempt(10), reraise=True
             ):
                 with attempt:
-                    await cursor.execute(statement, told)
+                    await cursor.execute(statement, parameters)

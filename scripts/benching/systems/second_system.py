@@ -1,4 +1,4 @@
-"""A second EventHub beside the running one: its own processes and places on the same servers.
+"""A second EventHub beside the running one: its own processes and databases on the same servers.
 
 In: the running system, a name, settings. Out: a `System` while the block runs.
 Must stay true: a database, a virtual host and a Redis database of its own, removed at the end, also what an
@@ -33,7 +33,7 @@ SERVERS = frozenset({"mysql", "rabbitmq", "redis", "epmd"})
 
 
 @asynccontextmanager
-async def twin(
+async def second_system(
     system: System, name: str, settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[System]:
     """Run another EventHub. Raises click.ClickException when it does not become ready."""
@@ -51,13 +51,13 @@ async def twin(
 def _root(system: System, stack: AsyncExitStack) -> Path:
     """Beside the running system's own files, where the next run finds what an interrupted one left behind."""
     if system.home is not None:
-        return system.home.root / "twins"
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="eventhub-twin-")))
+        return system.home.root / "second-systems"
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="eventhub-second-system-")))
 
 
-async def scale_twin(system: System, counts: dict[str, int]) -> None:
+async def scale_second_system(system: System, counts: dict[str, int]) -> None:
     """Run so many of each of these kinds of process. Raises click.ClickException when they do not become ready."""
-    assert system.home is not None, "a twin has a home"
+    assert system.home is not None, "a second system has a home"
     try:
         await asyncio.to_thread(_scale, system.home, counts)
     except SetupError as error:
@@ -75,7 +75,7 @@ def _scale(home: Home, counts: dict[str, int]) -> None:
 
 async def _urls(system: System, name: str) -> dict[str, str]:
     if system.amqp_management_url is None:
-        raise click.ClickException("a twin needs the broker's management API")
+        raise click.ClickException("a second system needs the broker's management API")
     place = f"{urlsplit(system.mysql_url).path.strip('/')}_{name}"
     return {
         "MYSQL_URL": urlsplit(system.mysql_url)._replace(path=f"/{place}").geturl(),
@@ -86,7 +86,7 @@ async def _urls(system: System, name: str) -> dict[str, str]:
 
 
 async def _redis_url(url: str, place: str) -> str:
-    """A numbered database that no other twin has, the one of last time if there was one. The first keeps the list."""
+    """A numbered database that no other second system has, if possible that of last time; the first has the list."""
     parts = urlsplit(url)._replace(path="/0")
     keeper = Redis.from_url(parts.geturl())
     try:
@@ -125,7 +125,7 @@ def _bring_up(home: Home, urls: Mapping[str, str], settings: Mapping[str, str]) 
 
 
 async def _clear(home: Home, urls: Mapping[str, str]) -> None:
-    """Stop its processes and remove its places, whatever there is of them."""
+    """Stop its processes and remove its databases, whatever there is of them."""
     if (home.root / "state.json").exists():
         await asyncio.to_thread(servers.stop, home, home.load())
     shutil.rmtree(home.root, ignore_errors=True)

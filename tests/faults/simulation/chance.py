@@ -13,7 +13,7 @@ LATENCY_SECONDS = 0.02
 Lost = Literal["", "before", "after"]
 
 
-class Weather:
+class Chance:
     """Chance, and virtual time."""
 
     def __init__(self, seed: int) -> None:

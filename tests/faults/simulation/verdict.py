@@ -66,14 +66,14 @@ def _stock(tables: Tables, row: dict[str, Any]) -> Iterator[str]:
         yield f"oversold: {row}"
     if row["available"] + held != row["quota"]:
         yield f"{held} held do not add up: {row}"
-    ledger = {
+    own_database = {
         one["version"]: one["delta"]
         for one in tables["stock_ledger"].values()
         if one["ticket_type_id"] == row["id"]
     }
-    if sorted(ledger) != list(range(2, row["version"] + 1)):
+    if sorted(own_database) != list(range(2, row["version"] + 1)):
         yield f"gaps in the ledger of {row}"
-    if row["quota"] + sum(ledger.values()) != row["available"]:
+    if row["quota"] + sum(own_database.values()) != row["available"]:
         yield f"ledger of {row}"
 
 
@@ -111,7 +111,9 @@ def _confirmations(
             continue
         row = outcomes[uuid]
         receipt = receipts.get(command.tx_hash)
-        found = receipt and (receipt["payment_id"] == command.payment_id, receipt["status"])
+        found: tuple[bool, str] | None = None
+        if receipt:
+            found = (receipt["payment_id"] == command.payment_id, receipt["status"])
         if row["status_code"] == 200 and found != (True, "APPLIED"):
             yield f"{command.tx_hash} was said to have paid {command.payment_id}: {receipt}"
         if row["code"] in (Code.ORDER_NOT_PENDING, Code.QUOTE_EXPIRED) and found != (True, "LATE"):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 from db.mysql.database import Database
 from tests.harness.accounts import person
-from tests.harness.command_client import Desk, result
+from tests.harness.command_client import CommandClient, result
 from tests.harness.waiting import eventually
 from tests.integration.catalogue.management import (
     accepted,
@@ -28,7 +28,7 @@ from tests.integration.payments.payment_client import (
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class SmallSale:
     """Ids to write wrong things about."""
 
     database: Database
@@ -57,35 +57,33 @@ class Books:
         return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "database"}
 
 
-async def keep_books(counter: Desk) -> Books:
+async def make_small_sale(client: CommandClient) -> SmallSale:
     """Make the sale; every order has its end, all tickets that come back have come back."""
-    database = counter.database
+    database = client.database
     organizer, buyer = await person(database, "ORGANIZER"), await person(database)
-    event_id, (seats, boxes, unsold, gone) = await counter.sale(organizer, 10, 10, 10, 10)
+    event_id, (seats, boxes, unsold, gone) = await client.sale(organizer, 10, 10, 10, 10)
     await set_rate(database, "BTC", "43210.98765432")
-    held = await buy(counter, buyer, event_id, seats, 2)
-    assert (await counter.ask(add(buyer, event_id, held, boxes))).status_code == 201
-    sold = await buy(counter, buyer, event_id, seats, 1)
-    paid = int(str(result(await counter.ask(quote(buyer, sold)))["id"]))
-    assert (await counter.ask(confirm(buyer, paid, fresh_hash()))).status_code == 200
+    held = await buy(client, buyer, event_id, seats, 2)
+    assert (await client.ask(add(buyer, event_id, held, boxes))).status_code == 201
+    sold = await buy(client, buyer, event_id, seats, 1)
+    paid = int(str(result(await client.ask(quote(buyer, sold)))["id"]))
+    assert (await client.ask(confirm(buyer, paid, fresh_hash()))).status_code == 200
     await set_rate(database, "BTC", "49900")
-    other = await buy(counter, buyer, event_id, seats, 1)
-    exact = int(str(result(await counter.ask(quote(buyer, other)))["id"]))
-    assert (await counter.ask(confirm(buyer, exact, fresh_hash()))).status_code == 200
-    cancelled = await buy(counter, buyer, event_id, boxes, 3)
-    late = int(str(result(await counter.ask(quote(buyer, cancelled)))["id"]))
-    assert (await counter.ask(cancel(buyer, cancelled))).status_code == 200
-    assert (await counter.ask(confirm(buyer, late, fresh_hash()))).status_code == 409
-    expired = await buy(counter, buyer, event_id, seats, 1)
+    other = await buy(client, buyer, event_id, seats, 1)
+    exact = int(str(result(await client.ask(quote(buyer, other)))["id"]))
+    assert (await client.ask(confirm(buyer, exact, fresh_hash()))).status_code == 200
+    cancelled = await buy(client, buyer, event_id, boxes, 3)
+    late = int(str(result(await client.ask(quote(buyer, cancelled)))["id"]))
+    assert (await client.ask(cancel(buyer, cancelled))).status_code == 200
+    assert (await client.ask(confirm(buyer, late, fresh_hash()))).status_code == 409
+    expired = await buy(client, buyer, event_id, seats, 1)
     await age(database, "orders", expired, 1)
     for patch in ({"quota": 20}, {"name": "Front seat"}):
-        assert (
-            await counter.ask(update_type(organizer, event_id, seats, patch))
-        ).status_code == 200
-    await accepted(counter, lambda: delete_type(organizer, event_id, gone))
-    off = body(await counter.ask(create_event(organizer)))["id"]
-    assert (await counter.ask(create_type(organizer, off))).status_code == 201
-    assert (await counter.ask(cancel_event(organizer, off))).status_code == 200
+        assert (await client.ask(update_type(organizer, event_id, seats, patch))).status_code == 200
+    await accepted(client, lambda: delete_type(organizer, event_id, gone))
+    off = body(await client.ask(create_event(organizer)))["id"]
+    assert (await client.ask(create_type(organizer, off))).status_code == 201
+    assert (await client.ask(cancel_event(organizer, off))).status_code == 200
 
     async def all_back() -> bool:
         rows = await database.read(
@@ -96,7 +94,7 @@ async def keep_books(counter: Desk) -> Books:
         return bool(rows[0][0] == 2)
 
     await eventually(all_back)
-    return Books(
+    return SmallSale(
         database=database,
         event_id=event_id,
         off=off,

@@ -1,4 +1,4 @@
-"""Sold out at the door: said without a command, opened again at once, never before what a worker would say first."""
+"""Sold out by the availability cache: without a command, on sale again at once, never before a worker would say so."""
 
 import asyncio
 from collections import Counter
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
+from pamqp.common import FieldTable
 from redis.asyncio import Redis
 
 from contracts.messaging.topology import BROADCAST_EXCHANGE
@@ -20,13 +21,13 @@ from tests.integration.commands.conftest import WORKERS
 
 
 @pytest.fixture(scope="module")
-async def system(place: Scratch) -> AsyncIterator[System]:
-    async with running(place, workers=WORKERS) as started:
+async def system(own_scratch: Scratch) -> AsyncIterator[System]:
+    async with running(own_scratch, workers=WORKERS) as started:
         yield started
 
 
 async def _shut(api: Api, ticket_type: int, code: str = "SOLD_OUT") -> Answer:
-    """The first refusal that was said at the door: it has no command."""
+    """The first refusal that was said by the availability cache: it has no command."""
 
     async def refused() -> Answer | None:
         answer = await api.post("/api/orders", items((ticket_type, 1)))
@@ -66,7 +67,7 @@ async def test_more_than_the_limit_is_told_first(
 
 
 async def test_additions_are_let_through(system: System, buyer: Person, organizer: Person) -> None:
-    """Their limit counts the whole order, which the door does not know: a worker decides."""
+    """Their limit counts the whole order, which the cache does not know: a worker decides."""
     show = await sale(system, organizer, 1)
     api = system.api(buyer)
     held = await api.post("/api/orders", items((show.ticket_type, 1)))
@@ -78,7 +79,7 @@ async def test_additions_are_let_through(system: System, buyer: Person, organize
 
 
 async def test_it_opens_when_tickets_come_back(
-    place: Scratch, system: System, buyer: Person, organizer: Person
+    own_scratch: Scratch, system: System, buyer: Person, organizer: Person
 ) -> None:
     """After a cancel, at a gateway that has just refused, and with Redis flushed: the next buyer gets them."""
     show = await sale(system, organizer, 1)
@@ -88,7 +89,7 @@ async def test_it_opens_when_tickets_come_back(
         assert held.status == 201
         await _shut(api, show.ticket_type)
         if flush:
-            async with Redis.from_url(place.redis_url) as redis:
+            async with Redis.from_url(own_scratch.redis_url) as redis:
                 await redis.flushdb()
         assert (await api.post(f"/api/orders/{held.body['id']}/cancel")).status == 200
 
@@ -125,10 +126,10 @@ async def test_it_opens_when_the_quota_grows(
 
 
 async def test_without_news_it_is_right_all_the_same(
-    place: Scratch, organizer: Person, buyer: Person
+    own_scratch: Scratch, organizer: Person, buyer: Person
 ) -> None:
     """No relay, so no StockChanged: what is known grows old within a second, and is read again."""
-    async with running(place, workers=("inventory", "order")) as quiet:
+    async with running(own_scratch, workers=("inventory", "order")) as quiet:
         show = await sale(quiet, organizer, 1)
         api = quiet.api(buyer)
         await api.post("/api/orders", items((show.ticket_type, 1)))
@@ -151,13 +152,17 @@ async def _refuses(channel: AbstractChannel, queue: str) -> bool:
 
 
 async def test_news_that_nobody_can_take_hold_up_no_event(
-    system: System, place: Scratch, books: Database, buyer: Person, organizer: Person
+    system: System, own_scratch: Scratch, own_database: Database, buyer: Person, organizer: Person
 ) -> None:
     """A gateway's queue whose broker node cannot serve it (here it refuses): orders' events go on all the same."""
-    connection = await aio_pika.connect(place.amqp_url)
+    connection = await aio_pika.connect(own_scratch.amqp_url)
     async with connection:
         channel = await connection.channel()
-        full = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
+        full: FieldTable = {
+            "x-queue-type": "quorum",
+            "x-max-length": 1,
+            "x-overflow": "reject-publish",
+        }
         queue = await channel.declare_queue("news.broken", durable=True, arguments=full)
         try:
             await eventually(lambda: _refuses(channel, queue.name))
@@ -171,7 +176,7 @@ async def test_news_that_nobody_can_take_hold_up_no_event(
             await _shut(api, show.ticket_type)
 
             async def relayed() -> bool:
-                rows = await books.read("SELECT COUNT(*) FROM outbox")
+                rows = await own_database.read("SELECT COUNT(*) FROM outbox")
                 return bool(rows[0][0] == 0)
 
             await eventually(relayed)
@@ -218,11 +223,11 @@ async def test_a_shut_door_hears_of_a_lower_limit(
 
 
 async def test_everybody_at_once_gets_an_answer(
-    system: System, books: Database, organizer: Person
+    system: System, own_database: Database, organizer: Person
 ) -> None:
     """5 tickets, 60 buyers: 5 orders, 55 SOLD_OUT, wherever that is said."""
     show = await sale(system, organizer, 5)
-    buyers = [await person(books) for _ in range(20)]
+    buyers = [await person(own_database) for _ in range(20)]
     answers = await asyncio.gather(
         *(system.api(one).post("/api/orders", items((show.ticket_type, 1))) for one in buyers * 3)
     )

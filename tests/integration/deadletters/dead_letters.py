@@ -7,7 +7,7 @@ from contracts.messaging.topology import DEAD_EXCHANGE
 from db.messages import dead_letters
 from db.messages.dead_letters import Stored
 from db.mysql.database import Database
-from tests.harness.command_client import Desk
+from tests.harness.command_client import CommandClient
 from tests.harness.waiting import eventually
 from workers.runtime.processing import QUEUE_HEADER, REASON_HEADER
 
@@ -17,19 +17,19 @@ def mark() -> str:
     return f"m-{secrets.token_hex(8)}"
 
 
-async def bury(
-    counter: Desk,
+async def publish_dead(
+    client: CommandClient,
     body: bytes,
     content_type: str = "",
     *,
     queue: str = "notify",
     message_id: str = "",
 ) -> str:
-    """Publish as the road does with a message nobody could deal with; its message id."""
+    """Publish as message processing does with a message nobody could deal with; its message id."""
     chosen = message_id or mark()
     headers = {QUEUE_HEADER: queue, REASON_HEADER: "because"}
     properties = Properties(content_type, message_id=chosen, headers=headers)  # type: ignore[arg-type]  # plain texts
-    await counter.publisher.publish(DEAD_EXCHANGE, queue, body, properties)
+    await client.publisher.publish(DEAD_EXCHANGE, queue, body, properties)
     return chosen
 
 

@@ -62,7 +62,7 @@ class Side:
         await self.transaction.execute(how)
 
 
-async def duel(
+async def race(
     database: Database, first: Sequence[Step], second: Sequence[Step]
 ) -> list[int | None]:
     """First's first step, second's first step (or its wait), first's rest, second's rest."""

@@ -21,7 +21,7 @@ from contracts.rates import Rate
 from db import rates
 from db.mysql.database import Database, Transaction
 from tests.harness.accounts import Person, person
-from tests.harness.command_client import FINGERPRINT, Desk, place, result
+from tests.harness.command_client import FINGERPRINT, CommandClient, place, result
 
 
 def fresh_hash() -> str:
@@ -82,11 +82,11 @@ class Sold:
     order_id: int
 
 
-async def unpaid(desk: Desk, quantity: int = 2) -> Sold:
+async def unpaid(client: CommandClient, quantity: int = 2) -> Sold:
     """A new event with 10 tickets at 49.90 USD and an unpaid order of some."""
-    organizer, buyer = await person(desk.database, "ORGANIZER"), await person(desk.database)
-    event_id, (ticket_type,) = await desk.sale(organizer, 10)
-    order = result(await desk.ask(place(buyer, event_id, (ticket_type, quantity))))
+    organizer, buyer = await person(client.database, "ORGANIZER"), await person(client.database)
+    event_id, (ticket_type,) = await client.sale(organizer, 10)
+    order = result(await client.ask(place(buyer, event_id, (ticket_type, quantity))))
     return Sold(organizer, buyer, event_id, ticket_type, int(str(order["id"])))
 
 

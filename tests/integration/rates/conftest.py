@@ -1,4 +1,4 @@
-"""EventHub with a gateway and a quote worker, and people who report, accept and look."""
+"""EventHub with a gateway and a quote worker, and accounts that report, accept and look."""
 
 from collections.abc import AsyncIterator
 
@@ -11,9 +11,9 @@ from tests.harness.system import System, running
 
 
 @pytest.fixture(scope="module")
-async def system(world: Scratch, database: Database) -> AsyncIterator[System]:
+async def system(scratch: Scratch, database: Database) -> AsyncIterator[System]:
     """A gateway, the quote worker with FakePrice, and the relay."""
-    async with running(world, workers=("quote", "relay")) as started:
+    async with running(scratch, workers=("quote", "relay")) as started:
         yield started
 
 

@@ -26,10 +26,10 @@ READY_SECONDS = 40.0
 
 
 @dataclass(slots=True)
-class Fleet:
+class KillableProcesses:
     """The processes by name."""
 
-    world: Scratch
+    scratch: Scratch
     logs: Path
     session: aiohttp.ClientSession
     port: int
@@ -47,7 +47,7 @@ class Fleet:
         module = kind if kind == "gateway" else f"workers.{kind}"
         if name not in self.health:
             self.health[name] = ports.pick({self.port, *self.health.values()})
-        environment = self.world.environment(
+        environment = self.scratch.environment(
             EVENTHUB_PROCESS=name,
             EVENTHUB_PORT=str(self.port),
             EVENTHUB_HEALTH_PORT=str(self.health[name]),
@@ -99,16 +99,16 @@ class Fleet:
 
 
 @contextlib.asynccontextmanager
-async def fleet(world: Scratch) -> AsyncIterator[Fleet]:
+async def killable_processes(scratch: Scratch) -> AsyncIterator[KillableProcesses]:
     """One process of each kind, ready."""
     with tempfile.TemporaryDirectory() as folder:
         async with aiohttp.ClientSession() as session:
-            ships = Fleet(world, Path(folder), session, ports.pick(set()))
+            processes = KillableProcesses(scratch, Path(folder), session, ports.pick(set()))
             try:
                 for name in NAMES:
-                    await ships.start(name)
+                    await processes.start(name)
                 for name in NAMES:
-                    await ships.ready(name)
-                yield ships
+                    await processes.ready(name)
+                yield processes
             finally:
-                await ships.stop_all()
+                await processes.stop_all()

@@ -13,8 +13,8 @@ from tests.harness.waiting import eventually
 
 
 @pytest.fixture(scope="module")
-async def system(world: Scratch) -> AsyncIterator[System]:
-    async with running(world, workers=("inventory", "order", "relay")) as started:
+async def system(scratch: Scratch) -> AsyncIterator[System]:
+    async with running(scratch, workers=("inventory", "order", "relay")) as started:
         yield started
 
 

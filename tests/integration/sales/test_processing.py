@@ -1,4 +1,4 @@
-"""The road on real servers: each command one outcome, whatever happens to its message."""
+"""Message processing on real servers: each command one outcome, whatever happens to its message."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,23 +8,26 @@ import pytest
 
 from db.mysql.database import Database
 from tests.harness.accounts import person
-from tests.harness.command_client import Desk, desk, place, result
+from tests.harness.command_client import CommandClient, command_client, place, result
 from tests.harness.scratch import Scratch
-from tests.harness.workers import staff
+from tests.harness.workers import running_workers
 
 
 @pytest.fixture(scope="module")
-async def counter(world: Scratch, database: Database) -> AsyncIterator[Desk]:
-    """A desk, and an inventory and an order worker behind it."""
-    async with desk(world, database) as opened, staff(opened.settings, "inventory", "order"):
+async def client(scratch: Scratch, database: Database) -> AsyncIterator[CommandClient]:
+    """A command client, and an inventory and an order worker behind it."""
+    async with (
+        command_client(scratch, database) as opened,
+        running_workers(opened.settings, "inventory", "order"),
+    ):
         yield opened
 
 
-async def test_an_order_takes_its_tickets(counter: Desk, database: Database) -> None:
+async def test_an_order_takes_its_tickets(client: CommandClient, database: Database) -> None:
     """One order of two: stored with its line, the stock one version on, the ledger says why."""
     organizer, buyer = await person(database, "ORGANIZER"), await person(database)
-    event_id, (type_id,) = await counter.sale(organizer, 10)
-    order = result(await counter.ask(place(buyer, event_id, (type_id, 2))))
+    event_id, (type_id,) = await client.sale(organizer, 10)
+    order = result(await client.ask(place(buyer, event_id, (type_id, 2))))
     assert order["totalCost"] == "99.80"
     assert order["details"] == [
         {"ticketTypeId": type_id, "quantity": 2, "unitPrice": "49.90", "cost": "99.80"}
@@ -37,14 +40,16 @@ async def test_an_order_takes_its_tickets(counter: Desk, database: Database) -> 
     assert [tuple(one) for one in ledger] == [(1, "CREATE", 10), (2, "TAKE", -2)]
 
 
-async def test_a_rush_sells_exactly_what_there_is(counter: Desk, database: Database) -> None:
+async def test_a_rush_sells_exactly_what_there_is(
+    client: CommandClient, database: Database
+) -> None:
     """Sixty at once want one each of twenty: twenty orders, forty SOLD_OUT, nobody without an answer."""
     organizer, buyer = await person(database, "ORGANIZER"), await person(database)
-    event_id, (type_id,) = await counter.sale(organizer, 20)
+    event_id, (type_id,) = await client.sale(organizer, 20)
     sent = await asyncio.gather(
-        *(counter.send(place(buyer, event_id, (type_id, 1))) for _ in range(60))
+        *(client.send(place(buyer, event_id, (type_id, 1))) for _ in range(60))
     )
-    found = [await counter.outcome(uuid) for uuid in sent]
+    found = [await client.outcome(uuid) for uuid in sent]
     assert [one.code for one in found].count(None) == 20
     assert [one.code for one in found].count("SOLD_OUT") == 40
     refusal = orjson.loads(next(one.body for one in found if one.code))
@@ -52,29 +57,31 @@ async def test_a_rush_sells_exactly_what_there_is(counter: Desk, database: Datab
     assert refusal["nextReleaseAt"].endswith("Z")
 
 
-async def test_the_same_command_twice_is_one_order(counter: Desk, database: Database) -> None:
+async def test_the_same_command_twice_is_one_order(
+    client: CommandClient, database: Database
+) -> None:
     """Sent again after its decision, and five times at once: one order, the same outcome."""
     organizer, buyer = await person(database, "ORGANIZER"), await person(database)
-    event_id, (type_id,) = await counter.sale(organizer, 20)
+    event_id, (type_id,) = await client.sale(organizer, 20)
     command = place(buyer, event_id, (type_id, 1))
-    uuid = counter.command_ids.fresh()
-    await asyncio.gather(*(counter.send(command, uuid=uuid) for _ in range(5)))
-    first = await counter.outcome(uuid)
-    await counter.send(command, uuid=uuid)
-    marker = await counter.ask(place(buyer, event_id, (type_id, 3)))
+    uuid = client.command_ids.fresh()
+    await asyncio.gather(*(client.send(command, uuid=uuid) for _ in range(5)))
+    first = await client.outcome(uuid)
+    await client.send(command, uuid=uuid)
+    marker = await client.ask(place(buyer, event_id, (type_id, 3)))
     assert marker.status_code == 201
-    assert await counter.outcome(uuid) == first
+    assert await client.outcome(uuid) == first
     rows = await database.read("SELECT COUNT(*) FROM orders WHERE user_id = %s", buyer.id)
     assert rows[0][0] == 2
 
 
 async def test_a_command_past_its_deadline_is_never_executed(
-    counter: Desk, database: Database
+    client: CommandClient, database: Database
 ) -> None:
     """Accepted 61 s ago: FAILED 503 that says when to try again, no order."""
     organizer, buyer = await person(database, "ORGANIZER"), await person(database)
-    event_id, (type_id,) = await counter.sale(organizer)
-    outcome = await counter.ask(place(buyer, event_id, (type_id, 1)), age=61)
+    event_id, (type_id,) = await client.sale(organizer)
+    outcome = await client.ask(place(buyer, event_id, (type_id, 1)), age=61)
     assert (outcome.status_code, outcome.code) == (503, "UNAVAILABLE")
     assert orjson.loads(outcome.body)["retryAfter"] == 1
     rows = await database.read("SELECT COUNT(*) FROM orders WHERE user_id = %s", buyer.id)

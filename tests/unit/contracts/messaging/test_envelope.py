@@ -66,7 +66,7 @@ def test_a_signature_is_the_same_in_every_release() -> None:
 
 
 def test_a_forged_envelope_leaves_as_unsigned_as_it_came() -> None:
-    """The road forwards with the signature that was there, never with a new one."""
+    """A message is forwarded with the signature that was there, never with a new one."""
     forged = open_body(orjson.dumps(orjson.loads(CODEC.encode(PLAIN)) | {"signature": "x"}), SINGLE)
     assert not CODEC.verifies(open_body(forward(forged[0]), SINGLE)[0])
     assert CODEC.verifies(open_body(forward(open_body(CODEC.encode(PLAIN), SINGLE)[0]), SINGLE)[0])

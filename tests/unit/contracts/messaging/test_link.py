@@ -1,4 +1,4 @@
-"""A link to the broker goes on trying, whatever meets it at the door, on the event loop that the processes use."""
+"""A link to the broker goes on trying, whatever it meets there, on the event loop that the processes use."""
 
 import asyncio
 import contextlib
@@ -92,7 +92,7 @@ def connecting(monkeypatch: pytest.MonkeyPatch, how: Callable[[], Awaitable[obje
         return await how()
 
     monkeypatch.setattr(link, "RECONNECT_SECONDS", (0.0,))
-    monkeypatch.setattr(link.aio_pika, "connect", connect)
+    monkeypatch.setattr("aio_pika.connect", connect)
     return tries
 
 

@@ -109,7 +109,7 @@ def test_only_hs256_with_a_known_key_counts(tokens: Tokens, warm: bool) -> None:
     header is remembered."""
     if warm:
         tokens.verify(signed(claims(sub="8")))
-    unsigned = jwt.encode(claims(), None, "none", headers={"kid": "k1", "typ": "at+jwt"})
+    unsigned = jwt.encode(claims(), "", "none", headers={"kid": "k1", "typ": "at+jwt"})
     bad = [
         unsigned,
         signed(claims(), alg="HS512", key=KEY * 2),

@@ -1,4 +1,4 @@
-"""What a gateway's door hears on its queue: signed events about stock and events; anything else is nothing to it."""
+"""What the availability cache hears on its queue: signed events about stock and events; anything else is ignored."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ CANCELLED = EventCancelled(event={"id": 7}, organizer_id=1)
 
 
 class Heard:
-    """A door that notes what it is told."""
+    """A cache that notes what it hears."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
@@ -36,14 +36,14 @@ class Message:
 
 
 async def told(event: DomainEvent, codec: Codec) -> list[tuple[object, ...]]:
-    """What the door is told when this event arrives."""
+    """What the cache hears when this event arrives."""
     envelope = Envelope(
         id="1", type=event.TYPE, source="/test", time=datetime.now(UTC), data=event.to_json()
     )
-    door: Any = Heard()
+    cache: Any = Heard()
     message: Any = Message(codec.encode(envelope))
-    await AvailabilityListener("amqp://nobody", "test", Codec(SECRET), door)._arrived(message)
-    calls: list[tuple[object, ...]] = door.calls
+    await AvailabilityListener("amqp://nobody", "test", Codec(SECRET), cache)._arrived(message)
+    calls: list[tuple[object, ...]] = cache.calls
     return calls
 
 

@@ -7,7 +7,6 @@ import pytest
 from contracts.command_ids import CommandId
 from contracts.outcomes import CommandStatus, Outcome
 from gateway.http.problems import Refusal
-from gateway.submission import outcomes
 from gateway.submission.outcomes import Deadlines, Opened
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
@@ -44,7 +43,7 @@ class Table:
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> Table:
     fake = Table()
-    monkeypatch.setattr(outcomes.rows, "insert_missing", fake.insert_missing)
+    monkeypatch.setattr("db.messages.outcomes.insert_missing", fake.insert_missing)
     return fake
 
 

@@ -1,4 +1,4 @@
-"""The road of a ⚡ call over fakes: what a client hears when a publish ends otherwise than confirmed."""
+"""A ⚡ call over fakes: what a client hears when a publish ends otherwise than confirmed."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
@@ -210,7 +210,7 @@ async def test_what_is_refused_early_never_reaches_the_broker() -> None:
 
 
 async def test_what_is_known_to_fail_is_refused_without_a_command() -> None:
-    """Said by the door: nothing is published or claimed, the refusal is counted, `instance` names this request."""
+    """Said by the availability cache: nothing is published or claimed, it is counted, `instance` names this request."""
     broker, idempotency, metrics = Broker(), Keys(FRESH), Metrics()
     known = Problem(Code.SOLD_OUT, "0 tickets are left.", {"available": 0})
     answer = await ask(broker, idempotency, known=known, metrics=metrics)
@@ -224,7 +224,7 @@ async def test_what_is_known_to_fail_is_refused_without_a_command() -> None:
 
 
 async def test_a_key_is_looked_up_before_anything_is_refused() -> None:
-    """What the key stands for already may have succeeded: the door has no say in it."""
+    """What the key stands for already may have succeeded: the cache has no say in it."""
     known = Problem(Code.SOLD_OUT, "0 tickets are left.")
     answer = await ask(Broker(), Keys(UNCONFIRMED), key="k", known=known)
     assert answer.status == 202

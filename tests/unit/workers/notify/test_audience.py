@@ -27,7 +27,7 @@ FIELDS: dict[str, object] = {
     "reason": "buyer",
 }
 ALL_EVENTS: list[DomainEvent] = [
-    model(**{k: v for k, v in FIELDS.items() if k in model.model_fields})  # type: ignore[arg-type]  # by name
+    model(**{k: v for k, v in FIELDS.items() if k in model.model_fields})
     for model in EVENTS.values()
 ]
 

@@ -23,7 +23,7 @@ from gateway.submission.outcomes import (
     OutcomeReader,
 )
 from gateway.submission.waiting import OutcomeWaiters, poll
-from tests.faults.simulation.chance import Weather
+from tests.faults.simulation.chance import Chance
 from tests.faults.simulation.statements import Change
 from tests.faults.simulation.store import Database, Session, stored
 
@@ -51,13 +51,13 @@ class Clients:
 class Gateway:
     """One life of a gateway."""
 
-    def __init__(self, database: Database, weather: Weather, deadline: float) -> None:
+    def __init__(self, database: Database, chance: Chance, deadline: float) -> None:
         loop = asyncio.get_running_loop()
-        skew = timedelta(seconds=weather.random.uniform(-SKEW_SECONDS, SKEW_SECONDS))
+        skew = timedelta(seconds=chance.random.uniform(-SKEW_SECONDS, SKEW_SECONDS))
         clock: Any = SimpleNamespace(now=_shifted(database.store.now, skew))
         of: Any = database
         memory = OutcomeMemory()
-        self._weather = weather
+        self._weather = chance
         self._reader = OutcomeReader(of, memory)
         self._waiting = OutcomeWaiters(memory, loop.time)
         self._deadlines = Deadlines(of, self._reader, clock, deadline, RETENTION_SECONDS)
@@ -89,7 +89,7 @@ class Gateway:
             try:
                 outcome = await self._deadlines.settle(opened)
             except pymysql.err.OperationalError:
-                # 503 without an answer, as at the real door: the client asks again.
+                # 503 without an answer, as at the real gateway: the client asks again.
                 outcome = None
 
 
