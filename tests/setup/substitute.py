@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.stack import bootstrap
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 WORKERS = ("inventory", "order", "payment", "quote", "notify", "relay")
 
@@ -153,7 +155,7 @@ CACHES = shutil.ignore_patterns("__pycache__")
 def _scripts(root: Path, *, own_servers: bool = False) -> Checkout:
     root.mkdir(parents=True)
     shutil.copytree(REPOSITORY / "scripts", root / "scripts", ignore=CACHES)
-    for name in ("requirements.lock", "requirements-dev.lock", "pyproject.toml"):
+    for name in (*bootstrap.LOCKS, "pyproject.toml"):
         shutil.copy(REPOSITORY / name, root)
     (root / ".venv").symlink_to(REPOSITORY / ".venv")
     return Checkout(root, own_servers)
