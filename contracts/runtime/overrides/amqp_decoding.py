@@ -12,6 +12,19 @@ from typing import Any
 
 from pamqp import decode
 
+from contracts.runtime.overrides.internals import LibraryInternals
+
+INTERNALS = LibraryInternals(
+    "pamqp",
+    ("4.0.1",),
+    {
+        "pamqp.decode:by_type": "86cc65369330cf0a",
+        "pamqp.decode:embedded_value": "705653404683d7d1",
+        "pamqp.decode:field_table": "cd20672a04f9eaa4",
+        "pamqp.decode:short_str": "6f535b7aaa125aec",
+        "pamqp.decode:timestamp": "64d63c732623d534",
+    },
+)
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 UNREADABLE = (ValueError, OverflowError, OSError, RecursionError, IndexError)
 
