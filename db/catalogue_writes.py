@@ -153,7 +153,18 @@ async def insert_ticket_type(
             "created_at",
             "updated_at",
         ),
-        [(*values, row.max_per_order, row.max_per_user, *_window(row), row.version, command, at, at)],
+        [
+            (
+                *values,
+                row.max_per_order,
+                row.max_per_user,
+                *_window(row),
+                row.version,
+                command,
+                at,
+                at,
+            )
+        ],
     )
     stored = replace(row, id=type_id)
     await _remember(transaction, stored, "CREATE", row.quota, row.created_at)

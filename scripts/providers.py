@@ -56,65 +56,65 @@ def main() -> None:
 def add(name: str, email: str | None) -> None:
     """Make account and broker user; print how to sign in, once."""
     address = email or f"{name}@providers.eventhub.example"
-    _run(name, lambda desk: add_provider(desk, name, address))
+    _run(name, lambda commands: add_provider(commands, name, address))
 
 
 @main.command()
 @click.argument("name")
 def rotate(name: str) -> None:
     """Give both new passwords; print them, once. What is connected with the old one is cut."""
-    _run(name, lambda desk: rotate_provider(desk, name))
+    _run(name, lambda commands: rotate_provider(commands, name))
 
 
 @main.command()
 @click.argument("name")
 def remove(name: str) -> None:
     """Remove the broker user, disable the account, use its rates no more."""
-    _run(name, lambda desk: remove_provider(desk, name))
+    _run(name, lambda commands: remove_provider(commands, name))
 
 
-async def add_provider(desk: ProviderCommands, name: str, email: str) -> dict[str, Any]:
+async def add_provider(commands: ProviderCommands, name: str, email: str) -> dict[str, Any]:
     """Make what is not there yet; how to sign in. Raises Impossible, BrokerError."""
-    known = await providers.find(desk.database, name)
+    known = await providers.find(commands.database, name)
     if known is not None and known.active:
         raise Impossible(f"{name} is a provider; new passwords: scripts/provider rotate {name}")
-    if await desk.users.exists(name):
+    if await commands.users.exists(name):
         raise Impossible(f"the broker has a user {name} that is no provider; choose another name")
     password = secrets.token_urlsafe(24)
     if known is None:
-        known = await _new_account(desk, name, email, password)
+        known = await _new_account(commands, name, email, password)
     else:
-        await accounts.set_status(desk.database, known.user_id, "ACTIVE")
-    await _enter(desk, known, password)
-    return await _sign_in(desk, known, password)
+        await accounts.set_status(commands.database, known.user_id, "ACTIVE")
+    await _enter(commands, known, password)
+    return await _sign_in(commands, known, password)
 
 
 async def _new_account(
-    desk: ProviderCommands, name: str, email: str, password: str
+    commands: ProviderCommands, name: str, email: str, password: str
 ) -> ProviderAccount:
     try:
-        account = await accounts.create(desk.database, email, _hash(password), ("PROVIDER",))
+        account = await accounts.create(commands.database, email, _hash(password), ("PROVIDER",))
     except accounts.EmailTaken:
         raise Impossible(f"{email} has an account; choose another --email") from None
     return ProviderAccount(name, account.id, email, active=True)
 
 
-async def _enter(desk: ProviderCommands, provider: ProviderAccount, password: str) -> None:
+async def _enter(commands: ProviderCommands, provider: ProviderAccount, password: str) -> None:
     async def work(transaction: Transaction) -> None:
         await providers.set_password(transaction, provider.user_id, _hash(password))
         await providers.add(transaction, provider.name, provider.user_id)
 
-    await desk.database.run(work)
+    await commands.database.run(work)
 
 
 async def _sign_in(
-    desk: ProviderCommands, provider: ProviderAccount, password: str
+    commands: ProviderCommands, provider: ProviderAccount, password: str
 ) -> dict[str, Any]:
     """Give the broker user its password and its rights; all that a provider needs to know."""
     broker_password = secrets.token_urlsafe(24)
     try:
-        await desk.users.put(provider.name, broker_password)
-        await desk.users.allow_only_rates(provider.name)
+        await commands.users.put(provider.name, broker_password)
+        await commands.users.allow_only_rates(provider.name)
     except BrokerError as error:
         raise Impossible(
             f"the account is ready, the broker user is not ({error}): once the broker answers, "
@@ -126,41 +126,41 @@ async def _sign_in(
         "password": password,
         "brokerUser": provider.name,
         "brokerPassword": broker_password,
-        "amqpUrl": desk.users.url_for(provider.name, broker_password),
+        "amqpUrl": commands.users.url_for(provider.name, broker_password),
         "exchange": RATES_EXCHANGE,
         "routingKey": f"rates.{provider.name}.<asset>",
     }
 
 
-async def rotate_provider(desk: ProviderCommands, name: str) -> dict[str, Any]:
+async def rotate_provider(commands: ProviderCommands, name: str) -> dict[str, Any]:
     """New passwords for both; how to sign in. Raises Impossible, BrokerError."""
-    provider = await _active(desk, name)
+    provider = await _active(commands, name)
     password = secrets.token_urlsafe(24)
-    await _enter(desk, provider, password)
-    shown = await _sign_in(desk, provider, password)
-    await desk.users.cut(name)
+    await _enter(commands, provider, password)
+    shown = await _sign_in(commands, provider, password)
+    await commands.users.cut(name)
     return shown
 
 
-async def remove_provider(desk: ProviderCommands, name: str) -> dict[str, Any]:
+async def remove_provider(commands: ProviderCommands, name: str) -> dict[str, Any]:
     """Take everything back. Raises Impossible, BrokerError."""
-    provider = await _active(desk, name)
-    await desk.users.delete(name)
-    await accounts.set_status(desk.database, provider.user_id, "DISABLED")
+    provider = await _active(commands, name)
+    await commands.users.delete(name)
+    await accounts.set_status(commands.database, provider.user_id, "DISABLED")
 
     async def work(transaction: Transaction) -> None:
         await providers.remove(transaction, name)
 
-    await desk.database.run(work)
-    if desk.where.redis:
-        redis = quick_client(desk.where.redis)
-        await QuoteRegistry(redis, desk.database).forget()
+    await commands.database.run(work)
+    if commands.where.redis:
+        redis = quick_client(commands.where.redis)
+        await QuoteRegistry(redis, commands.database).forget()
         await redis.aclose()
     return {"name": name, "removed": True}
 
 
-async def _active(desk: ProviderCommands, name: str) -> ProviderAccount:
-    provider = await providers.find(desk.database, name)
+async def _active(commands: ProviderCommands, name: str) -> ProviderAccount:
+    provider = await providers.find(commands.database, name)
     if provider is None or not provider.active:
         raise Impossible(f"there is no provider {name}")
     return provider

@@ -1,4 +1,4 @@
-"""Fixtures for tests on real servers, one scratch place per session; the seeds of a run.
+"""Fixtures for tests on real servers, one scratch system per session; the seeds of a run.
 
 Must stay true: workers that run on the session's place are a fixture of a module or package, never of the
 session: two sets of the same workers would share its shards.
@@ -9,21 +9,21 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.scratch import Scratch, scratch
+from tests.harness.scratch import Scratch, scratch_servers
 from tests.harness.seeds import ASKED, seeds
 
 
 @pytest.fixture(scope="session")
-async def world() -> AsyncIterator[Scratch]:
+async def scratch() -> AsyncIterator[Scratch]:
     """Scratch database, virtual host and Redis database of this session, migrated."""
-    async with scratch() as places:
-        yield places
+    async with scratch_servers() as scratch:
+        yield scratch
 
 
 @pytest.fixture(scope="session")
-async def database(world: Scratch) -> AsyncIterator[Database]:
+async def database(scratch: Scratch) -> AsyncIterator[Database]:
     """A pool on the session's database."""
-    opened = await Database.connect(world.mysql_url)
+    opened = await Database.connect(scratch.mysql_url)
     yield opened
     await opened.close()
 

@@ -19,9 +19,9 @@ import aiormq.exceptions
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
-from contracts.messaging.amqp_decoding import read_anything
 from contracts.messaging.quorum_probe import QUIET_SECONDS, QuorumProbe
 from contracts.messaging.topology import Topology
+from contracts.runtime.overrides.amqp_decoding import read_anything
 from contracts.runtime.tasks import end
 
 log = structlog.get_logger(__name__)

@@ -20,6 +20,7 @@ import pymysql.err
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
+from contracts.runtime.overrides.multi_statements import next_result, send_together
 from contracts.runtime.timeouts import loop_fair_timeout
 from contracts.runtime.times import from_sql
 from db.mysql.statements import (
@@ -213,10 +214,10 @@ class Transaction:
     ) -> AsyncIterator[tuple[_Deferred, StatementResult]]:
         """Send the statements as one text; what each gave, in order. Raises the error of the first that fails."""
         cursor = self._cursor
-        await cursor.execute(";".join(one.statement.text() for one in flight))
+        await send_together(cursor, (one.statement.text() for one in flight))
         for position, one in enumerate(flight):
             if position:
-                await cursor.nextset()
+                await next_result(cursor)
             yield (
                 one,
                 StatementResult(

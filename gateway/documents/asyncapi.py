@@ -1,9 +1,8 @@
 """The AsyncAPI 3.0 document: what travels between EventHub's processes, to it and from it. Served, and as a page.
 
 In: `contracts.messaging.topology` (exchanges, queues, bindings), `gateway.documents.asyncapi_messages`.
-Out: `/asyncapi.json`, `/asyncapi`.
-Must stay true: each exchange and each queue of the topology is a channel here; which messages a queue receives is
-computed from its bindings, never written down a second time.
+Out: `/asyncapi.json`, `/asyncapi`. Must stay true: each exchange and each queue of the topology is a channel here;
+which messages a queue receives is computed from its bindings, never written down a second time.
 
 Source: AsyncAPI Specification 3.0.0; AMQP bindings 0.3.0, HTTP bindings 0.3.0.
 """

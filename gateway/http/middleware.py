@@ -19,6 +19,7 @@ from structlog.contextvars import bind_contextvars
 
 from contracts.problems import Code, Problem
 from contracts.runtime.logs import LineLog
+from contracts.runtime.overrides.http_replies import Reply
 from gateway.http.keys import CONTEXT, RequestContext
 from gateway.http.problems import (
     INTERNAL,
@@ -27,7 +28,7 @@ from gateway.http.problems import (
     to_response,
 )
 from gateway.http.rate_limits import LIMIT_STATE, limit_headers
-from gateway.http.replies import Reply, empty_reply
+from gateway.http.replies import empty_reply
 from gateway.http.request_metrics import RequestMetrics
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)

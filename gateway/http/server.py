@@ -16,10 +16,10 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from contracts.problems import Code, Problem
+from contracts.runtime.overrides.http_connections import BoundedConnection, ConnectionServer
 from gateway.http.middleware import MIDDLEWARE, bare_problem
 from gateway.http.problems import INTERNAL, from_exception
 
-FIRST_REQUEST_SECONDS = 15.0
 KEEPALIVE_SECONDS = 75.0
 LINGER_SECONDS = 2.0
 """How long the rest of a refused body is read and thrown away, so that the client sees the answer."""
@@ -32,38 +32,10 @@ handler, cancels it and waits again."""
 log = structlog.get_logger(__name__)
 
 
-class ProblemHandler(web.RequestHandler):
-    """One connection. leaving: the gateway stops, the next answer is the last one here."""
+class ProblemHandler(BoundedConnection):
+    """One connection, which answers what is no request with a problem document."""
 
-    __slots__ = ("_first_request", "leaving")
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A connection that has not sent one whole request in time is closed."""
-        super().connection_made(transport)
-        self.leaving = False
-        self._first_request = self._loop.call_later(FIRST_REQUEST_SECONDS, self._close_if_silent)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """The line is gone."""
-        self._first_request.cancel()
-        super().connection_lost(exc)
-
-    def _close_if_silent(self) -> None:
-        if self._request_count == 0 and not self._request_in_progress:
-            self.force_close()
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a request is being read or answered."""
-        return self._request_in_progress
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer; the last one says `Connection: close`, so that its client goes elsewhere."""
-        if self.leaving:
-            resp.force_close()
-        return await super().finish_response(request, resp, start_time)
+    __slots__ = ()
 
     def handle_error(
         self,
@@ -85,12 +57,10 @@ class ProblemHandler(web.RequestHandler):
         return response
 
 
-class ProblemServer(web.Server):
+class ProblemServer(ConnectionServer):
     """Makes our connections instead of aiohttp's."""
 
-    def __call__(self) -> web.RequestHandler:
-        """A new connection's protocol."""
-        return ProblemHandler(self, loop=self._loop, **self._kwargs)
+    connection = ProblemHandler
 
 
 class GatewayRunner(web.AppRunner):
@@ -145,10 +115,4 @@ class GatewayRunner(web.AppRunner):
                 refusal = from_exception(error)
                 return bare_problem(request, refusal.problem if refusal else INTERNAL)
 
-        return ProblemServer(
-            handle,
-            request_factory=server.request_factory,
-            handler_cancellation=False,
-            loop=server._loop,
-            **server._kwargs,
-        )
+        return ProblemServer.like(server, handle)

@@ -66,7 +66,9 @@ def _problem_reply(reply: CommandReply, outcome: Outcome, headers: dict[str, str
     problem = orjson.loads(outcome.body)
     problem["instance"] = reply.request_id
     if outcome.status_code in MUST_SAY_RETRY_AFTER:
-        headers["Retry-After"] = str(problem.setdefault("retryAfter", 1))
+        problem.setdefault("retryAfter", 1)
+    if "retryAfter" in problem:
+        headers["Retry-After"] = str(problem["retryAfter"])
     return raw_reply(orjson.dumps(problem), outcome.status_code, headers, CONTENT_TYPE)
 
 

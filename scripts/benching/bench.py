@@ -14,18 +14,18 @@ from typing import Any
 import click
 import uvloop
 
-from scripts.benching.against_bare import door, http
+from scripts.benching.benches.expiry import ExpiryOptions, expiry
+from scripts.benching.benches.growth import GrowthOptions, growth
+from scripts.benching.benches.memory import MemoryOptions, memory
+from scripts.benching.benches.purchase import purchase
+from scripts.benching.benches.returns import returns
+from scripts.benching.benches.sale import QUOTA, SaleOptions, sale
+from scripts.benching.benches.scale import scale
 from scripts.benching.compare import compare
-from scripts.benching.expiry import ExpiryOptions, expiry
-from scripts.benching.floors import FloorOptions, floors
-from scripts.benching.growth import GrowthOptions, growth
 from scripts.benching.history import keep
-from scripts.benching.memory import MemoryOptions, memory
-from scripts.benching.purchase import purchase
-from scripts.benching.returns import returns
-from scripts.benching.sale import QUOTA, SaleOptions, sale
-from scripts.benching.scale import scale
-from scripts.benching.system import running_system
+from scripts.benching.lower_bounds.against_bare import door, http
+from scripts.benching.lower_bounds.floors import FloorOptions, floors
+from scripts.benching.systems.system import running_system
 
 SECONDS = click.FloatRange(0.1, 300)
 

@@ -16,13 +16,13 @@ import uvloop
 from rich.console import Console
 from rich.live import Live
 
-from scripts.benching.api import Api
-from scripts.benching.auditing import quiet_audit
-from scripts.benching.crowd import Tally, rush
-from scripts.benching.measuring import become_quiet
-from scripts.benching.picture import Moment, as_promised, picture, plain_line, summary
-from scripts.benching.system import NotRunning, System, running_system
-from scripts.benching.users import make_users
+from scripts.benching.live_display import Moment, as_promised, plain_line, rendered, summary
+from scripts.benching.loads.api import Api
+from scripts.benching.loads.crowd import Tally, rush
+from scripts.benching.loads.users import make_users
+from scripts.benching.measurement.auditing import quiet_audit
+from scripts.benching.measurement.measuring import become_quiet
+from scripts.benching.systems.system import NotRunning, System, running_system
 from scripts.stack.home import CHECKOUT
 
 TITLE = "The last concert"
@@ -111,9 +111,9 @@ async def _show(console: Console, stage: Stage, crowd: "asyncio.Task[None]") -> 
     if console.is_terminal:
         with Live(console=console, auto_refresh=False) as live:
             while not crowd.done():
-                live.update(picture(TITLE, stage.tally, stage.moment()), refresh=True)
+                live.update(rendered(TITLE, stage.tally, stage.moment()), refresh=True)
                 await asyncio.wait([crowd], timeout=1 / FRAMES_PER_SECOND)
-            live.update(picture(TITLE, stage.tally, stage.moment()), refresh=True)
+            live.update(rendered(TITLE, stage.tally, stage.moment()), refresh=True)
     else:
         while not crowd.done():
             click.echo(plain_line(stage.tally, stage.moment()))

@@ -27,7 +27,7 @@ class Plan:
     """What the buyers do. Shares are probabilities from 0 to 1."""
 
     gateways: Sequence[str]
-    shelves: Sequence[Sequence[int]]
+    events_on_sale: Sequence[Sequence[int]]
     """Ticket types by event: an order takes from one event."""
     seed: int
     clients: int = 16
@@ -80,8 +80,8 @@ class BuyerLoad:
 
     async def _buy(self, caller: Caller, buyer: Buyer) -> None:
         pick, history = self._random, self.history
-        shelf = list(pick.choice(self._plan.shelves))
-        types = pick.sample(shelf, k=pick.randint(1, min(2, len(shelf))))
+        event_on_sale = list(pick.choice(self._plan.events_on_sale))
+        types = pick.sample(event_on_sale, k=pick.randint(1, min(2, len(event_on_sale))))
         items = tuple((one, pick.randint(1, 3)) for one in types)
         keyed, then = pick.random() < self._plan.keyed, pick.random()
         body = {"items": [{"ticketTypeId": one, "quantity": many} for one, many in items]}

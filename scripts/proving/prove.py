@@ -23,14 +23,14 @@ from db.mysql.database import Database
 from scripts.proving.checking import check
 from scripts.proving.history import Operation, load_file
 from scripts.proving.report import notes_of, parts_of, render
+from scripts.stack.commands.testing import end_on_signals, own_home, run_pytest, running_servers
 from scripts.stack.home import SetupError
-from scripts.stack.testing import end_on_signals, own_home, run_pytest, running_servers
 from scripts.versions import server_versions
 
 FIXED_SEED = 20260101
 FRESH_SEEDS = 2
 AT_ONCE = ("-n", "2", "--dist", "loadfile")
-"""Two modules side by side, each on places or servers of its own: most of a fault is waiting for what it broke."""
+"""Two modules side by side, each on servers of its own: most of a fault is waiting for what it broke."""
 EVERYTHING = (
     "tests/faults",
     "tests/integration/gateway/test_authorisation.py",

@@ -27,8 +27,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from contracts.messaging.topology import RATES_EXCHANGE
 from contracts.runtime.times import to_wire
 from db.mysql.database import Database
-from scripts.benching.system import System
-from scripts.benching.users import LoadUser, make_users
+from scripts.benching.loads.users import LoadUser, make_users
+from scripts.benching.systems.system import System
 from scripts.broker_users import BrokerUsers
 from scripts.locating import Located
 from scripts.providers import ProviderCommands, add_provider, remove_provider
@@ -138,8 +138,8 @@ async def reporting(
     assert management is not None, "a soak asks the management API"
     users = BrokerUsers(management, system.amqp_url)
     where = Located(system.mysql_url, system.amqp_url, management, system.redis_url)
-    desk, name = ProviderCommands(database, users, where), f"soak-{secrets.token_hex(4)}"
-    shown = await add_provider(desk, name, f"{name}@providers.eventhub.example")
+    commands, name = ProviderCommands(database, users, where), f"soak-{secrets.token_hex(4)}"
+    shown = await add_provider(commands, name, f"{name}@providers.eventhub.example")
     try:
         connection = await aio_pika.connect_robust(shown["amqpUrl"])
         provider = SoakProvider(system.gateway_url, name, session, told)
@@ -151,7 +151,7 @@ async def reporting(
             await asyncio.gather(task, return_exceptions=True)
             await connection.close()
     finally:
-        await remove_provider(desk, name)
+        await remove_provider(commands, name)
         await users.close()
 
 

@@ -20,8 +20,8 @@ from redis.exceptions import RedisError
 
 from db.messages import outbox
 from db.mysql.database import Database, DatabaseAway, is_away
-from scripts.benching.cpu import read_cpu
-from scripts.benching.system import System
+from scripts.benching.measurement.cpu import read_cpu
+from scripts.benching.systems.system import System
 from scripts.soaking.trends import Allowance, Point
 
 PAGE = os.sysconf("SC_PAGE_SIZE")

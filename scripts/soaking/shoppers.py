@@ -17,16 +17,16 @@ from typing import TypeVar
 
 import aiohttp
 
-from db.accounts.many_accounts import add_accounts
 from db.mysql.database import Database, is_away, is_transient
-from scripts.benching.api import Api
-from scripts.benching.crowd import allow_connections
-from scripts.benching.system import System
-from scripts.benching.users import make_users
+from scripts.benching.loads.api import Api
+from scripts.benching.loads.crowd import allow_connections
+from scripts.benching.loads.many_accounts import add_accounts
+from scripts.benching.loads.users import make_users
+from scripts.benching.systems.system import System
 from scripts.proving.calling import Buyer, Caller
 from scripts.proving.checking import check
 from scripts.proving.history import History
-from scripts.soaking.visit import Habits, Shelf, Visit, Visitors
+from scripts.soaking.visit import EventOnSale, Habits, Visit, Visitors
 
 EVENTS, SCARCE_EVENTS = 8, 2
 PLENTY, FEW = 1_000_000, 60
@@ -78,7 +78,7 @@ class Shoppers:
         self,
         system: System,
         database: Database,
-        shelves: list[Shelf],
+        events_on_sale: list[EventOnSale],
         *,
         rate: float,
         seed: int,
@@ -88,7 +88,7 @@ class Shoppers:
         """`gateways`: where to go, if there are more than the system's own."""
         self._gateways = gateways or [system.gateway_url]
         self._system, self._database, self._rate = system, database, rate
-        self._shelves, self._habits = shelves, habits or Habits()
+        self._shelves, self._habits = events_on_sale, habits or Habits()
         # A choice to be repeated, no secret.
         self._pick = random.Random(seed)  # noqa: S311
         self._name = f"soak-{secrets.token_hex(4)}"
@@ -188,7 +188,7 @@ class Shoppers:
         self.told.lies += lies[: LIES_MAX - len(self.told.lies)]
 
 
-async def make_shelves(system: System) -> list[Shelf]:
+async def make_events_on_sale(system: System) -> list[EventOnSale]:
     """Events of a new organizer: plenty of tickets, and a few for everybody."""
     organizer = (await make_users(system, 1, ("ORGANIZER",)))[0]
     async with aiohttp.ClientSession() as session:
@@ -196,7 +196,7 @@ async def make_shelves(system: System) -> list[Shelf]:
         plenty = await api.make_shows(EVENTS, quotas=[PLENTY, PLENTY])
         scarce = await api.make_shows(SCARCE_EVENTS, quotas=[FEW])
     return [
-        Shelf(show.event_id, show.ticket_types, scarce=number >= EVENTS)
+        EventOnSale(show.event_id, show.ticket_types, scarce=number >= EVENTS)
         for number, show in enumerate([*plenty, *scarce])
     ]
 

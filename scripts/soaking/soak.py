@@ -25,16 +25,16 @@ import uvloop
 
 from contracts.runtime.times import to_wire
 from db.mysql.database import Database
-from scripts.benching.auditing import audit_result
-from scripts.benching.cpu import machine_seconds
-from scripts.benching.machine import machine
-from scripts.benching.measuring import become_quiet
-from scripts.benching.system import System, running_system
+from scripts.benching.measurement.auditing import audit_result
+from scripts.benching.measurement.cpu import machine_seconds
+from scripts.benching.measurement.machine import machine
+from scripts.benching.measurement.measuring import become_quiet
+from scripts.benching.systems.system import System, running_system
 from scripts.soaking.audience import Heard, receiving, reporting, sign_in_and_out
 from scripts.soaking.sampling import ALLOWED, Sampler, Series, table_rows
-from scripts.soaking.shoppers import Shoppers, make_shelves
-from scripts.soaking.telling import is_error, reasons, render
+from scripts.soaking.shoppers import Shoppers, make_events_on_sale
 from scripts.soaking.trends import JUDGED_SECONDS, Point, Trend, percentile, rate, trends
+from scripts.soaking.verdict import is_error, reasons, render
 from scripts.soaking.visit import Habits
 from scripts.versions import server_versions
 
@@ -80,9 +80,14 @@ async def soak(
     database = await Database.connect(system.mysql_url, size=4)
     sampler = Sampler(system, database)
     try:
-        shelves = await make_shelves(system)
+        events_on_sale = await make_events_on_sale(system)
         shoppers = Shoppers(
-            system, database, shelves, rate=options.rate, seed=options.seed, habits=options.habits
+            system,
+            database,
+            events_on_sale,
+            rate=options.rate,
+            seed=options.seed,
+            habits=options.habits,
         )
         one = Soak(system, options, database, sampler, shoppers, Counter())
         about = {

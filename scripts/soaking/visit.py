@@ -1,6 +1,6 @@
 """One shopper's visit: look, order, perhaps add, cancel, pay or leave; sometimes ask the same thing twice.
 
-In: a caller, a buyer, the shelves, a history. Out: the history's operations; what should not have been, in `odd`.
+In: a caller, a buyer, what is on sale, a history. Out: the history's operations; what should not have been, in `odd`.
 Must stay true: each buyer makes one order, so that effects are found by user; the last tickets (`scarce`) are never
 paid for: they must come back, over and over.
 """
@@ -26,7 +26,7 @@ ENDS: Mapping[str, End] = {"SUCCEEDED": "ok", "REJECTED": "refused", "FAILED": "
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class EventOnSale:
     """An event and its ticket types. scarce: few tickets for many buyers."""
 
     event_id: int
@@ -36,7 +36,7 @@ class Shelf:
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What shoppers do. Shares are probabilities from 0 to 1; those of `scarce` shelves never pay."""
+    """What shoppers do. Shares are probabilities from 0 to 1; those of `scarce` events never pay."""
 
     scarce: float = 0.1
     keyed: float = 0.6
@@ -58,7 +58,7 @@ class Visitors:
     """What all visits share."""
 
     caller: Caller
-    shelves: Sequence[Shelf]
+    events_on_sale: Sequence[EventOnSale]
     habits: Habits
     pick: random.Random
     odd: Counter[str] = field(default_factory=Counter)
@@ -66,10 +66,10 @@ class Visitors:
     reads: Counter[str] = field(default_factory=Counter)
     """Reads by status."""
 
-    def shelf(self) -> Shelf:
+    def event_on_sale(self) -> EventOnSale:
         """Where the next shopper goes."""
         scarce = self.pick.random() < self.habits.scarce
-        return self.pick.choice([one for one in self.shelves if one.scarce == scarce])
+        return self.pick.choice([one for one in self.events_on_sale if one.scarce == scarce])
 
     def chance(self, share: float) -> bool:
         """True with that probability."""
@@ -82,7 +82,7 @@ class Visitors:
 
 
 class Visit:
-    """A buyer in the shop."""
+    """One buyer."""
 
     def __init__(self, all_: Visitors, buyer: Buyer, history: History, first_number: int) -> None:
         self._all, self._caller, self._buyer, self._history = all_, all_.caller, buyer, history
@@ -90,28 +90,28 @@ class Visit:
         self._keyed = all_.chance(all_.habits.keyed)
 
     async def run(self) -> None:
-        """From the door to the end."""
-        shelf = self._all.shelf()
+        """From the first look to the end."""
+        event_on_sale = self._all.event_on_sale()
         if self._all.chance(self._all.habits.reads):
             await self._read(
-                self._all.pick.choice([f"/api/events/{shelf.event_id}", "/api/events"])
+                self._all.pick.choice([f"/api/events/{event_on_sale.event_id}", "/api/events"])
             )
-        placed = await self._place(shelf)
+        placed = await self._place(event_on_sale)
         if placed.end != "ok" or placed.made is None:
             return
         order = placed.made
         if self._all.chance(self._all.habits.reads):
             await self._read(self._all.pick.choice([f"/api/orders/{order}", "/api/orders"]))
         if self._all.chance(self._all.habits.adds):
-            await self._add(order, shelf)
+            await self._add(order, event_on_sale)
         if self._all.chance(self._all.habits.cancels):
             await self._do("cancel", f"/api/orders/{order}/cancel", None, target=order)
-        elif not shelf.scarce and self._all.chance(self._all.habits.quotes):
+        elif not event_on_sale.scarce and self._all.chance(self._all.habits.quotes):
             await self._pay(order)
 
-    async def _place(self, shelf: Shelf) -> Operation:
+    async def _place(self, event_on_sale: EventOnSale) -> Operation:
         habits, way = self._all.habits, self._all.pick.random()
-        items = self._items(shelf, 2)
+        items = self._items(event_on_sale, 2)
         if way < habits.streams + habits.polls:
             return await self._place_and_wait(items, streamed=way < habits.streams)
         placed = await self._do("place", "/api/orders", _body(items), items=items)
@@ -165,8 +165,8 @@ class Visit:
             if told.get("status") != "PENDING":
                 return told
 
-    async def _add(self, order: int, shelf: Shelf) -> None:
-        items = self._items(shelf, 1)
+    async def _add(self, order: int, event_on_sale: EventOnSale) -> None:
+        items = self._items(event_on_sale, 1)
         await self._do("add", "/api/orders", _body(items, order), items=items, target=order)
 
     async def _pay(self, order: int) -> None:
@@ -191,10 +191,12 @@ class Visit:
         gateway = self._all.pick.choice(self._caller.gateways)
         return self._caller.session.get(gateway + path, headers=self._buyer.authorization)
 
-    def _items(self, shelf: Shelf, types_max: int) -> tuple[tuple[int, int], ...]:
+    def _items(self, event_on_sale: EventOnSale, types_max: int) -> tuple[tuple[int, int], ...]:
         pick = self._all.pick
-        count = pick.randint(1, min(types_max, len(shelf.ticket_types)))
-        return tuple((one, pick.randint(1, 2)) for one in pick.sample(shelf.ticket_types, k=count))
+        count = pick.randint(1, min(types_max, len(event_on_sale.ticket_types)))
+        return tuple(
+            (one, pick.randint(1, 2)) for one in pick.sample(event_on_sale.ticket_types, k=count)
+        )
 
     async def _do(self, kind: Any, path: str, body: object, **what: Any) -> Operation:
         operation = self._new(kind, **what)

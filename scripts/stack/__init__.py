@@ -6,7 +6,7 @@ Must stay true: this package needs only the standard library (it runs before any
 installed); all state of one system lies in its home folder; two homes never share a port; only
 processes that a home started are ever stopped; no secret is world-readable or in an argument list.
 
-`bootstrap` installs, `home` remembers, `mysql_server`, `rabbitmq_server` and `redis_server` say how
-each server runs, `processes` says it for EventHub's own, `supervision` starts and stops them,
-`readiness` waits for them. The other modules are the commands.
+`bootstrap` installs and starts a command of `commands`, `home` remembers. `private_servers` says how
+MySQL, RabbitMQ and Redis run and when they are ready, `supervised` says it for EventHub's own
+processes, and starts and stops them all.
 """

@@ -24,6 +24,8 @@ VENV = CHECKOUT / ".venv"
 PYTHON = VENV / "bin" / "python"
 NOTE = VENV / "eventhub-locks.json"
 POLICY = Path("/usr/sbin/policy-rc.d")
+LOCKS = ("requirements.lock", "requirements-operations.lock", "requirements-dev.lock")
+"""Each holds everything that those before it hold."""
 
 # Debian package: (the programs that make it unnecessary, the variable that does).
 PACKAGES = {
@@ -41,23 +43,23 @@ class Need:
     """
 
     module: str
-    lock: str | None = "requirements.lock"
+    lock: str | None = "requirements-operations.lock"
     servers: bool = False
     bare_help: bool = True
 
 
 NEEDS = {
-    "up": Need("scripts.stack.up", servers=True),
-    "down": Need("scripts.stack.down", lock=None),
-    "status": Need("scripts.stack.status", lock=None),
-    "scale": Need("scripts.stack.scale"),
-    "servers": Need("scripts.stack.servers", servers=True),
-    "test": Need("scripts.stack.testing", lock="requirements-dev.lock", servers=True),
-    "check": Need("scripts.stack.check", lock="requirements-dev.lock"),
+    "up": Need("scripts.stack.commands.up", servers=True),
+    "down": Need("scripts.stack.commands.down", lock=None),
+    "status": Need("scripts.stack.commands.status", lock=None),
+    "scale": Need("scripts.stack.commands.scale"),
+    "servers": Need("scripts.stack.private_servers.servers", servers=True),
+    "test": Need("scripts.stack.commands.testing", lock="requirements-dev.lock", servers=True),
+    "check": Need("scripts.stack.commands.check", lock="requirements-dev.lock"),
     "prove": Need(
         "scripts.proving.prove", lock="requirements-dev.lock", servers=True, bare_help=False
     ),
-    "lock": Need("scripts.stack.lock", lock=None),
+    "lock": Need("scripts.stack.commands.lock", lock=None),
 }
 
 
@@ -122,7 +124,7 @@ def has_ensurepip() -> bool:
 
 
 def make_venv(lock: str) -> None:
-    """Bring .venv to a lock. The development lock holds all of the other, so it is never undone."""
+    """Bring .venv to a lock. What a larger lock has installed is never undone."""
     fingerprint = locked(lock)
     noted = installed_locks()
     if noted.get(lock) == fingerprint:
@@ -132,8 +134,8 @@ def make_venv(lock: str) -> None:
         run([sys.executable, "-m", "venv", *(["--clear"] if VENV.exists() else []), str(VENV)])
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
     run([*pip, "--quiet", "--require-hashes", "--requirement", str(CHECKOUT / lock)])
-    kept = {} if lock == "requirements.lock" else {"requirements.lock": locked("requirements.lock")}
-    NOTE.write_text(json.dumps({**kept, lock: fingerprint}))
+    held = LOCKS[: LOCKS.index(lock) + 1]
+    NOTE.write_text(json.dumps({one: locked(one) for one in held}))
 
 
 def locked(lock: str) -> str:

@@ -5,12 +5,16 @@ import secrets
 
 import pytest
 
-from db.accounts.many_accounts import add_accounts
 from db.mysql.database import Database
 from gateway.accounts.tokens import Tokens, parse_keys
-from scripts.benching.baseline_tables import BaselineCount, baseline_tables, count_baseline
-from scripts.benching.children import serving
-from scripts.benching.wrk import WrkLoad, put_load
+from scripts.benching.baselines.baseline_tables import (
+    BaselineCount,
+    baseline_tables,
+    count_baseline,
+)
+from scripts.benching.loads.many_accounts import add_accounts
+from scripts.benching.loads.wrk import WrkLoad, put_load
+from scripts.benching.systems.children import serving
 from tests.harness.scratch import JWT_KEYS, Scratch
 
 
@@ -24,15 +28,15 @@ async def users(database: Database, count: int) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("kind", ["literal", "patient"])
 async def test_a_baseline_sells_what_there_is_and_no_more(
-    kind: str, world: Scratch, database: Database
+    kind: str, scratch: Scratch, database: Database
 ) -> None:
     """Forty tickets, more clients than that, two processes: forty orders, then SOLD_OUT, each with its event."""
-    environment = {"REDIS_URL": world.redis_url, "EVENTHUB_JWT_KEYS": JWT_KEYS}
+    environment = {"REDIS_URL": scratch.redis_url, "EVENTHUB_JWT_KEYS": JWT_KEYS}
     arguments = ["--patient"] if kind == "patient" else []
     async with (
-        baseline_tables(world.mysql_url, events=1, quota=40) as tables,
+        baseline_tables(scratch.mysql_url, events=1, quota=40) as tables,
         serving(
-            "scripts.benching.baseline",
+            "scripts.benching.baselines.baseline",
             arguments,
             environment | {"MYSQL_URL": tables.url},
             processes=2,

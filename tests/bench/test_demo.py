@@ -4,16 +4,16 @@ import asyncio
 
 from rich.console import Console
 
-from scripts.benching.crowd import Tally, rush
-from scripts.benching.picture import Moment, as_promised, picture, plain_line, summary
-from tests.bench.shop import open_shop
+from scripts.benching.live_display import Moment, as_promised, plain_line, rendered, summary
+from scripts.benching.loads.crowd import Tally, rush
+from tests.bench.stub_gateway import stub_gateway
 
 
 async def test_every_buyer_of_a_crowd_gets_an_answer() -> None:
     """200 buyers for 30 tickets: 30 orders of their own, 170 sold out."""
-    async with open_shop(30) as shop:
+    async with stub_gateway(30) as gateway:
         tally = Tally(200)
-        await rush(shop.url, [f"t{n}" for n in range(200)], 1, tally, over=0.1)
+        await rush(gateway.url, [f"t{n}" for n in range(200)], 1, tally, over=0.1)
     assert (tally.accepted, tally.sold_out, tally.unanswered) == (30, 170, 0)
     assert tally.done == tally.offered == 200
     assert len(tally.order_ids) == len(tally.accepted_at) == 30
@@ -22,10 +22,10 @@ async def test_every_buyer_of_a_crowd_gets_an_answer() -> None:
 
 async def test_a_crowd_before_a_closed_door_is_not_called_refused() -> None:
     """Connections that fail are buyers without an answer."""
-    async with open_shop(1) as shop:
+    async with stub_gateway(1) as gateway:
         pass
     tally = Tally(5)
-    await rush(shop.url, ["t"] * 5, 1, tally, over=0)
+    await rush(gateway.url, ["t"] * 5, 1, tally, over=0)
     assert (tally.unanswered, tally.answered, tally.done) == (5, 0, 5)
     assert not as_promised(tally, 1, 1)
 
@@ -60,7 +60,7 @@ async def test_the_picture_shows_the_numbers() -> None:
     """Live or plain, both say how many got a ticket and how many are left."""
     tally, moment = sold(10, 20, 10), Moment(10, 0, 1.0)
     console = Console(width=100, record=True, file=None, quiet=True)
-    await asyncio.to_thread(console.print, picture("Rush", tally, moment))
+    await asyncio.to_thread(console.print, rendered("Rush", tally, moment))
     line = plain_line(tally, moment)
     assert "tickets got    10" in line
     assert "\x1b" not in line

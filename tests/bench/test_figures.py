@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
+from scripts.benching.benches.sale import beside_floors
+from scripts.benching.benches.scale import KEPT, summed_up
 from scripts.benching.compare import compare, judge
-from scripts.benching.cpu import CpuReading, machine_seconds, read_cpu
-from scripts.benching.measuring import Measured
-from scripts.benching.memory_read import peak, resident
-from scripts.benching.metrics import _sums, means
-from scripts.benching.sale import beside_floors
-from scripts.benching.scale import KEPT, summed_up
-from scripts.benching.wrk import Answers
+from scripts.benching.loads.wrk import Answers
+from scripts.benching.measurement.cpu import CpuReading, machine_seconds, read_cpu
+from scripts.benching.measurement.measuring import Measured
+from scripts.benching.measurement.memory_read import peak, resident
+from scripts.benching.measurement.metrics import _sums, means
 
 BURN = "sum(range(30_000_000))"
 ANSWERS = Answers(

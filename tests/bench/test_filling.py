@@ -4,29 +4,29 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db.accounts.many_accounts import add_accounts
 from db.audit import audit
 from db.mysql.database import Database
-from scripts.benching.filling import fill
-from tests.harness.desk import desk, place, result
-from tests.harness.people import person
-from tests.harness.scratch import Scratch, scratch
-from tests.harness.staff import staff
+from scripts.benching.loads.many_accounts import add_accounts
+from scripts.benching.systems.filling import fill
+from tests.harness.accounts import person
+from tests.harness.command_client import command_client, place, result
+from tests.harness.scratch import Scratch, scratch_servers
+from tests.harness.workers import running_workers
 
 COUNTED = ("orders", "order_details", "order_history", "payments", "command_outcomes")
 
 
 @pytest.fixture(scope="module")
-async def places() -> AsyncIterator[Scratch]:
-    """Scratch places of this module's own: other tests count rows."""
-    async with scratch() as made:
+async def scratch() -> AsyncIterator[Scratch]:
+    """Scratch servers of this module's own: other tests count rows."""
+    async with scratch_servers() as made:
         yield made
 
 
 @pytest.fixture
-async def shelf(places: Scratch) -> AsyncIterator[Database]:
+async def database(scratch: Scratch) -> AsyncIterator[Database]:
     """A pool on them."""
-    opened = await Database.connect(places.mysql_url)
+    opened = await Database.connect(scratch.mysql_url)
     yield opened
     await opened.close()
 
@@ -39,47 +39,50 @@ async def counts(database: Database) -> dict[str, int]:
 
 
 async def test_filled_books_are_right_and_can_be_gone_on_with(
-    places: Scratch, shelf: Database
+    scratch: Scratch, database: Database
 ) -> None:
     """A thousand orders twice over, five of ten paid: the audit accepts all of it, and a filled type still sells."""
-    [organizer], _ = await add_accounts(shelf, ["filler@example.test"], "!", ("ORGANIZER",))
-    first = await fill(places.mysql_url, organizer, orders=1000, events=10)
-    assert await counts(shelf) == {
+    [organizer], _ = await add_accounts(database, ["filler@example.test"], "!", ("ORGANIZER",))
+    first = await fill(scratch.mysql_url, organizer, orders=1000, events=10)
+    assert await counts(database) == {
         "orders": 1000,
         "order_details": 1000,
         "order_history": 1000,
         "payments": 500,
         "command_outcomes": 2000,
     }
-    again = await fill(places.mysql_url, organizer, orders=30, events=2, paid=0)
+    again = await fill(scratch.mysql_url, organizer, orders=30, events=2, paid=0)
     assert again.orders == 40, "whole batches of each type"
     assert not set(again.ticket_types) & set(first.ticket_types)
-    async with desk(places, shelf, shards=2) as counter, staff(counter.settings, "inventory"):
-        buyer = await person(shelf)
+    async with (
+        command_client(scratch, database, shards=2) as client,
+        running_workers(client.settings, "inventory"),
+    ):
+        buyer = await person(database)
         order = place(buyer, first.events[3], (first.ticket_types[3], 2))
-        assert result(await counter.ask(order))["userId"] == buyer.principal.user_id
-    assert (await counts(shelf))["orders"] == 1041
-    report = await audit(shelf)
+        assert result(await client.ask(order))["userId"] == buyer.principal.user_id
+    assert (await counts(database))["orders"] == 1041
+    report = await audit(database)
     assert report.ok, report.to_json()
 
 
-async def test_events_alone_are_for_sale(places: Scratch, shelf: Database) -> None:
+async def test_events_alone_are_for_sale(scratch: Scratch, database: Database) -> None:
     """Without orders there are only events with their types and the first step of their ledgers."""
-    before = await counts(shelf)
-    [organizer], _ = await add_accounts(shelf, ["shows@example.test"], "!", ("ORGANIZER",))
-    filled = await fill(places.mysql_url, organizer, events=300, quota=7)
+    before = await counts(database)
+    [organizer], _ = await add_accounts(database, ["shows@example.test"], "!", ("ORGANIZER",))
+    filled = await fill(scratch.mysql_url, organizer, events=300, quota=7)
     assert len(filled.events) == len(filled.ticket_types) == 300
-    assert await counts(shelf) == before
-    rows = await shelf.read(
+    assert await counts(database) == before
+    rows = await database.read(
         "SELECT COUNT(*), SUM(available) FROM ticket_types t JOIN events e ON e.id = t.event_id "
         "WHERE e.organizer_id = %s",
         organizer,
     )
     assert [int(value) for value in rows[0]] == [300, 2100]
-    assert (await audit(shelf)).ok
+    assert (await audit(database)).ok
 
 
-async def test_more_orders_than_tickets_are_refused(places: Scratch) -> None:
+async def test_more_orders_than_tickets_are_refused(scratch: Scratch) -> None:
     """Books that cannot be are not written."""
     with pytest.raises(ValueError, match="not enough"):
-        await fill(places.mysql_url, 1, orders=1000, events=1, quota=50)
+        await fill(scratch.mysql_url, 1, orders=1000, events=1, quota=50)

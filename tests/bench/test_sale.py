@@ -4,20 +4,20 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from scripts.benching.against_bare import door
-from scripts.benching.purchase import purchase
-from scripts.benching.sale import SaleOptions, sale
-from scripts.benching.system import System
-from tests.bench.places import as_benches_see
-from tests.harness.scratch import scratch
+from scripts.benching.benches.purchase import purchase
+from scripts.benching.benches.sale import SaleOptions, sale
+from scripts.benching.lower_bounds.against_bare import door
+from scripts.benching.systems.system import System
+from tests.bench.described_system import described_system
+from tests.harness.scratch import scratch_servers
 from tests.harness.system import running
 
 
 @pytest.fixture(scope="module")
 async def system() -> AsyncIterator[System]:
-    """EventHub on scratch places of this module's own, as the benches see it."""
-    async with scratch() as world, running(world) as started:
-        yield as_benches_see(world, started)
+    """EventHub on scratch servers of this module's own, as the benches see it."""
+    async with scratch_servers() as scratch, running(scratch) as started:
+        yield described_system(scratch, started)
 
 
 async def test_a_sale_reports_what_was_sold(system: System) -> None:

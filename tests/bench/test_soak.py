@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from scripts.benching.system import System
+from scripts.benching.systems.system import System
 from scripts.soaking.soak import SoakOptions, soak
 from scripts.soaking.visit import Habits
-from tests.bench.places import as_benches_see
-from tests.harness.scratch import scratch
+from tests.bench.described_system import described_system
+from tests.harness.scratch import scratch_servers
 from tests.harness.system import running
 
 HABITS = Habits(scarce=0.2, streams=0.2, polls=0.2, repeats=0.5, adds=0.5)
@@ -20,12 +20,14 @@ HABITS = Habits(scarce=0.2, streams=0.2, polls=0.2, repeats=0.5, adds=0.5)
 
 @pytest.fixture(scope="module")
 async def system() -> AsyncIterator[System]:
-    """EventHub on scratch places of this module's own; unpaid orders live two seconds."""
+    """EventHub on scratch servers of this module's own; unpaid orders live two seconds."""
     async with (
-        scratch() as world,
-        running(world, order_ttl=2, quote_ttl=2, max_hold=4, webhook_allow_private=True) as started,
+        scratch_servers() as scratch,
+        running(
+            scratch, order_ttl=2, quote_ttl=2, max_hold=4, webhook_allow_private=True
+        ) as started,
     ):
-        yield as_benches_see(world, started)
+        yield described_system(scratch, started)
 
 
 def untrue(result: dict[str, Any]) -> list[str]:

@@ -2,15 +2,17 @@
 
 from db.accounts import accounts
 from db.mysql.database import Database
-from scripts.benching.system import System
-from scripts.benching.users import make_users
+from scripts.benching.loads.users import make_users
+from scripts.benching.systems.system import System
 from tests.harness.scratch import JWT_KEYS, Scratch
 
 
-async def test_made_users_are_accounts_with_good_tokens(world: Scratch, database: Database) -> None:
+async def test_made_users_are_accounts_with_good_tokens(
+    scratch: Scratch, database: Database
+) -> None:
     """Each has an account of its own, the roles asked for, and a token that verifies as that account."""
     system = System(
-        "http://127.0.0.1:1", world.mysql_url, world.redis_url, world.amqp_url, None, JWT_KEYS
+        "http://127.0.0.1:1", scratch.mysql_url, scratch.redis_url, scratch.amqp_url, None, JWT_KEYS
     )
     made = await make_users(system, 1500, ("USER", "ORGANIZER"))
     assert len({user.id for user in made}) == len({user.token for user in made}) == 1500
@@ -23,10 +25,10 @@ async def test_made_users_are_accounts_with_good_tokens(world: Scratch, database
         assert (principal.user_id, set(principal.roles)) == (user.id, {"USER", "ORGANIZER"})
 
 
-async def test_made_users_are_no_news_to_gateways(world: Scratch, database: Database) -> None:
+async def test_made_users_are_no_news_to_gateways(scratch: Scratch, database: Database) -> None:
     """Gateways watch recent changes of access; thousands of new accounts must not be among them."""
     system = System(
-        "http://127.0.0.1:1", world.mysql_url, world.redis_url, world.amqp_url, None, JWT_KEYS
+        "http://127.0.0.1:1", scratch.mysql_url, scratch.redis_url, scratch.amqp_url, None, JWT_KEYS
     )
     made = await make_users(system, 5)
     rows = await database.read(

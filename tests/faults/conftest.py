@@ -1,4 +1,4 @@
-"""Fixtures for faults: places of a module's own, processes of its own, the audit at the end.
+"""Fixtures for faults: scratch servers of a module's own, processes of its own, the audit at the end.
 
 Must stay true: the audit of a place is the last word on every test that used it.
 """
@@ -10,22 +10,22 @@ import pytest
 
 from db.mysql.database import Database
 from tests.faults.proof import proven
-from tests.harness.desk import Desk, desk
-from tests.harness.processes import Processes, processes
-from tests.harness.scratch import Scratch, scratch
+from tests.harness.command_client import CommandClient, command_client
+from tests.harness.processes import Processes, running_processes
+from tests.harness.scratch import Scratch, scratch_servers
 
 
 @pytest.fixture(scope="module")
-async def places() -> AsyncIterator[Scratch]:
+async def scratch() -> AsyncIterator[Scratch]:
     """Scratch servers of this module's own: another module's chaos is none of its business."""
-    async with scratch() as made:
+    async with scratch_servers() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-async def books(places: Scratch) -> AsyncIterator[Database]:
+async def database(scratch: Scratch) -> AsyncIterator[Database]:
     """A pool on the module's database, which the audit finds in order after the last test."""
-    database = await Database.connect(places.mysql_url)
+    database = await Database.connect(scratch.mysql_url)
     try:
         yield database
         await proven(database, quiet=False)
@@ -34,14 +34,14 @@ async def books(places: Scratch) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(scope="module")
-async def counter(places: Scratch, books: Database) -> AsyncIterator[Desk]:
-    """A desk that sends commands to the module's broker."""
-    async with desk(places, books) as opened:
+async def client(scratch: Scratch, database: Database) -> AsyncIterator[CommandClient]:
+    """A command client that sends commands to the module's broker."""
+    async with command_client(scratch, database) as opened:
         yield opened
 
 
 @pytest.fixture
-async def city(places: Scratch, tmp_path: Path) -> AsyncIterator[Processes]:
-    """Real processes on the module's places."""
-    async with processes(places, tmp_path) as made:
+async def processes(scratch: Scratch, tmp_path: Path) -> AsyncIterator[Processes]:
+    """Real processes on the module's scratch servers."""
+    async with running_processes(scratch, tmp_path) as made:
         yield made

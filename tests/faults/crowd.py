@@ -12,21 +12,21 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from db.accounts.many_accounts import add_accounts
 from db.mysql.database import Database
 from gateway.accounts.tokens import Tokens, parse_keys
+from scripts.benching.loads.many_accounts import add_accounts
 from scripts.proving.buyers import Buyer, BuyerLoad, More, Plan
 from scripts.proving.checking import check
 from scripts.proving.history import History
 from tests.faults.proof import END_SECONDS, proven
-from tests.harness.desk import Desk
-from tests.harness.people import person
+from tests.harness.accounts import person
+from tests.harness.command_client import CommandClient
 from tests.harness.processes import Process, Processes
 from tests.harness.scratch import JWT_KEYS
 from tests.harness.seeds import seeds
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import set_rate
+from tests.harness.workers import running_workers
+from tests.integration.payments.payment_client import set_rate
 
 EVERYBODY = (
     "inventory-1",
@@ -47,43 +47,45 @@ GRACE_SECONDS = 10.0
 """How long after the last deadline the verdict is given at the latest."""
 
 
-async def open_shop(city: Processes, names: Sequence[str]) -> dict[str, Process]:
+async def start_processes(processes: Processes, names: Sequence[str]) -> dict[str, Process]:
     """Start processes side by side and wait until all are ready."""
-    started = await asyncio.gather(*(city.start(name, ready=False) for name in names))
+    started = await asyncio.gather(*(processes.start(name, ready=False) for name in names))
     await asyncio.gather(*(one.ready() for one in started))
     return {one.name: one for one in started}
 
 
-async def shelves(counter: Desk, books: Database, *quotas: tuple[int, ...]) -> list[list[int]]:
+async def ticket_types_on_sale(
+    client: CommandClient, database: Database, *quotas: tuple[int, ...]
+) -> list[list[int]]:
     """Ticket types on sale, one event per tuple of quotas, and a rate to pay by: near the fake feed's own."""
-    organizer = await person(books, "ORGANIZER")
-    await set_rate(books, "BTC", "64000")
-    async with staff(counter.settings, "inventory-9"):
-        return [(await counter.sale(organizer, *event))[1] for event in quotas]
+    organizer = await person(database, "ORGANIZER")
+    await set_rate(database, "BTC", "64000")
+    async with running_workers(client.settings, "inventory-9"):
+        return [(await client.sale(organizer, *event))[1] for event in quotas]
 
 
-async def buyers(books: Database, count: int, name: str) -> list[Buyer]:
+async def buyers(database: Database, count: int, name: str) -> list[Buyer]:
     """So many accounts of their own, with tokens."""
     emails = [f"{name}-{number}@example.test" for number in range(count)]
-    ids, since = await add_accounts(books, emails, "!", ("USER",))
+    ids, since = await add_accounts(database, emails, "!", ("USER",))
     tokens = Tokens(parse_keys(JWT_KEYS), 3600)
     return [Buyer(user_id, tokens.issue(user_id, ("USER",), since)) for user_id in ids]
 
 
-def newcomers(books: Database, name: str) -> More:
+def newcomers(database: Database, name: str) -> More:
     """Buyers without end, a thousand accounts at a time: `BuyerLoad.enough` is the end."""
     numbers = itertools.count()
-    return lambda: buyers(books, 1000, f"{name}-{next(numbers)}")
+    return lambda: buyers(database, 1000, f"{name}-{next(numbers)}")
 
 
 @contextlib.asynccontextmanager
 async def crowd(
-    plan: Plan, people: Sequence[Buyer], folder: Path, more: More | None = None
+    plan: Plan, accounts: Sequence[Buyer], folder: Path, more: More | None = None
 ) -> AsyncIterator[BuyerLoad]:
     """Let them buy beside the block, and whoever `more` sends; when it ends, wait for the last of them."""
     with (folder / "history.jsonl").open("w") as file:
         history = History(file)
-        load = BuyerLoad(plan, people, history, more)
+        load = BuyerLoad(plan, accounts, history, more)
         task = asyncio.create_task(load.run())
         try:
             yield load
@@ -102,29 +104,34 @@ async def progress(load: BuyerLoad, done: int) -> None:
     await eventually(look, within=END_SECONDS, every=0.02)
 
 
-async def rates_go_on(books: Database) -> None:
+async def rates_go_on(database: Database) -> None:
     """Wait until the quote worker has stored what the feed says now."""
     newest = "SELECT MAX(received_at) FROM rates"
-    before = await books.read(newest)
+    before = await database.read(newest)
 
     async def look() -> bool:
-        return await books.read(newest) != before
+        return await database.read(newest) != before
 
     await eventually(look, within=END_SECONDS, every=0.2)
 
 
 async def verdict(
-    books: Database, load: BuyerLoad, what: str, seed: int = SEED, *, deadline: float | None = None
+    database: Database,
+    load: BuyerLoad,
+    what: str,
+    seed: int = SEED,
+    *,
+    deadline: float | None = None,
 ) -> None:
     """The books add up, nothing is under way, nobody was told a lie.
 
     deadline: of commands, in seconds, where messages are lost on purpose: what was accepted may have come to nothing.
     """
-    await proven(books)
+    await proven(database)
     history = load.history
 
     async def look() -> bool:
-        lies = await check(books, history.operations, deadline=deadline)
+        lies = await check(database, history.operations, deadline=deadline)
         assert not lies, "\n".join(lies)
         return True
 

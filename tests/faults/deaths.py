@@ -27,15 +27,15 @@ Give = Callable[[], Awaitable[T]]
 
 
 async def die_at_each(
-    city: Processes, name: str, points: Sequence[str], give: Give[T], *, last: bool = True
+    processes: Processes, name: str, points: Sequence[str], give: Give[T], *, last: bool = True
 ) -> list[T]:
     """Let `name` die at every point, each life given one thing to do; then start it for good (`last`)."""
     given: list[T] = []
     for point in points:
         # What earlier lives left takes this one through the point, or the new thing does.
-        life = await city.start(name, failpoints=f"{point}=kill", ready=False)
+        life = await processes.start(name, failpoints=f"{point}=kill", ready=False)
         given.append(await give())
         await life.died_at(point)
     if last:
-        await city.start(name, ready=False)
+        await processes.start(name, ready=False)
     return given

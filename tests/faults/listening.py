@@ -15,16 +15,16 @@ from contracts.messaging.topology import EVENTS_EXCHANGE
 from contracts.webhook_secrets import SecretSealer, new_secret
 from db.mysql.database import Database
 from db.webhooks import endpoints
-from tests.harness.desk import Desk
-from tests.harness.people import Person
+from tests.harness.accounts import Person
+from tests.harness.command_client import CommandClient
 from tests.harness.scratch import SECRET
 
 Heard = Callable[[], Awaitable[list[dict[str, Any]]]]
 
 
-async def listen(counter: Desk, topic: str) -> Heard:
+async def listen(client: CommandClient, topic: str) -> Heard:
     """The envelopes on a topic that have come so far, by a queue of its own."""
-    channel = counter.publisher._link.channel
+    channel = client.publisher._link.channel
     arguments: Any = {"x-queue-type": "quorum"}
     name = f"listener-{secrets.token_hex(4)}"
     queue = await channel.declare_queue(name, durable=True, arguments=arguments)
@@ -47,16 +47,16 @@ def told(heard: Sequence[dict[str, Any]], asset: str) -> list[str]:
     return [f"{Decimal(rate['rate']):.2f}" for rate in rates.values() if rate["asset"] == asset]
 
 
-async def hook(books: Database, owner: Person, *types: str) -> int:
+async def hook(database: Database, owner: Person, *types: str) -> int:
     """A webhook's id, at an address that nothing is sent to (it is private): what is due for it stays to be seen."""
     sealed = SecretSealer(SECRET).seal(new_secret(), owner.id)
     url = "http://127.0.0.1:9/"
-    return await endpoints.create(books, owner.id, url, types, sealed, limit=10)
+    return await endpoints.create(database, owner.id, url, types, sealed, limit=10)
 
 
-async def written_for(books: Database, endpoint: int) -> Counter[str]:
+async def written_for(database: Database, endpoint: int) -> Counter[str]:
     """How many deliveries there are for a webhook, by the aggregate that each is of (`order:7`)."""
-    rows = await books.read(
+    rows = await database.read(
         "SELECT aggregate FROM webhook_deliveries WHERE endpoint_id = %s", endpoint
     )
     return Counter(row[0] for row in rows)

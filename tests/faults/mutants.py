@@ -41,7 +41,7 @@ def outcome_row() -> None:
     def forget(*_: object) -> None:
         return None
 
-    outcomes.insert = forget
+    outcomes.insert = forget  # type: ignore[assignment]  # the point of a mutant
 
 
 def ack_before_commit() -> None:
@@ -57,7 +57,7 @@ def ack_before_commit() -> None:
         return None
 
     processing.MessageProcessor.process = acked_first  # type: ignore[method-assign]  # the point of a mutant
-    processing.MessageProcessor._acknowledge = nothing  # type: ignore[method-assign]  # the point of a mutant
+    processing.MessageProcessor._acknowledge = nothing  # type: ignore[method-assign, assignment]  # the point of a mutant
 
 
 async def relay_marking_first(services: Any, streams: Sequence[int], *_: object) -> int:
@@ -72,7 +72,7 @@ async def relay_marking_first(services: Any, streams: Sequence[int], *_: object)
 
 def mark_before_publish() -> None:
     """The relay forgets events, then publishes them."""
-    publishing.relay_once = relay_marking_first
+    publishing.relay_once = relay_marking_first  # type: ignore[assignment]  # the point of a mutant
 
 
 def all_at_once(cut: Iterable[Any]) -> list[list[Any]]:

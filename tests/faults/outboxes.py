@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 
 from aio_pika.abc import AbstractChannel
+from pamqp.common import FieldTable
 
 from contracts.messaging.envelope import SINGLE, Codec, open_body
 from contracts.messaging.topology import EVENTS_EXCHANGE
@@ -31,9 +32,9 @@ class Place:
         self._exchange = await self._channel.declare_exchange(
             EVENTS_EXCHANGE, "topic", durable=True
         )
-        quorum = {"x-queue-type": "quorum"}
+        quorum: FieldTable = {"x-queue-type": "quorum"}
         self._observed = await self._channel.declare_queue(OBSERVED, durable=True, arguments=quorum)
-        refuses = {"x-max-length": 0, "x-overflow": "reject-publish"}
+        refuses: FieldTable = {"x-max-length": 0, "x-overflow": "reject-publish"}
         self._full = await self._channel.declare_queue(FULL, durable=True, arguments=refuses)
 
     async def clear(self) -> None:

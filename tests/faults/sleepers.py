@@ -24,8 +24,8 @@ Done = Callable[[T], Awaitable[object]]
 
 @contextlib.asynccontextmanager
 async def outslept(
-    city: Processes,
-    books: Database,
+    processes: Processes,
+    database: Database,
     kind: str,
     *,
     point: str,
@@ -38,17 +38,17 @@ async def outslept(
     `cut`: the broker lets go of the sleeper, and its messages go to the other. Heartbeats would do it after half a
     minute.
     """
-    async with Proxy(city.scratch.amqp_url) as broker:
+    async with Proxy(processes.scratch.amqp_url) as broker:
         by_way = {"AMQP_URL": broker.address}
-        sleeper = await city.start(f"{kind}-1", failpoints=f"{point}=stop", environment=by_way)
+        sleeper = await processes.start(f"{kind}-1", failpoints=f"{point}=stop", environment=by_way)
         given = await give()
         await _asleep(sleeper, point)
-        sessions = await _sessions(books, sleeper)
-        deputy = await city.start(f"{kind}-2")
+        sessions = await _sessions(database, sleeper)
+        deputy = await processes.start(f"{kind}-2")
         if cut:
             broker.cut()
         await done(given)
-        await _ended(books, sessions)
+        await _ended(database, sessions)
         assert _state(sleeper) == "T", "it woke too early"
         sleeper.send(signal.SIGCONT)
         assert await deputy.stop() == 0
@@ -69,24 +69,26 @@ def _state(process: Process) -> str:
     return text.rpartition(")")[2].split()[0]
 
 
-async def _sessions(books: Database, process: Process) -> set[int]:
+async def _sessions(database: Database, process: Process) -> set[int]:
     """The database's numbers of this process's sessions."""
     ports = _ports(process.child.pid)
-    found = {number for number, host in await _all(books) if int(host.rpartition(":")[2]) in ports}
+    found = {
+        number for number, host in await _all(database) if int(host.rpartition(":")[2]) in ports
+    }
     assert found, "it has no session"
     return found
 
 
-async def _all(books: Database) -> list[tuple[int, str]]:
-    rows = await books.read(
+async def _all(database: Database) -> list[tuple[int, str]]:
+    rows = await database.read(
         "SELECT id, host FROM information_schema.processlist WHERE db = DATABASE()"
     )
     return [(int(row[0]), str(row[1])) for row in rows]
 
 
-async def _ended(books: Database, sessions: set[int]) -> None:
+async def _ended(database: Database, sessions: set[int]) -> None:
     async def look() -> bool:
-        return sessions.isdisjoint({number for number, _ in await _all(books)})
+        return sessions.isdisjoint({number for number, _ in await _all(database)})
 
     await eventually(look, within=END_SECONDS, every=0.1)
 

@@ -115,11 +115,11 @@ class Accounts(RuleBasedStateMachine):
         family.alive = False
 
 
-def test_accounts_agree_with_the_model(places: Scratch, seed: int) -> None:
+def test_accounts_agree_with_the_model(scratch: Scratch, seed: int) -> None:
     """Ten histories of up to twenty steps."""
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        system = runner.run(stack.enter_async_context(running(places, workers=())))
+        system = runner.run(stack.enter_async_context(running(scratch, workers=())))
         Accounts.runner, Accounts.system = runner, system
         chosen = settings(
             max_examples=10,

@@ -7,21 +7,21 @@ import pytest
 
 from db.mysql.database import Database
 from tests.faults.proof import END_SECONDS, proven
-from tests.harness.desk import Desk
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import CommandClient
 from tests.harness.processes import Process, Processes
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
+from tests.harness.workers import running_workers
 
 POINTS = ("gateway.before_publish", "gateway.after_confirm")
 
 
 @pytest.fixture(scope="module")
-async def stall(counter: Desk, books: Database) -> AsyncIterator[int]:
+async def ticket_type(client: CommandClient, database: Database) -> AsyncIterator[int]:
     """A ticket type on sale, and the workers that sell it."""
-    organizer = await person(books, "ORGANIZER")
-    async with staff(counter.settings, "inventory", "relay", "notify", "payment"):
-        _, (type_id,) = await counter.sale(organizer, 50)
+    organizer = await person(database, "ORGANIZER")
+    async with running_workers(client.settings, "inventory", "relay", "notify", "payment"):
+        _, (type_id,) = await client.sale(organizer, 50)
         yield type_id
 
 
@@ -40,46 +40,46 @@ async def order(
         return answer.status, await answer.json(content_type=None)
 
 
-async def orders_of(books: Database, buyer: Person) -> list[int]:
+async def orders_of(database: Database, buyer: Person) -> list[int]:
     """The buyer's orders."""
-    rows = await books.read("SELECT id FROM orders WHERE user_id = %s", buyer.id)
+    rows = await database.read("SELECT id FROM orders WHERE user_id = %s", buyer.id)
     return [row[0] for row in rows]
 
 
 @pytest.mark.parametrize("point", POINTS)
 async def test_with_a_key_the_order_comes_once(
-    city: Processes, books: Database, stall: int, point: str
+    processes: Processes, database: Database, ticket_type: int, point: str
 ) -> None:
     """The gateway dies; the same key at its next life, and once more, gives the one order."""
-    buyer = await person(books)
-    dying = await city.start("gateway-1", failpoints=f"{point}=kill")
+    buyer = await person(database)
+    dying = await processes.start("gateway-1", failpoints=f"{point}=kill")
     with pytest.raises(aiohttp.ClientError):
-        await order(dying, buyer, stall, "my order")
+        await order(dying, buyer, ticket_type, "my order")
     await dying.died_at(point)
-    living = await city.start("gateway-1")
-    first = await order(living, buyer, stall, "my order")
-    again = await order(living, buyer, stall, "my order")
+    living = await processes.start("gateway-1")
+    first = await order(living, buyer, ticket_type, "my order")
+    again = await order(living, buyer, ticket_type, "my order")
     assert first[0] == 201, first
     assert again == first
-    assert await orders_of(books, buyer) == [first[1]["id"]]
-    await proven(books)
+    assert await orders_of(database, buyer) == [first[1]["id"]]
+    await proven(database)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize(("point", "count"), list(zip(POINTS, (0, 1), strict=True)))
 async def test_without_a_key_it_happened_once_or_not_at_all(
-    city: Processes, books: Database, stall: int, point: str, count: int
+    processes: Processes, database: Database, ticket_type: int, point: str, count: int
 ) -> None:
     """Dead before the publish: no order. Dead after the confirm: the broker held it, and it is decided."""
-    buyer = await person(books)
-    dying = await city.start("gateway-1", failpoints=f"{point}=kill")
+    buyer = await person(database)
+    dying = await processes.start("gateway-1", failpoints=f"{point}=kill")
     with pytest.raises(aiohttp.ClientError):
-        await order(dying, buyer, stall, None)
+        await order(dying, buyer, ticket_type, None)
     await dying.died_at(point)
 
     async def decided() -> bool:
-        return len(await orders_of(books, buyer)) == count
+        return len(await orders_of(database, buyer)) == count
 
     assert await eventually(decided, within=END_SECONDS)
-    await proven(books)
-    assert len(await orders_of(books, buyer)) == count
+    await proven(database)
+    assert len(await orders_of(database, buyer)) == count

@@ -18,12 +18,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from db.mysql.database import Database
-from scripts.benching.system import System
+from scripts.benching.systems.system import System
 from scripts.soaking.audience import Heard, receiving, reporting
-from scripts.soaking.shoppers import Shoppers, make_shelves
-from tests.faults.crowd import EVERYBODY, GATEWAYS, SEED, note, open_shop
+from scripts.soaking.shoppers import Shoppers, make_events_on_sale
+from tests.faults.crowd import EVERYBODY, GATEWAYS, SEED, note, start_processes
 from tests.faults.proof import END_SECONDS, proven
-from tests.harness.processes import Process, Processes, processes
+from tests.harness.processes import Process, Processes, running_processes
 from tests.harness.scratch import JWT_KEYS, Scratch
 from tests.harness.waiting import eventually
 from workers.runtime import process
@@ -53,33 +53,33 @@ BETWEEN = 12
 
 
 @pytest.fixture
-async def city(places: Scratch, tmp_path: Path) -> AsyncIterator[Processes]:
-    """Real processes on the module's places; unpaid orders live eight seconds, webhooks may go to this machine."""
+async def processes(scratch: Scratch, tmp_path: Path) -> AsyncIterator[Processes]:
+    """Real processes on the module's servers; unpaid orders live eight seconds, webhooks may go to this machine."""
     settings = {"order_ttl": 8, "quote_ttl": 8, "max_hold": 16, "webhook_allow_private": "true"}
-    async with processes(places, tmp_path, **settings) as made:
+    async with running_processes(scratch, tmp_path, **settings) as made:
         yield made
 
 
-class Town:
+class LoadedSystem:
     """Everything that runs while processes are stopped."""
 
     def __init__(
-        self, shop: dict[str, Process], city: Processes, shoppers: Shoppers, heard: Heard
+        self, running: dict[str, Process], processes: Processes, shoppers: Shoppers, heard: Heard
     ) -> None:
-        self.shop, self._city, self.shoppers, self.heard = shop, city, shoppers, heard
+        self.running, self._city, self.shoppers, self.heard = running, processes, shoppers, heard
         self.stops: list[tuple[float, str]] = []
         """Seconds that each stop took, and whose: told, not judged, for the machine may be busy with other work."""
 
     async def stop(self, name: str) -> None:
         """SIGTERM to a process that is ready and at work; it ends with 0, and is started again."""
-        await self.shop[name].ready(within=READY_SECONDS)
+        await self.running[name].ready(within=READY_SECONDS)
         await self._some_visits()
         began = asyncio.get_running_loop().time()
-        code = await self.shop[name].stop(within=END_SECONDS)
+        code = await self.running[name].stop(within=END_SECONDS)
         self.stops.append((asyncio.get_running_loop().time() - began, name))
-        assert code == 0, f"{name} ended with {code}: {self.shop[name].tail}"
-        ended_in_time(self.shop[name])
-        self.shop[name] = await self._city.start(name, ready=False, port=self.shop[name].port)
+        assert code == 0, f"{name} ended with {code}: {self.running[name].tail}"
+        ended_in_time(self.running[name])
+        self.running[name] = await self._city.start(name, ready=False, port=self.running[name].port)
 
     async def _some_visits(self) -> None:
         before = self.shoppers.told.visits
@@ -99,45 +99,51 @@ def ended_in_time(one: Process) -> None:
 
 
 @contextlib.asynccontextmanager
-async def town(city: Processes, places: Scratch, books: Database) -> AsyncIterator[Town]:
+async def loaded_system(
+    processes: Processes, scratch: Scratch, database: Database
+) -> AsyncIterator[LoadedSystem]:
     """Processes, shoppers who come all the time, a provider of rates, an admin who hears everything."""
-    shop = await open_shop(city, NAMES)
+    running = await start_processes(processes, NAMES)
     system = System(
-        gateway_url=shop["gateway-1"].url,
-        mysql_url=places.mysql_url,
-        redis_url=places.redis_url,
-        amqp_url=places.amqp_url,
-        amqp_management_url=places.amqp_management_url,
+        gateway_url=running["gateway-1"].url,
+        mysql_url=scratch.mysql_url,
+        redis_url=scratch.redis_url,
+        amqp_url=scratch.amqp_url,
+        amqp_management_url=scratch.amqp_management_url,
         jwt_keys=JWT_KEYS,
         shards=4,
     )
-    gateways = [shop[name].url for name in GATEWAYS]
-    shelves, enough = await make_shelves(system), asyncio.Event()
-    shoppers = Shoppers(system, books, shelves, rate=RATE, seed=SEED, gateways=gateways)
+    gateways = [running[name].url for name in GATEWAYS]
+    ticket_types_on_sale, enough = await make_events_on_sale(system), asyncio.Event()
+    shoppers = Shoppers(
+        system, database, ticket_types_on_sale, rate=RATE, seed=SEED, gateways=gateways
+    )
     async with contextlib.AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         heard = await stack.enter_async_context(receiving(system, session))
         assert heard is not None, "private addresses are allowed here"
-        await stack.enter_async_context(reporting(system, books, session, Counter()))
+        await stack.enter_async_context(reporting(system, database, session, Counter()))
         shopping = asyncio.create_task(shoppers.run(3600, enough))
-        made = Town(shop, city, shoppers, heard)
+        made = LoadedSystem(running, processes, shoppers, heard)
         try:
             yield made
             enough.set()
             await shopping
-            await asyncio.gather(*(one.ready(within=READY_SECONDS) for one in made.shop.values()))
-            await _all_heard(books, heard)
+            await asyncio.gather(
+                *(one.ready(within=READY_SECONDS) for one in made.running.values())
+            )
+            await _all_heard(database, heard)
         finally:
             shopping.cancel()
             await asyncio.gather(shopping, return_exceptions=True)
 
 
-async def _all_heard(books: Database, heard: Heard) -> None:
+async def _all_heard(database: Database, heard: Heard) -> None:
     """Wait until every event is published, and every webhook sent."""
-    await proven(books)
+    await proven(database)
 
     async def look() -> bool:
-        rows = await books.read(
+        rows = await database.read(
             "SELECT COUNT(*), COALESCE(SUM(status <> 'DELIVERED'), 0) FROM webhook_deliveries"
         )
         assert rows[0] == (heard.good - heard.repeated, 0), f"{rows[0]}, heard {heard.to_json()}"
@@ -146,9 +152,9 @@ async def _all_heard(books: Database, heard: Heard) -> None:
     await eventually(look, within=END_SECONDS, every=0.25)
 
 
-async def stopped(city: Processes, places: Scratch, books: Database, times: int) -> None:
+async def stopped(processes: Processes, scratch: Scratch, database: Database, times: int) -> None:
     """Each process so many times; then everything that was told is true, once."""
-    async with town(city, places, books) as made:
+    async with loaded_system(processes, scratch, database) as made:
         for number in range(times):
             for names in KINDS.values():
                 await made.stop(names[number % len(names)])
@@ -157,7 +163,7 @@ async def stopped(city: Processes, places: Scratch, books: Database, times: int)
     assert made.shoppers.visitors is not None
     assert made.shoppers.visitors.odd == {}
     assert (made.heard.forged, made.heard.repeated) == (0, 0)
-    await proven(books)
+    await proven(database)
     ends = Counter({kind.partition(" ")[2]: 0 for kind in told.ends})
     for kind, count in told.ends.items():
         ends[kind.partition(" ")[2]] += count
@@ -167,7 +173,7 @@ async def stopped(city: Processes, places: Scratch, books: Database, times: int)
 
 
 class Endless:
-    """A road, and an intake, on which something never ends."""
+    """A message processor, and an intake, on which something never ends."""
 
     async def start(self, wait: float) -> None:
         """There at once."""
@@ -187,21 +193,23 @@ async def test_a_worker_whose_time_is_over_says_so(monkeypatch: pytest.MonkeyPat
     stop = asyncio.Event()
     stop.set()
     services: Any = SimpleNamespace(stop=stop, intake=Endless())
-    road: Any = Endless()
+    processing: Any = Endless()
     with capture_logs() as logs:
-        await process._work(services, process.Worker("tired", {}), road)
+        await process._work(services, process.Worker("tired", {}), processing)
     assert CUT_SHORT in [line["event"] for line in logs]
 
 
-async def test_each_process_stopped_once(city: Processes, places: Scratch, books: Database) -> None:
+async def test_each_process_stopped_once(
+    processes: Processes, scratch: Scratch, database: Database
+) -> None:
     """SIGTERM to one process of each kind in turn: exit 0, and nothing is lost, doubled or untrue."""
-    await stopped(city, places, books, 1)
+    await stopped(processes, scratch, database, 1)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(3000)
 async def test_each_process_stopped_twenty_times(
-    city: Processes, places: Scratch, books: Database
+    processes: Processes, scratch: Scratch, database: Database
 ) -> None:
     """The same, 140 times."""
-    await stopped(city, places, books, 20)
+    await stopped(processes, scratch, database, 20)

@@ -1,6 +1,6 @@
 """The proof is proven: each build without one of its guards is caught, by the very checks the others pass.
 
-Every mutant gets places of its own: it breaks the books on purpose. Each test has a control with the guard in place.
+Every mutant gets servers of its own: it breaks the books on purpose. Each test has a control with the guard in place.
 """
 
 import asyncio
@@ -19,54 +19,61 @@ from db.mysql.database import Database
 from db.redis.seat_locks import AlwaysGranted
 from tests.faults.mutants import write_what_was_read
 from tests.faults.proof import ends, proven
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import CommandClient, command_client, place, result
 from tests.harness.deciders import decider, items
-from tests.harness.desk import Desk, desk, place, result
-from tests.harness.people import Person, person
-from tests.harness.processes import Processes, processes
-from tests.harness.scratch import scratch
-from tests.harness.staff import staff
+from tests.harness.processes import Processes, running_processes
+from tests.harness.scratch import scratch_servers
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import cancel
+from tests.harness.workers import running_workers
+from tests.integration.payments.payment_client import cancel
 from workers.inventory.handlers import HANDLERS
 
 
 class Bench:
-    """A desk, processes and a show with ten tickets, on places that nobody else uses."""
+    """A command client, processes and a sale of ten tickets, on scratch servers that nobody else uses."""
 
-    def __init__(self, counter: Desk, city: Processes, organizer: Person, buyer: Person) -> None:
-        self.counter, self.city = counter, city
+    def __init__(
+        self, client: CommandClient, processes: Processes, organizer: Person, buyer: Person
+    ) -> None:
+        self.client, self.processes = client, processes
         self.organizer, self.buyer = organizer, buyer
-        self.books = counter.database
+        self.database = client.database
         self.event_id, self.type_id = 0, 0
 
     async def order(self, quantity: int = 1) -> bytes:
         """Send an order."""
         wanted = (self.type_id, quantity)
-        return await self.counter.send(place(self.buyer, self.event_id, wanted))
+        return await self.client.send(place(self.buyer, self.event_id, wanted))
 
     async def broken(self, *, quiet: bool = False) -> list[int]:
         """The audit's rules that do not hold."""
-        return (await audit(self.books, quiet=quiet)).broken
+        return (await audit(self.database, quiet=quiet)).broken
 
 
 @asynccontextmanager
 async def bench(folder: Path) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
-        places = await stack.enter_async_context(scratch())
-        books = await Database.connect(places.mysql_url)
-        stack.push_async_callback(books.close)
-        async with desk(places, books) as counter, processes(places, folder) as city:
-            made = Bench(counter, city, await person(books, "ORGANIZER"), await person(books))
-            async with staff(counter.settings, "inventory-9"):
-                made.event_id, (made.type_id,) = await counter.sale(made.organizer, 10)
+        scratch = await stack.enter_async_context(scratch_servers())
+        database = await Database.connect(scratch.mysql_url)
+        stack.push_async_callback(database.close)
+        async with (
+            command_client(scratch, database) as client,
+            running_processes(scratch, folder) as processes,
+        ):
+            made = Bench(
+                client, processes, await person(database, "ORGANIZER"), await person(database)
+            )
+            async with running_workers(client.settings, "inventory-9"):
+                made.event_id, (made.type_id,) = await client.sale(made.organizer, 10)
             yield made
 
 
-async def empty(counter: Desk) -> bool:
+async def empty(client: CommandClient) -> bool:
     """Whether no command waits on a shard."""
-    channel = counter.publisher._link.channel
+    channel = client.publisher._link.channel
     waiting = 0
-    for shard in range(counter.settings.shards):
+    for shard in range(client.settings.shards):
         queue = await channel.declare_queue(f"inventory.{shard}", passive=True)
         waiting += queue.declaration_result.message_count or 0
     return waiting == 0
@@ -77,10 +84,10 @@ async def rushed(made: Bench) -> None:
     handler = HANDLERS["eventhub.order.place.v1"]
 
     async def rival(stack: AsyncExitStack) -> None:
-        deciding = await decider(stack, made.counter.settings, AlwaysGranted())
+        deciding = await decider(stack, made.client.settings, AlwaysGranted())
         for _ in range(7):
             commands = [place(made.buyer, made.event_id, (made.type_id, 1))] * 3
-            await deciding.decide(handler, items(made.counter, commands))  # type: ignore[arg-type]  # a Decides by its key
+            await deciding.decide(handler, items(made.client, commands))  # type: ignore[arg-type]  # a Decides by its key
 
     async with AsyncExitStack() as stack:
         await asyncio.gather(*(rival(stack) for _ in range(3)))
@@ -88,20 +95,20 @@ async def rushed(made: Bench) -> None:
 
 async def answered(made: Bench, mutant: str) -> None:
     """An order is placed and its client hears of it."""
-    await made.city.start("inventory-1", mutant=mutant)
+    await made.processes.start("inventory-1", mutant=mutant)
     uuid = await made.order()
 
     async def placed() -> bool:
-        rows = await made.books.read("SELECT 1 FROM orders WHERE command_id = %s", uuid)
+        rows = await made.database.read("SELECT 1 FROM orders WHERE command_id = %s", uuid)
         return bool(rows)
 
     await eventually(placed)
-    await asyncio.gather(*(process.stop() for process in made.city.started))
+    await asyncio.gather(*(process.stop() for process in made.processes.started))
 
 
 async def survived(made: Bench, mutant: str) -> bytes:
     """The worker dies with an order taken and not written; its next life finds it."""
-    life = await made.city.start(
+    life = await made.processes.start(
         "inventory-1", failpoints="worker.written=kill", ready=False, mutant=mutant
     )
     uuid = await made.order()
@@ -111,37 +118,37 @@ async def survived(made: Bench, mutant: str) -> bytes:
 
 async def relayed(made: Bench, mutant: str) -> None:
     """The relay dies holding the event of a cancelled order; its next life publishes it."""
-    async with staff(made.counter.settings, "inventory", "order"):
-        order = result(await made.counter.outcome(await made.order(4)))
+    async with running_workers(made.client.settings, "inventory", "order"):
+        order = result(await made.client.outcome(await made.order(4)))
         # A relay gains its streams one by one: with nothing else in the outbox, what it selects is this event.
-        async with staff(made.counter.settings, "relay"):
-            await eventually(lambda: outbox_empty(made.books))
-        await made.counter.ask(cancel(made.buyer, int(str(order["id"]))))
-        life = await made.city.start(
+        async with running_workers(made.client.settings, "relay"):
+            await eventually(lambda: outbox_empty(made.database))
+        await made.client.ask(cancel(made.buyer, int(str(order["id"]))))
+        life = await made.processes.start(
             "relay-1", failpoints="relay.selected=kill", ready=False, mutant=mutant
         )
         await life.died_at("relay.selected")
-        async with staff(made.counter.settings, "relay", "payment", "notify"):
-            await eventually(lambda: outbox_empty(made.books))
+        async with running_workers(made.client.settings, "relay", "payment", "notify"):
+            await eventually(lambda: outbox_empty(made.database))
 
 
-async def outbox_empty(books: Database) -> bool:
-    rows = await books.read("SELECT COUNT(*) FROM outbox")
+async def outbox_empty(database: Database) -> bool:
+    rows = await database.read("SELECT COUNT(*) FROM outbox")
     return bool(rows[0][0] == 0)
 
 
 async def returned(made: Bench, mutant: str) -> None:
     """Of two orders of four one is cancelled; its event comes twice."""
-    async with staff(made.counter.settings, "order"):
-        await made.city.start("inventory-1", mutant=mutant)
-        await made.counter.outcome(await made.order(4))
-        order = result(await made.counter.outcome(await made.order(4)))
-        await made.counter.ask(cancel(made.buyer, int(str(order["id"]))))
-        rows = await made.books.read(
+    async with running_workers(made.client.settings, "order"):
+        await made.processes.start("inventory-1", mutant=mutant)
+        await made.client.outcome(await made.order(4))
+        order = result(await made.client.outcome(await made.order(4)))
+        await made.client.ask(cancel(made.buyer, int(str(order["id"]))))
+        rows = await made.database.read(
             "SELECT body, routing_key FROM outbox WHERE routing_key LIKE 'order.cancelled%%'"
         )
         queue = f"inventory.{made.event_id % 4}.returns"
-        channel = made.counter.publisher._link.channel
+        channel = made.client.publisher._link.channel
 
         async def heard() -> bool:
             found = await channel.declare_queue(queue, passive=True)
@@ -149,11 +156,9 @@ async def returned(made: Bench, mutant: str) -> None:
 
         # One after the other: taken together they would be one batch, in which an order counts once anyway.
         for _ in range(2):
-            await made.counter.publisher.publish(
-                AGAIN_EXCHANGE, queue, rows[0][0].encode(), _SINGLE
-            )
+            await made.client.publisher.publish(AGAIN_EXCHANGE, queue, rows[0][0].encode(), _SINGLE)
             await eventually(heard)
-        await asyncio.gather(*(process.stop() for process in made.city.started))
+        await asyncio.gather(*(process.stop() for process in made.processes.started))
 
 
 _SINGLE = Properties("application/cloudevents+json")
@@ -185,11 +190,11 @@ async def test_acknowledged_too_early_a_command_is_lost(tmp_path: Path, mutant: 
     """No queue holds it any more, and no outcome says how it ended."""
     async with bench(tmp_path) as made:
         uuid = await survived(made, mutant)
-        async with staff(made.counter.settings, "inventory-1"):
+        async with running_workers(made.client.settings, "inventory-1"):
             later = await made.order()
-            assert (await ends(made.books, [later]))[0].status_code == 201
-            await eventually(lambda: empty(made.counter))
-        assert bool(await find(made.books, [uuid])) is not bool(mutant)
+            assert (await ends(made.database, [later]))[0].status_code == 201
+            await eventually(lambda: empty(made.client))
+        assert bool(await find(made.database, [uuid])) is not bool(mutant)
 
 
 @pytest.mark.parametrize("mutant", ["", "mark before publish"], ids=["control", "mutant"])
@@ -201,8 +206,8 @@ async def test_marked_before_it_is_published_an_event_is_lost(tmp_path: Path, mu
             assert await made.broken(quiet=True) == [6]
         else:
             # The relay as well: tickets that come back are news of their own.
-            async with staff(made.counter.settings, "inventory", "relay"):
-                await proven(made.books)
+            async with running_workers(made.client.settings, "inventory", "relay"):
+                await proven(made.database)
 
 
 @pytest.mark.parametrize("mutant", ["", "returned twice"], ids=["control", "mutant"])

@@ -87,7 +87,7 @@ class Relaying(RuleBasedStateMachine):
         numbers = [self.serial + one for one in range(1, len(kinds) + 1)]
         self.serial += len(kinds)
         events = [
-            NewEvent(kind(order=an_order(id=number), organizer_id=1), aggregate, one, 1)  # type: ignore[call-arg]  # order events
+            NewEvent(kind(order=an_order(id=number), organizer_id=1), aggregate, one, 1)
             for kind, one in zip(kinds, numbers, strict=True)
         ]
         self.drafts[number] = (self.run(self._begin(events)), aggregate, numbers)
@@ -225,27 +225,27 @@ def _small_and_timeless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.contextmanager
-def stage(places: Scratch) -> Iterator[None]:
+def stage(scratch: Scratch) -> Iterator[None]:
     """The machine's servers, relays behind proxies, all gone at the end."""
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         try:
-            runner.run(_prepare(stack, places))
+            runner.run(_prepare(stack, scratch))
             Relaying.runner = runner
             yield
         finally:
             runner.run(stack.aclose())
 
 
-async def _prepare(stack: AsyncExitStack, places: Scratch) -> None:
-    database = await Database.connect(places.mysql_url, size=AGGREGATES + RELAYS + 1)
+async def _prepare(stack: AsyncExitStack, scratch: Scratch) -> None:
+    database = await Database.connect(scratch.mysql_url, size=AGGREGATES + RELAYS + 1)
     stack.push_async_callback(database.close)
-    connection = await stack.enter_async_context(await aio_pika.connect(places.amqp_url))
+    connection = await stack.enter_async_context(await aio_pika.connect(scratch.amqp_url))
     Relaying.place = Place(database, await connection.channel())
     await Relaying.place.declare()
     Relaying.relays = []
     for number in range(RELAYS):
-        proxy = await stack.enter_async_context(Proxy(places.amqp_url))
+        proxy = await stack.enter_async_context(Proxy(scratch.amqp_url))
         relay = Relay(f"relay-{number}", database, proxy)
         stack.push_async_callback(relay.close)
         await relay.connect()
@@ -268,17 +268,17 @@ def play(seed: int, examples: int) -> None:
     run_state_machine_as_test(Relaying, settings=chosen)
 
 
-def test_the_outbox_agrees_with_the_model(places: Scratch, seed: int) -> None:
+def test_the_outbox_agrees_with_the_model(scratch: Scratch, seed: int) -> None:
     """Histories of up to thirty steps."""
-    with stage(places):
+    with stage(scratch):
         play(seed, EXAMPLES)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(600)
-def test_the_outbox_agrees_with_the_model_for_long(places: Scratch, seed: int) -> None:
+def test_the_outbox_agrees_with_the_model_for_long(scratch: Scratch, seed: int) -> None:
     """Many more of them."""
-    with stage(places):
+    with stage(scratch):
         play(seed, 20 * EXAMPLES)
 
 
@@ -333,11 +333,11 @@ def retell(history: Callable[[Relaying], None]) -> None:
 
 @pytest.mark.parametrize("guard", HISTORIES)
 def test_a_relay_without_a_guard_is_caught(
-    places: Scratch, monkeypatch: pytest.MonkeyPatch, guard: str
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch, guard: str
 ) -> None:
     """In a history that the real relay comes through, by what the model says of it."""
     history, notices = HISTORIES[guard]
-    with stage(places):
+    with stage(scratch):
         retell(history)
         monkeypatch.setattr(publishing, *mutants.RELAYS[guard])
         with pytest.raises(AssertionError, match=notices):

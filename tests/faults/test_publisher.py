@@ -23,7 +23,7 @@ from contracts.messaging.publisher import (
 )
 from scripts.proving.proxy import Proxy, Trap
 from scripts.proving.wires import basic_ack, basic_publish
-from tests.harness.desk import Desk
+from tests.harness.command_client import CommandClient
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually
 
@@ -51,17 +51,17 @@ class Post:
 
 
 @pytest.fixture
-async def post(places: Scratch, counter: Desk) -> AsyncIterator[Post]:
+async def post(scratch: Scratch, client: CommandClient) -> AsyncIterator[Post]:
     """An empty queue and a publisher whose patience is short."""
-    channel = counter.publisher._link.channel
+    channel = client.publisher._link.channel
     queue = await channel.declare_queue(QUEUE, durable=True)
     await queue.bind("amq.direct", QUEUE)
     await queue.purge()
-    async with Proxy(places.amqp_url) as proxy:
+    async with Proxy(scratch.amqp_url) as proxy:
         link = Link(proxy.address, "post")
         await link.start(wait=20)
         publisher = Publisher(link, confirm_seconds=8)
-        yield Post(proxy, link, publisher, places.amqp_management_url, channel)
+        yield Post(proxy, link, publisher, scratch.amqp_management_url, channel)
         await link.stop()
 
 

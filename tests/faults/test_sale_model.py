@@ -34,12 +34,19 @@ from db.messages import outcomes
 from db.messages.outbox import Outbox
 from db.mysql.database import Database, Transaction
 from db.redis.seat_locks import AlwaysGranted
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import CommandClient, place
 from tests.harness.deciders import decider, items
-from tests.harness.desk import Desk, place
-from tests.harness.people import Person, person
 from tests.harness.resources import an_order
 from tests.harness.scratch import SECRET, Scratch
-from tests.integration.payments.till import age, cancel, confirm, fresh_hash, quote, set_rate
+from tests.integration.payments.payment_client import (
+    age,
+    cancel,
+    confirm,
+    fresh_hash,
+    quote,
+    set_rate,
+)
 from workers.inventory.handlers import HANDLERS as INVENTORY
 from workers.inventory.returns import give_back
 from workers.order.handlers import cancel_orders
@@ -91,7 +98,7 @@ class Sale(RuleBasedStateMachine):
 
     runner: asyncio.Runner
     stack: AsyncExitStack
-    counter: Desk
+    client: CommandClient
     deciding: CommandProcessor
     organizer: Person
     buyer: Person
@@ -104,7 +111,7 @@ class Sale(RuleBasedStateMachine):
         self.orders: list[Ordered] = []
         self.said: list[tuple[Command, bytes, int]] = []
         self.shown: list[Shown] = []
-        self.event_id, self.type_id = self.run(_event(self.counter.database, self.organizer))
+        self.event_id, self.type_id = self.run(_event(self.client.database, self.organizer))
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run to its end."""
@@ -115,16 +122,16 @@ class Sale(RuleBasedStateMachine):
         return self.run(self._decide(command, uuid))  # type: ignore[no-any-return]  # an Outcome
 
     async def _decide(self, command: Command, uuid: bytes | None) -> Outcome:
-        [item] = items(self.counter, [command], seen_before=uuid is not None)
+        [item] = items(self.client, [command], seen_before=uuid is not None)
         if uuid is not None:
-            _, envelope = self.counter.envelope(command, uuid=uuid)
+            _, envelope = self.client.envelope(command, uuid=uuid)
             item.received = Received(
                 envelope, command, "test", CommandIds(SECRET).open(envelope.id, self.buyer.id), True
             )
         handler = DEALT_WITH[command.TYPE]
         await self.deciding.decide(handler, [item])  # type: ignore[arg-type]  # a Decides
         await self.deciding.settle()
-        found = await outcomes.find(self.counter.database, [item.received.uuid])
+        found = await outcomes.find(self.client.database, [item.received.uuid])
         outcome = found[item.received.uuid]
         if uuid is None:
             self.said.append((command, item.received.uuid, outcome.status_code))
@@ -198,7 +205,7 @@ class Sale(RuleBasedStateMachine):
         """An order's time is over, and perhaps the sweep comes by."""
         order = self.orders[number % len(self.orders)]
         if order.status == "PENDING_PAYMENT" and not order.lapsed:
-            self.run(age(self.counter.database, "orders", order.id, 1))
+            self.run(age(self.client.database, "orders", order.id, 1))
             order.lapsed = True
         if swept:
             self.run(sweep(self.services))
@@ -217,15 +224,15 @@ class Sale(RuleBasedStateMachine):
 
     async def _hear(self, ids: list[int]) -> None:
         async def work(transaction: Transaction) -> None:
-            context = Context(transaction, await transaction.now(), self.counter.settings, None)  # type: ignore[arg-type]  # no Redis here
-            envelope = self.counter.envelope(cancel(self.buyer, 1))[1]
+            context = Context(transaction, await transaction.now(), self.client.settings, None)  # type: ignore[arg-type]  # no Redis here
+            envelope = self.client.envelope(cancel(self.buyer, 1))[1]
             events = [
                 OrderCancelled(order=an_order(id=one), organizer_id=self.organizer.id)
                 for one in ids
             ]
             await give_back(context, [Received(envelope, event, "test") for event in events])
 
-        await self.counter.database.run(work)
+        await self.client.database.run(work)
 
     @precondition(lambda self: self.said)
     @rule(number=ORDERS)
@@ -239,16 +246,16 @@ class Sale(RuleBasedStateMachine):
         """The database counts as the model does, and the audit has nothing to say."""
         if not hasattr(self, "type_id"):
             return
-        books = {str(one): state for one, state in self.run(self._books())}
-        assert books.pop("left") == str(self.left)
+        database = {str(one): state for one, state in self.run(self._books())}
+        assert database.pop("left") == str(self.left)
         orders = {str(one.id): one.status for one in self.orders}
         receipts = {one.tx_hash: "LATE" if one.code else "APPLIED" for one in self.shown}
-        assert books == orders | receipts
+        assert database == orders | receipts
 
     async def _books(self) -> list[tuple[object, str]]:
         """What is for sale, the orders, the money."""
         return list(
-            await self.counter.database.read(
+            await self.client.database.read(
                 "SELECT 'left', CAST(available AS CHAR) FROM ticket_types WHERE id = %s "
                 "UNION ALL SELECT CAST(id AS CHAR), status FROM orders WHERE event_id = %s "
                 "UNION ALL SELECT r.tx_hash, r.status FROM payment_receipts r "
@@ -262,7 +269,7 @@ class Sale(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """After each history."""
-        report = self.run(audit(self.counter.database))
+        report = self.run(audit(self.client.database))
         assert report.ok, report.to_text()
 
 
@@ -307,10 +314,10 @@ async def _row(transaction: Transaction, table: str, values: dict[str, object]) 
     return await transaction.insert(table, tuple(row), [tuple(row.values())])
 
 
-def test_the_database_agrees_with_the_model(places: Scratch, seed: int) -> None:
+def test_the_database_agrees_with_the_model(scratch: Scratch, seed: int) -> None:
     """Ten histories of up to fifteen steps."""
     with asyncio.Runner() as runner:
-        runner.run(_prepare(runner, places))
+        runner.run(_prepare(runner, scratch))
         try:
             seeded(seed)(Sale)
             run_state_machine_as_test(
@@ -327,13 +334,15 @@ def test_the_database_agrees_with_the_model(places: Scratch, seed: int) -> None:
             runner.run(Sale.stack.aclose())
 
 
-async def _prepare(runner: asyncio.Runner, places: Scratch) -> None:
+async def _prepare(runner: asyncio.Runner, scratch: Scratch) -> None:
     Sale.runner, Sale.stack = runner, AsyncExitStack()
-    database = await Database.connect(places.mysql_url)
+    database = await Database.connect(scratch.mysql_url)
     Sale.stack.push_async_callback(database.close)
-    chosen = places.settings()
+    chosen = scratch.settings()
     nothing: Any = None
-    Sale.counter = Desk(chosen, database, nothing, nothing, Codec(SECRET), CommandIds(SECRET))
+    Sale.client = CommandClient(
+        chosen, database, nothing, nothing, Codec(SECRET), CommandIds(SECRET)
+    )
     Sale.services = SimpleNamespace(
         database=database, settings=chosen, redis=None, outbox=Outbox(Codec(SECRET), "test", 4)
     )

@@ -25,15 +25,15 @@ from tests.faults.crowd import (
     SEED,
     buyers,
     crowd,
-    open_shop,
     progress,
     rates_go_on,
-    shelves,
+    start_processes,
+    ticket_types_on_sale,
     verdict,
 )
 from tests.faults.proof import END_SECONDS
-from tests.harness.desk import Desk, desk
-from tests.harness.processes import Process, Processes, processes
+from tests.harness.command_client import CommandClient, command_client
+from tests.harness.processes import Process, Processes, running_processes
 from tests.harness.servers import Machines, Server, machines
 from tests.harness.waiting import eventually
 
@@ -46,7 +46,7 @@ DEADLINE = 20
 
 
 @pytest.fixture(scope="module")
-async def room(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Machines]:
+async def own_servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Machines]:
     """Three servers of this module's own, migrated."""
     async with machines(tmp_path_factory.mktemp("servers")) as made:
         await migrate(made.scratch.mysql_url)
@@ -54,38 +54,40 @@ async def room(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Machin
 
 
 @pytest.fixture(scope="module")
-async def ledger(room: Machines) -> AsyncIterator[Database]:
+async def own_database(own_servers: Machines) -> AsyncIterator[Database]:
     """A pool on their database."""
-    opened = await Database.connect(room.scratch.mysql_url)
+    opened = await Database.connect(own_servers.scratch.mysql_url)
     yield opened
     await opened.close()
 
 
 @pytest.fixture(scope="module")
-async def clerk(room: Machines, ledger: Database) -> AsyncIterator[Desk]:
-    """A desk on their broker."""
-    async with desk(room.scratch, ledger) as opened:
+async def client(own_servers: Machines, own_database: Database) -> AsyncIterator[CommandClient]:
+    """A command client on their broker."""
+    async with command_client(own_servers.scratch, own_database) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-async def shop(
-    room: Machines, clerk: Desk, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator["Shop"]:
+async def running(
+    own_servers: Machines, client: CommandClient, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator["RunningSystem"]:
     """Everybody at work on these servers, through all that happens to them."""
-    folder = tmp_path_factory.mktemp("shop")
+    folder = tmp_path_factory.mktemp("logs")
     settings = {"command_deadline": DEADLINE, "feed_interval": FEED_SECONDS}
-    async with processes(room.scratch, folder, **settings) as city:
-        made = Shop(city, await open_shop(city, EVERYBODY + GATEWAYS), folder)
+    async with running_processes(own_servers.scratch, folder, **settings) as processes:
+        made = RunningSystem(
+            processes, await start_processes(processes, EVERYBODY + GATEWAYS), folder
+        )
         yield made
         assert [one.name for one in made.running.values() if one.child.returncode is not None] == []
 
 
-class Shop:
+class RunningSystem:
     """Running processes and where they write."""
 
-    def __init__(self, city: Processes, running: dict[str, Process], folder: Path) -> None:
-        self.city, self.running, self.folder = city, running, folder
+    def __init__(self, processes: Processes, running: dict[str, Process], folder: Path) -> None:
+        self.processes, self.running, self.folder = processes, running, folder
 
     def plan(self, types: list[list[int]], **more: object) -> Plan:
         """Buyers at both gateways."""
@@ -100,7 +102,7 @@ class Shop:
         yield
         for name in names:
             port = self.running[name].port
-            self.running[name] = await self.city.start(name, ready=False, port=port)
+            self.running[name] = await self.processes.start(name, ready=False, port=port)
 
     async def measured(self, name: str, metric: str) -> float:
         """The sum of a metric of one process."""
@@ -115,29 +117,33 @@ class Shop:
 @pytest.mark.full
 @pytest.mark.parametrize("server", ["mysql", "rabbitmq", "redis"])
 async def test_a_server_is_killed_under_load(
-    room: Machines, clerk: Desk, ledger: Database, shop: Shop, server: Server
+    own_servers: Machines,
+    client: CommandClient,
+    own_database: Database,
+    running: RunningSystem,
+    server: Server,
 ) -> None:
     """kill -9 and restart: clients see 503 or an answer, the sale goes on by itself."""
-    types = await shelves(clerk, ledger, *QUOTAS)
-    people = await buyers(ledger, MANY, f"kill-{server}")
-    async with crowd(shop.plan(types), people, shop.folder) as load:
+    types = await ticket_types_on_sale(client, own_database, *QUOTAS)
+    accounts = await buyers(own_database, MANY, f"kill-{server}")
+    async with crowd(running.plan(types), accounts, running.folder) as load:
         await progress(load, 60)
-        await room.kill(server)
+        await own_servers.kill(server)
         await progress(load, load.done + 60)
-        await rates_go_on(ledger)
+        await rates_go_on(own_database)
         load.enough()
-    await verdict(ledger, load, f"kill -9 of {server}")
+    await verdict(own_database, load, f"kill -9 of {server}")
 
 
 @pytest.mark.full
 async def test_redis_is_flushed_full_and_silent(
-    room: Machines, clerk: Desk, ledger: Database, shop: Shop
+    own_servers: Machines, client: CommandClient, own_database: Database, running: RunningSystem
 ) -> None:
     """Flushed, out of memory, stopped: orders go on, slower, and the sales without a lock are counted."""
-    types = await shelves(clerk, ledger, *QUOTAS)
-    people = await buyers(ledger, MANY, "redis")
-    redis = Redis.from_url(room.scratch.redis_url)
-    async with crowd(shop.plan(types), people, shop.folder) as load:
+    types = await ticket_types_on_sale(client, own_database, *QUOTAS)
+    accounts = await buyers(own_database, MANY, "redis")
+    redis = Redis.from_url(own_servers.scratch.redis_url)
+    async with crowd(running.plan(types), accounts, running.folder) as load:
         await progress(load, 40)
         await redis.flushall()
         await progress(load, load.done + 40)
@@ -147,15 +153,15 @@ async def test_redis_is_flushed_full_and_silent(
         refused = await _out_of_memory(redis) - refused
         await redis.config_set("maxmemory", "0")
         assert refused, "it was never out of memory"
-        room.send("redis", signal.SIGSTOP)
+        own_servers.send("redis", signal.SIGSTOP)
         await progress(load, load.done + 40)
-        room.send("redis", signal.SIGCONT)
+        own_servers.send("redis", signal.SIGCONT)
         await progress(load, load.done + 40)
         load.enough()
     await redis.aclose()
-    await verdict(ledger, load, "Redis flushed, out of memory, black-holed")
+    await verdict(own_database, load, "Redis flushed, out of memory, black-holed")
     without = [
-        await shop.measured(name, "eventhub_sales_without_lock_total") for name in EVERYBODY[:2]
+        await running.measured(name, "eventhub_sales_without_lock_total") for name in EVERYBODY[:2]
     ]
     assert sum(without) > 0
 
@@ -168,7 +174,7 @@ async def _out_of_memory(redis: Redis) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """What makes the broker raise an alarm, and what ends it (scripts/stack/rabbitmq_server.py)."""
+    """What makes the broker raise an alarm, and what ends it (scripts/stack/private_servers/rabbitmq_server.py)."""
 
     name: str
     raised: tuple[str, ...]
@@ -188,68 +194,72 @@ ALARMS = (
 @pytest.mark.full
 @pytest.mark.parametrize("alarm", ALARMS, ids=[one.name for one in ALARMS])
 async def test_the_broker_raises_an_alarm(
-    room: Machines, clerk: Desk, ledger: Database, shop: Shop, alarm: Alarm
+    own_servers: Machines,
+    client: CommandClient,
+    own_database: Database,
+    running: RunningSystem,
+    alarm: Alarm,
 ) -> None:
     """No disk or memory left blocks publishers: an order is 503 with its id, never a 202 that nobody holds."""
-    types = await shelves(clerk, ledger, (50,))
-    [buyer, *people] = await buyers(ledger, 60, f"alarm-{alarm.name}")
-    said = {name: len(shop.running[name].log.read_text()) for name in GATEWAYS}
-    await room.rabbitmqctl(*alarm.raised)
-    assert await _alarms(room, alarm.name)
+    types = await ticket_types_on_sale(client, own_database, (50,))
+    [buyer, *accounts] = await buyers(own_database, 60, f"alarm-{alarm.name}")
+    said = {name: len(running.running[name].log.read_text()) for name in GATEWAYS}
+    await own_servers.rabbitmqctl(*alarm.raised)
+    assert await _alarms(own_servers, alarm.name)
     headers = {"Authorization": f"Bearer {buyer.token}"}
     body = {"items": [{"ticketTypeId": types[0][0], "quantity": 1}]}
     async with (
         aiohttp.ClientSession() as session,
         session.post(
-            f"{shop.running['gateway-1'].url}/api/orders", json=body, headers=headers
+            f"{running.running['gateway-1'].url}/api/orders", json=body, headers=headers
         ) as answer,
     ):
         told = await answer.json(content_type=None)
     assert (answer.status, told["code"]) == (503, "UNAVAILABLE"), told
     assert "Retry-After" in answer.headers
-    async with crowd(shop.plan(types, patience=20.0), people, shop.folder) as load:
+    async with crowd(running.plan(types, patience=20.0), accounts, running.folder) as load:
         await progress(load, 5)
-        await room.rabbitmqctl(*alarm.ended)
-    await verdict(ledger, load, f"{alarm.name} alarm of the broker")
+        await own_servers.rabbitmqctl(*alarm.ended)
+    await verdict(own_database, load, f"{alarm.name} alarm of the broker")
     assert load.history.counts().get("ok", 0) > 5
     for name in GATEWAYS:
         # The broker reads nothing from who published under an alarm: that must not look like a broker without a pulse.
-        assert "no pulse" not in shop.running[name].log.read_text()[said[name] :]
+        assert "no pulse" not in running.running[name].log.read_text()[said[name] :]
 
 
-async def _alarms(room: Machines, name: str) -> bool:
+async def _alarms(own_servers: Machines, name: str) -> bool:
     """Wait until the broker says that this alarm is on."""
 
     async def look() -> bool:
-        return name in await room.rabbitmqctl("eval", "rabbit_alarm:get_alarms().")
+        return name in await own_servers.rabbitmqctl("eval", "rabbit_alarm:get_alarms().")
 
     return await eventually(look, within=END_SECONDS, every=0.5)
 
 
 @pytest.mark.full
 async def test_a_queue_is_deleted_under_its_consumer(
-    room: Machines, clerk: Desk, ledger: Database, shop: Shop
+    own_servers: Machines, client: CommandClient, own_database: Database, running: RunningSystem
 ) -> None:
     """An operator's slip, twice: the queue comes back with its consumer, and orders are taken again.
 
     What lay on the queue is gone with it: those commands end at their deadline, without effect.
     """
-    types = await shelves(clerk, ledger, (15_000,))
-    people = await buyers(ledger, MANY, "deleted")
-    rows = await ledger.read("SELECT event_id FROM ticket_types WHERE id = %s", types[0][0])
+    types = await ticket_types_on_sale(client, own_database, (15_000,))
+    accounts = await buyers(own_database, MANY, "deleted")
+    rows = await own_database.read("SELECT event_id FROM ticket_types WHERE id = %s", types[0][0])
     queue = f"inventory.{rows[0][0] % 4}"
-    plan = shop.plan(types, keyed=0.2, wait=1)
-    async with crowd(plan, people, shop.folder) as load:
+    plan = running.plan(types, keyed=0.2, wait=1)
+    async with crowd(plan, accounts, running.folder) as load:
         await progress(load, 30)
-        await room.rabbitmqctl("delete_queue", queue)
-        await _sells_again(ledger, types[0][0])
-        async with shop.without(EVERYBODY[:2]):
+        await own_servers.rabbitmqctl("delete_queue", queue)
+        await _sells_again(own_database, types[0][0])
+        async with running.without(EVERYBODY[:2]):
             await _accepted(load, plan.clients + 5)
-            await room.rabbitmqctl("delete_queue", queue)
-        await _sells_again(ledger, types[0][0])
+            await own_servers.rabbitmqctl("delete_queue", queue)
+        await _sells_again(own_database, types[0][0])
         load.enough()
-    await verdict(ledger, load, "a queue deleted under its consumer", deadline=DEADLINE)
-    lost = await check(ledger, load.history.operations)
+    await verdict(own_database, load, "a queue deleted under its consumer", deadline=DEADLINE)
+    lost = await check(own_database, load.history.operations)
     assert lost, "nothing lay on the queue"
     assert [one for one in lost if not one.endswith("never decided")] == []
 
@@ -264,55 +274,57 @@ async def _accepted(load: BuyerLoad, more: int) -> None:
     await eventually(look, within=END_SECONDS, every=0.05)
 
 
-async def _sells_again(ledger: Database, type_id: int) -> None:
-    sold = await _sold(ledger, type_id)
+async def _sells_again(own_database: Database, type_id: int) -> None:
+    sold = await _sold(own_database, type_id)
 
     async def look() -> bool:
-        return await _sold(ledger, type_id) > sold + 20
+        return await _sold(own_database, type_id) > sold + 20
 
     await eventually(look, within=END_SECONDS, every=0.2)
 
 
-async def _sold(ledger: Database, type_id: int) -> int:
-    rows = await ledger.read(
+async def _sold(own_database: Database, type_id: int) -> int:
+    rows = await own_database.read(
         "SELECT COUNT(*) FROM order_details WHERE ticket_type_id = %s", type_id
     )
     return int(rows[0][0])
 
 
 @pytest.mark.full
-async def test_somebody_else_holds_rows(clerk: Desk, ledger: Database, shop: Shop) -> None:
+async def test_somebody_else_holds_rows(
+    client: CommandClient, own_database: Database, running: RunningSystem
+) -> None:
     """A session that locks rows against the order, and for longer than the sale waits: slower, nothing else.
 
     The server counts deadlocks (1213) and waits that were given up (1205): each must have been among them.
     """
-    types = await shelves(clerk, ledger, *QUOTAS)
-    people = await buyers(ledger, MANY, "rows")
-    rows = await ledger.read("SELECT id, event_id FROM ticket_types ORDER BY id DESC LIMIT 4")
-    async with crowd(shop.plan(types), people, shop.folder) as load:
-        for counter, hold in (("lock_deadlocks", 0.5), ("lock_timeouts", 3.2)):
-            before = await _counted(ledger, counter)
-            await eventually(_holds(ledger, rows, hold, counter, before), within=END_SECONDS)
+    types = await ticket_types_on_sale(client, own_database, *QUOTAS)
+    accounts = await buyers(own_database, MANY, "rows")
+    rows = await own_database.read("SELECT id, event_id FROM ticket_types ORDER BY id DESC LIMIT 4")
+    async with crowd(running.plan(types), accounts, running.folder) as load:
+        for metric, hold in (("lock_deadlocks", 0.5), ("lock_timeouts", 3.2)):
+            before = await _counted(own_database, metric)
+            await eventually(_holds(own_database, rows, hold, metric, before), within=END_SECONDS)
             await progress(load, load.done + 40)
         load.enough()
-    await verdict(ledger, load, "row locks held by somebody else")
+    await verdict(own_database, load, "row locks held by somebody else")
 
 
-async def _counted(ledger: Database, counter: str) -> int:
+async def _counted(own_database: Database, metric: str) -> int:
     """One of the server's own counters."""
     select = "SELECT `COUNT` FROM information_schema.INNODB_METRICS WHERE NAME = %s"
-    [[count]] = await ledger.read(select, counter)
+    [[count]] = await own_database.read(select, metric)
     return int(count)
 
 
 def _holds(
-    ledger: Database, rows: Sequence[tuple[int, int]], hold: float, counter: str, before: int
+    own_database: Database, rows: Sequence[tuple[int, int]], hold: float, metric: str, before: int
 ) -> Callable[[], Awaitable[bool]]:
-    """Hold the rows once, whoever waits for them; whether the counter has moved."""
+    """Hold the rows once, whoever waits for them; whether the metric has moved."""
 
     async def look() -> bool:
-        await ledger.run(_holding(rows, hold))
-        return await _counted(ledger, counter) > before
+        await own_database.run(_holding(rows, hold))
+        return await _counted(own_database, metric) > before
 
     return look
 

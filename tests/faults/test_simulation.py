@@ -1,4 +1,4 @@
-"""Thousands of worlds in one process: the real road and rules under duplicates, losses and deaths at any await.
+"""Thousands of worlds in one process: the real code and rules under duplicates, losses and deaths at any await.
 
 A seed is a history: a failing one is named, and `EVENTHUB_PROVE_SEED` and `scripts/prove --seed` bring it back.
 """
@@ -17,6 +17,7 @@ from tests.faults.simulation import money, statements, store, world
 from tests.faults.simulation.store import Session
 from tests.faults.simulation.world import Broken, World
 from tests.harness.seeds import FIXED
+from workers.inventory.overdue import OVERDUE
 from workers.runtime.process import Services
 
 FEW, MANY = 12, 1_000
@@ -172,7 +173,7 @@ async def _no_look(_: Services) -> int:
 
 
 def _without_overdue_returns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world, "OVERDUE", replace(world.OVERDUE, sweep=_no_look))
+    monkeypatch.setattr(world, "OVERDUE", replace(OVERDUE, sweep=_no_look))
 
 
 MUTANTS = {

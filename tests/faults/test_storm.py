@@ -25,11 +25,11 @@ from tests.faults.crowd import (
     newcomers,
     progress,
     rates_go_on,
-    shelves,
+    ticket_types_on_sale,
     verdict,
 )
 from tests.faults.proof import END_SECONDS
-from tests.harness.desk import Desk
+from tests.harness.command_client import CommandClient
 from tests.harness.processes import Process, Processes
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.timeout(300)
 MODES: tuple[Mode, ...] = ("cut", "hole", "mute", "delay", "slices")
 SERVERS = ("mysql", "amqp", "redis")
 QUOTAS = ((60, 20), (2000, 2000), (60_000, 60_000))
-"""The last does not sell out: an order that the door refuses meets no fault behind it."""
+"""The last does not sell out: an order that the availability cache refuses meets no fault behind it."""
 PER_FAULT = 15
 """Buyers who must come through while a fault lasts: the others go on."""
 LASTS: dict[Mode, float] = {"cut": 1.0, "hole": 5.0, "mute": 5.0, "delay": 1.0, "slices": 1.0}
@@ -48,7 +48,7 @@ Fault = tuple[str, str, Mode]
 """(process, server, mode)"""
 
 
-class Town:
+class LoadedSystem:
     """Processes, each behind three proxies of its own."""
 
     def __init__(self) -> None:
@@ -57,10 +57,12 @@ class Town:
 
 
 @contextlib.asynccontextmanager
-async def town(city: Processes, places: Scratch, names: Sequence[str]) -> AsyncIterator[Town]:
+async def loaded_system(
+    processes: Processes, scratch: Scratch, names: Sequence[str]
+) -> AsyncIterator[LoadedSystem]:
     """Start processes that reach each server only by a proxy."""
-    made = Town()
-    urls = {"mysql": places.mysql_url, "amqp": places.amqp_url, "redis": places.redis_url}
+    made = LoadedSystem()
+    urls = {"mysql": scratch.mysql_url, "amqp": scratch.amqp_url, "redis": scratch.redis_url}
     async with contextlib.AsyncExitStack() as stack:
         for name in names:
             environment = {"EVENTHUB_FEED_INTERVAL": str(FEED_SECONDS)}
@@ -68,11 +70,11 @@ async def town(city: Processes, places: Scratch, names: Sequence[str]) -> AsyncI
                 proxy = await stack.enter_async_context(Proxy(urls[server]))
                 made.proxies[name, server] = proxy
                 environment[f"{server.upper()}_URL"] = proxy.address
-            made.processes[name] = await city.start(name, ready=False, environment=environment)
+            made.processes[name] = await processes.start(name, ready=False, environment=environment)
         for process in made.processes.values():
             await process.ready()
         yield made
-        await city.end_all()
+        await processes.end_all()
 
 
 async def connected(process: Process, proxy: Proxy) -> None:
@@ -91,12 +93,12 @@ async def connected(process: Process, proxy: Proxy) -> None:
     await eventually(look, within=END_SECONDS, every=0.1)
 
 
-async def strike(town: Town, load: BuyerLoad, fault: Fault) -> None:
+async def strike(loaded_system: LoadedSystem, load: BuyerLoad, fault: Fault) -> None:
     """One fault, as long as it lasts and until buyers came through beside it. Raises AssertionError when none do."""
     process, server, mode = fault
-    before, proxy = load.done, town.proxies[process, server]
+    before, proxy = load.done, loaded_system.proxies[process, server]
     try:
-        await connected(town.processes[process], proxy)
+        await connected(loaded_system.processes[process], proxy)
         proxy.turn(mode)
         await asyncio.sleep(LASTS[mode])
         await progress(load, before + PER_FAULT)
@@ -107,31 +109,36 @@ async def strike(town: Town, load: BuyerLoad, fault: Fault) -> None:
 
 
 async def weather(
-    city: Processes,
-    places: Scratch,
-    counter: Desk,
-    books: Database,
+    processes: Processes,
+    scratch: Scratch,
+    client: CommandClient,
+    database: Database,
     faults: Sequence[Fault],
     folder: Path,
     seed: int = SEED,
 ) -> None:
     """Let a crowd buy while the faults come one after the other, each for a part of the sale."""
-    types = await shelves(counter, books, *QUOTAS)
-    people = newcomers(books, f"storm{seed}-{len(faults)}")
-    async with town(city, places, EVERYBODY + GATEWAYS) as made:
+    types = await ticket_types_on_sale(client, database, *QUOTAS)
+    accounts = newcomers(database, f"storm{seed}-{len(faults)}")
+    async with loaded_system(processes, scratch, EVERYBODY + GATEWAYS) as made:
         urls = [made.processes[name].url for name in GATEWAYS]
         plan = Plan(urls, types, seed, cancels=0.2, pays=0.3)
-        async with crowd(plan, [], folder, people) as load:
+        async with crowd(plan, [], folder, accounts) as load:
             for fault in faults:
                 await strike(made, load, fault)
-            await rates_go_on(books)
+            await rates_go_on(database)
             load.enough()
-        await verdict(books, load, f"{len(faults)} faults between processes and servers", seed)
+        await verdict(database, load, f"{len(faults)} faults between processes and servers", seed)
 
 
 @pytest.mark.full
 async def test_fifteen_faults_between_processes_and_servers(
-    city: Processes, places: Scratch, counter: Desk, books: Database, tmp_path: Path, seed: int
+    processes: Processes,
+    scratch: Scratch,
+    client: CommandClient,
+    database: Database,
+    tmp_path: Path,
+    seed: int,
 ) -> None:
     """Drawn from the seed, each kind of fault and each server among them."""
     pick = random.Random(seed)
@@ -140,15 +147,19 @@ async def test_fifteen_faults_between_processes_and_servers(
         for server, mode in itertools.product(SERVERS, MODES)
     ]
     pick.shuffle(faults)
-    await weather(city, places, counter, books, faults, tmp_path, seed)
+    await weather(processes, scratch, client, database, faults, tmp_path, seed)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(900)
 async def test_every_fault_between_every_process_and_every_server(
-    city: Processes, places: Scratch, counter: Desk, books: Database, tmp_path: Path
+    processes: Processes,
+    scratch: Scratch,
+    client: CommandClient,
+    database: Database,
+    tmp_path: Path,
 ) -> None:
     """The whole table: processes by servers by faults."""
     faults = list(itertools.product(EVERYBODY + GATEWAYS, SERVERS, MODES))
     random.Random(SEED).shuffle(faults)
-    await weather(city, places, counter, books, faults, tmp_path)
+    await weather(processes, scratch, client, database, faults, tmp_path)

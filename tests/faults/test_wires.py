@@ -14,12 +14,12 @@ from db.mysql.database import Database
 from scripts.proving.proxy import Action, Proxy, Trap
 from scripts.proving.wires import COMMIT, basic_ack, basic_publish, holding, statement
 from tests.faults.proof import END_SECONDS, ends, proven
-from tests.harness.desk import Desk, place, result
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import CommandClient, place, result
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import cancel, confirm, fresh_hash, quote, set_rate
+from tests.harness.workers import running_workers
+from tests.integration.payments.payment_client import cancel, confirm, fresh_hash, quote, set_rate
 
 DECIDED = holding(b"INSERT INTO command_outcomes")
 RETURNED = holding(b"SET returned_version")
@@ -37,17 +37,17 @@ class Wired:
 
 
 @pytest.fixture
-async def wired(places: Scratch) -> AsyncIterator[Wired]:
+async def wired(scratch: Scratch) -> AsyncIterator[Wired]:
     """Proxies that let everything pass until a trap is set."""
-    async with Proxy(places.mysql_url) as mysql, Proxy(places.amqp_url) as amqp:
-        yield Wired(mysql, amqp, places.settings(MYSQL_URL=mysql.address, AMQP_URL=amqp.address))
+    async with Proxy(scratch.mysql_url) as mysql, Proxy(scratch.amqp_url) as amqp:
+        yield Wired(mysql, amqp, scratch.settings(MYSQL_URL=mysql.address, AMQP_URL=amqp.address))
 
 
 @contextlib.asynccontextmanager
-async def crew(counter: Desk, wired: Wired, victim: str) -> AsyncIterator[None]:
+async def crew(client: CommandClient, wired: Wired, victim: str) -> AsyncIterator[None]:
     """Everybody works; the victim behind the proxies."""
     others = [name for name in CREW if name != victim]
-    async with staff(counter.settings, *others), staff(wired.settings, victim):
+    async with running_workers(client.settings, *others), running_workers(wired.settings, victim):
         yield
 
 
@@ -60,9 +60,9 @@ async def caught(trap: Trap) -> bool:
     return await eventually(look, within=END_SECONDS)
 
 
-async def orders_of(books: Database, buyer: Person) -> list[tuple[int, str]]:
+async def orders_of(database: Database, buyer: Person) -> list[tuple[int, str]]:
     """(id, status) of the buyer's orders."""
-    rows = await books.read(
+    rows = await database.read(
         "SELECT id, status FROM orders WHERE user_id = %s ORDER BY id", buyer.id
     )
     return [(row[0], row[1]) for row in rows]
@@ -70,157 +70,159 @@ async def orders_of(books: Database, buyer: Person) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("loss", LOSSES)
 async def test_an_order_whose_commit_is_in_the_dark(
-    counter: Desk, books: Database, wired: Wired, loss: Action
+    client: CommandClient, database: Database, wired: Wired, loss: Action
 ) -> None:
     """Five orders in a batch; their COMMIT never arrives, or its answer never comes: five orders, no more."""
-    organizer, buyer = await person(books, "ORGANIZER"), await person(books)
-    async with crew(counter, wired, "inventory"):
-        event_id, (type_id,) = await counter.sale(organizer, 10)
+    organizer, buyer = await person(database, "ORGANIZER"), await person(database)
+    async with crew(client, wired, "inventory"):
+        event_id, (type_id,) = await client.sale(organizer, 10)
         trap = wired.mysql.set(Trap("up", COMMIT, loss, after=DECIDED))
-        sent = [await counter.send(place(buyer, event_id, (type_id, 1))) for _ in range(5)]
-        assert [one.status_code for one in await ends(books, sent)] == [201] * 5
+        sent = [await client.send(place(buyer, event_id, (type_id, 1))) for _ in range(5)]
+        assert [one.status_code for one in await ends(database, sent)] == [201] * 5
         assert await caught(trap)
-        await proven(books)
-    assert len(await orders_of(books, buyer)) == 5
+        await proven(database)
+    assert len(await orders_of(database, buyer)) == 5
 
 
-async def test_a_commit_that_nobody_answers(counter: Desk, books: Database, wired: Wired) -> None:
+async def test_a_commit_that_nobody_answers(
+    client: CommandClient, database: Database, wired: Wired
+) -> None:
     """The COMMIT disappears without a trace and the session hangs: the worker gives it up and decides afresh."""
-    organizer, buyer = await person(books, "ORGANIZER"), await person(books)
-    async with crew(counter, wired, "inventory"):
-        event_id, (type_id,) = await counter.sale(organizer, 10)
+    organizer, buyer = await person(database, "ORGANIZER"), await person(database)
+    async with crew(client, wired, "inventory"):
+        event_id, (type_id,) = await client.sale(organizer, 10)
         trap = wired.mysql.set(Trap("up", COMMIT, "drop", after=DECIDED))
-        outcome = await counter.ask(place(buyer, event_id, (type_id, 1)), uuid=None)
+        outcome = await client.ask(place(buyer, event_id, (type_id, 1)), uuid=None)
         assert outcome.status_code == 201
         assert trap.caught == 1
-        await proven(books)
-    assert len(await orders_of(books, buyer)) == 1
+        await proven(database)
+    assert len(await orders_of(database, buyer)) == 1
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 async def test_a_cancellation_whose_commit_is_in_the_dark(
-    counter: Desk, books: Database, wired: Wired, loss: Action
+    client: CommandClient, database: Database, wired: Wired, loss: Action
 ) -> None:
     """Cancelled once, its tickets back once, the client told 200 and not "not pending any more"."""
-    organizer, buyer = await person(books, "ORGANIZER"), await person(books)
-    async with crew(counter, wired, "order"):
-        event_id, (type_id,) = await counter.sale(organizer, 10)
-        order = result(await counter.ask(place(buyer, event_id, (type_id, 3))))
+    organizer, buyer = await person(database, "ORGANIZER"), await person(database)
+    async with crew(client, wired, "order"):
+        event_id, (type_id,) = await client.sale(organizer, 10)
+        order = result(await client.ask(place(buyer, event_id, (type_id, 3))))
         trap = wired.mysql.set(Trap("up", COMMIT, loss, after=DECIDED))
-        outcome = await counter.ask(cancel(buyer, int(str(order["id"]))))
+        outcome = await client.ask(cancel(buyer, int(str(order["id"]))))
         assert outcome.status_code == 200
         assert await caught(trap)
-        await proven(books)
-    assert await orders_of(books, buyer) == [(order["id"], "CANCELLED")]
+        await proven(database)
+    assert await orders_of(database, buyer) == [(order["id"], "CANCELLED")]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 async def test_a_payment_whose_commit_is_in_the_dark(
-    counter: Desk, books: Database, wired: Wired, loss: Action
+    client: CommandClient, database: Database, wired: Wired, loss: Action
 ) -> None:
     """Paid once: one APPLIED receipt, the order CONFIRMED, the client told 200."""
-    organizer, buyer = await person(books, "ORGANIZER"), await person(books)
-    await set_rate(books, "BTC", "50000")
-    async with crew(counter, wired, "payment"):
-        event_id, (type_id,) = await counter.sale(organizer, 10)
-        order = result(await counter.ask(place(buyer, event_id, (type_id, 1))))
-        payment = result(await counter.ask(quote(buyer, int(str(order["id"])))))
+    organizer, buyer = await person(database, "ORGANIZER"), await person(database)
+    await set_rate(database, "BTC", "50000")
+    async with crew(client, wired, "payment"):
+        event_id, (type_id,) = await client.sale(organizer, 10)
+        order = result(await client.ask(place(buyer, event_id, (type_id, 1))))
+        payment = result(await client.ask(quote(buyer, int(str(order["id"])))))
         paid_by = fresh_hash()
         trap = wired.mysql.set(Trap("up", COMMIT, loss, after=DECIDED))
-        outcome = await counter.ask(confirm(buyer, int(str(payment["id"])), paid_by))
+        outcome = await client.ask(confirm(buyer, int(str(payment["id"])), paid_by))
         assert outcome.status_code == 200
         assert await caught(trap)
-        await proven(books)
-    rows = await books.read("SELECT status FROM payment_receipts WHERE tx_hash = %s", paid_by)
+        await proven(database)
+    rows = await database.read("SELECT status FROM payment_receipts WHERE tx_hash = %s", paid_by)
     assert [row[0] for row in rows] == ["APPLIED"]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 async def test_tickets_come_back_once_when_the_commit_is_in_the_dark(
-    counter: Desk, books: Database, wired: Wired, loss: Action
+    client: CommandClient, database: Database, wired: Wired, loss: Action
 ) -> None:
     """The transaction that gives tickets back is run again; the stock rises once."""
-    organizer, buyer = await person(books, "ORGANIZER"), await person(books)
-    async with crew(counter, wired, "inventory"):
-        event_id, (type_id,) = await counter.sale(organizer, 10)
-        order = result(await counter.ask(place(buyer, event_id, (type_id, 4))))
+    organizer, buyer = await person(database, "ORGANIZER"), await person(database)
+    async with crew(client, wired, "inventory"):
+        event_id, (type_id,) = await client.sale(organizer, 10)
+        order = result(await client.ask(place(buyer, event_id, (type_id, 4))))
         trap = wired.mysql.set(Trap("up", COMMIT, loss, after=RETURNED))
-        await counter.ask(cancel(buyer, int(str(order["id"]))))
+        await client.ask(cancel(buyer, int(str(order["id"]))))
         assert await caught(trap)
-        await proven(books)
-    rows = await books.read("SELECT available FROM ticket_types WHERE id = %s", type_id)
+        await proven(database)
+    rows = await database.read("SELECT available FROM ticket_types WHERE id = %s", type_id)
     assert rows[0][0] == 10
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 async def test_the_outbox_is_not_marked_in_the_dark(
-    counter: Desk, books: Database, wired: Wired, loss: Action
+    client: CommandClient, database: Database, wired: Wired, loss: Action
 ) -> None:
     """The relay's DELETE or its answer is lost: the events go once more, nothing happens twice."""
-    organizer, buyer = await person(books, "ORGANIZER"), await person(books)
-    async with crew(counter, wired, "relay"):
-        event_id, (type_id,) = await counter.sale(organizer, 10)
-        await proven(books)
+    organizer, buyer = await person(database, "ORGANIZER"), await person(database)
+    async with crew(client, wired, "relay"):
+        event_id, (type_id,) = await client.sale(organizer, 10)
+        await proven(database)
         trap = wired.mysql.set(Trap("up", statement(b"DELETE o FROM"), loss))
-        order = result(await counter.ask(place(buyer, event_id, (type_id, 4))))
-        await counter.ask(cancel(buyer, int(str(order["id"]))))
+        order = result(await client.ask(place(buyer, event_id, (type_id, 4))))
+        await client.ask(cancel(buyer, int(str(order["id"]))))
         assert await caught(trap)
-        await proven(books)
-    rows = await books.read("SELECT available FROM ticket_types WHERE id = %s", type_id)
+        await proven(database)
+    rows = await database.read("SELECT available FROM ticket_types WHERE id = %s", type_id)
     assert rows[0][0] == 10
 
 
 @pytest.mark.parametrize("loss", ["drop", "cut"])
 async def test_a_publishers_confirm_is_lost(
-    counter: Desk, books: Database, wired: Wired, loss: Action
+    client: CommandClient, database: Database, wired: Wired, loss: Action
 ) -> None:
     """The relay's confirm never comes, or the connection breaks instead: published again, returned once."""
-    organizer, buyer = await person(books, "ORGANIZER"), await person(books)
-    async with crew(counter, wired, "relay"):
-        event_id, (type_id,) = await counter.sale(organizer, 10)
-        order = result(await counter.ask(place(buyer, event_id, (type_id, 4))))
-        await proven(books)
+    organizer, buyer = await person(database, "ORGANIZER"), await person(database)
+    async with crew(client, wired, "relay"):
+        event_id, (type_id,) = await client.sale(organizer, 10)
+        order = result(await client.ask(place(buyer, event_id, (type_id, 4))))
+        await proven(database)
         trap = wired.amqp.set(Trap("down", basic_ack, loss))
-        await counter.ask(cancel(buyer, int(str(order["id"]))))
+        await client.ask(cancel(buyer, int(str(order["id"]))))
         assert await caught(trap)
-        await proven(books)
-    rows = await books.read("SELECT available FROM ticket_types WHERE id = %s", type_id)
+        await proven(database)
+    rows = await database.read("SELECT available FROM ticket_types WHERE id = %s", type_id)
     assert rows[0][0] == 10
 
 
 @pytest.mark.parametrize("loss", ["drop", "cut"])
 async def test_a_consumers_ack_is_lost(
-    counter: Desk, books: Database, wired: Wired, loss: Action
+    client: CommandClient, database: Database, wired: Wired, loss: Action
 ) -> None:
     """Redelivered after the connection has gone, answered from its row: one order, the same outcome."""
-    organizer, buyer = await person(books, "ORGANIZER"), await person(books)
-    async with crew(counter, wired, "inventory"):
-        event_id, (type_id,) = await counter.sale(organizer, 10)
+    organizer, buyer = await person(database, "ORGANIZER"), await person(database)
+    async with crew(client, wired, "inventory"):
+        event_id, (type_id,) = await client.sale(organizer, 10)
         trap = wired.amqp.set(Trap("up", basic_ack, loss))
-        uuid = await counter.send(place(buyer, event_id, (type_id, 1)))
-        first = await counter.outcome(uuid)
+        uuid = await client.send(place(buyer, event_id, (type_id, 1)))
+        first = await client.outcome(uuid)
         assert await caught(trap)
         wired.amqp.cut()
-        after = await counter.ask(place(buyer, event_id, (type_id, 1)))
+        after = await client.ask(place(buyer, event_id, (type_id, 1)))
         assert after.status_code == 201
-        await proven(books)
-    assert await counter.outcome(uuid) == first
-    assert len(await orders_of(books, buyer)) == 2
+        await proven(database)
+    assert await client.outcome(uuid) == first
+    assert len(await orders_of(database, buyer)) == 2
 
 
 async def test_a_dead_letter_whose_publish_is_lost_is_not_forgotten(
-    counter: Desk, books: Database, wired: Wired
+    client: CommandClient, database: Database, wired: Wired
 ) -> None:
     """The worker cannot put a bad message aside at first: it does so later, without being restarted."""
-    buyer = await person(books)
+    buyer = await person(database)
     bad = place(buyer, 1, (1, 1))
-    uuid, envelope = counter.envelope(bad)
+    uuid, envelope = client.envelope(bad)
     items = [{"ticketTypeId": 1, "quantity": "many"}]
-    spoilt = counter.codec.encode(replace(envelope, data={**envelope.data, "items": items}))
-    async with crew(counter, wired, "inventory"):
+    spoilt = client.codec.encode(replace(envelope, data={**envelope.data, "items": items}))
+    async with crew(client, wired, "inventory"):
         trap = wired.amqp.set(Trap("up", basic_publish, "cut"))
-        await counter.coalescer.submit(counter.queue(bad), spoilt)
+        await client.coalescer.submit(client.queue(bad), spoilt)
         assert await caught(trap)
-        outcome = (await ends(books, [uuid]))[0]
+        outcome = (await ends(database, [uuid]))[0]
     assert (outcome.status_code, outcome.code) == (500, "INTERNAL")
-    await books.write("UPDATE dead_letters SET status = 'DROPPED'")
+    await database.write("UPDATE dead_letters SET status = 'DROPPED'")

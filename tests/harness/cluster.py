@@ -21,10 +21,11 @@ from typing import Any
 
 import aio_pika
 from aio_pika.abc import DeliveryMode
+from pamqp.common import FieldTable
 
 from contracts.messaging.link import LINK_ERRORS
-from scripts.stack import rabbitmq_server
 from scripts.stack.home import Home, State, write_private
+from scripts.stack.private_servers import rabbitmq_server
 from tests.harness.processes import _die_with_parent, free_port
 from tests.harness.waiting import eventually
 
@@ -227,7 +228,7 @@ async def _declare_probe(node: Node) -> None:
     connection = await aio_pika.connect(node.url, timeout=START_SECONDS)
     async with connection:
         channel = await connection.channel()
-        arguments = {"x-queue-type": "quorum", "x-max-length": 1}
+        arguments: FieldTable = {"x-queue-type": "quorum", "x-max-length": 1}
         await channel.declare_queue(PROBE, durable=True, arguments=arguments)
 
 

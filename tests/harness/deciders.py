@@ -13,7 +13,7 @@ from db.messages.outbox import Outbox
 from db.mysql.database import Database
 from db.redis.clients import quick_client
 from db.redis.seat_locks import SeatLocks, Seats
-from tests.harness.desk import Desk
+from tests.harness.command_client import CommandClient
 from tests.harness.scratch import SECRET
 from workers.runtime.deciding import CommandProcessor
 from workers.runtime.handlers import Received, WorkItem
@@ -44,11 +44,13 @@ async def decider(
     return deciding
 
 
-def items(desk: Desk, commands: Sequence[Command], *, seen_before: bool = False) -> list[WorkItem]:
+def items(
+    client: CommandClient, commands: Sequence[Command], *, seen_before: bool = False
+) -> list[WorkItem]:
     """Commands as they come out of a delivery."""
     made = []
     for command in commands:
-        uuid, envelope = desk.envelope(command)
+        uuid, envelope = client.envelope(command)
         accepted = CommandId(uuid, datetime.now(UTC))
         made.append(WorkItem(Received(envelope, command, "test", accepted, seen_before)))
     return made

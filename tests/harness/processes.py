@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 
 from contracts.runtime import failpoints
-from scripts.stack import ports
+from scripts.stack.supervised import ports
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually
 
@@ -172,7 +172,9 @@ class Processes:
 
 
 @contextlib.asynccontextmanager
-async def processes(scratch: Scratch, folder: Path, **settings: object) -> AsyncIterator[Processes]:
+async def running_processes(
+    scratch: Scratch, folder: Path, **settings: object
+) -> AsyncIterator[Processes]:
     """Processes on these servers; `settings` by field name (`order_ttl=1`)."""
     named = {f"EVENTHUB_{key.upper()}": str(value) for key, value in settings.items()}
     made = Processes(scratch, folder, named)

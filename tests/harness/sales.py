@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.harness.people import Person
+from tests.harness.accounts import Person
 from tests.harness.system import Api, System
 
 

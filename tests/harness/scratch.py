@@ -1,7 +1,7 @@
 """A MySQL database, a RabbitMQ virtual host and a Redis database of this test session's own.
 
-In: the four URLs of the environment (`scripts/test` sets them). Out: the same four, narrowed to scratch places.
-Must stay true: nothing outside the scratch places is touched; they are removed at the end.
+In: the four URLs of the environment (`scripts/test` sets them). Out: the same four, narrowed to scratch servers.
+Must stay true: nothing outside the scratch servers is touched; they are removed at the end.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ JWT_KEYS = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """URLs of places that belong to one test session."""
+    """URLs of servers that belong to one test session."""
 
     mysql_url: str = field(repr=False)
     amqp_url: str = field(repr=False)
@@ -83,8 +83,8 @@ def server_url(name: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def scratch() -> AsyncIterator[Scratch]:
-    """Make the places, migrate the database, remove everything afterwards."""
+async def scratch_servers() -> AsyncIterator[Scratch]:
+    """Make them, migrate the database, remove everything afterwards."""
     name = f"eventhub_test_{secrets.token_hex(6)}"
     async with contextlib.AsyncExitStack() as stack:
         mysql_url = await stack.enter_async_context(_database(name))
@@ -131,7 +131,7 @@ async def _redis_database(name: str) -> AsyncIterator[str]:
     """The first numbered database that nobody has taken (database 0 keeps the list)."""
     url = server_url("REDIS_URL")
     keeper = Redis.from_url(_with_path(url, "0"))
-    count = int((await keeper.config_get("databases"))["databases"])
+    count = int(str((await keeper.config_get("databases"))["databases"]))
     for number in range(1, count):
         key = f"eventhub:test:database:{number}"
         if await keeper.set(key, name, nx=True, ex=7200):

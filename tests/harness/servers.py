@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from scripts.stack import rabbitmq_server, readiness, servers
 from scripts.stack.home import Home, State
-from scripts.stack.supervision import Supervision
+from scripts.stack.private_servers import rabbitmq_server, readiness, servers
+from scripts.stack.supervised.supervision import Supervision
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually
 
@@ -104,5 +104,5 @@ async def machines(folder: Path) -> AsyncIterator[Machines]:
     finally:
         for server in ("mysql", "rabbitmq", "redis"):
             with contextlib.suppress(OSError, AssertionError):
-                Machines(home, state, {}).send(server, signal.SIGCONT)  # type: ignore[arg-type]  # one of them
+                Machines(home, state, {}).send(server, signal.SIGCONT)
         await asyncio.to_thread(servers.stop, home, state)

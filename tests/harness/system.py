@@ -18,7 +18,7 @@ from contracts.runtime.settings import Settings
 from db.redis.seat_locks import Seats
 from gateway.app import build_app
 from gateway.http.server import GatewayRunner
-from tests.harness.people import Person
+from tests.harness.accounts import Person
 from tests.harness.scratch import Scratch
 from workers.runtime import process
 

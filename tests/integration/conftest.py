@@ -9,7 +9,7 @@ from db.mysql.database import Database
 
 
 @pytest.fixture(autouse=True)
-async def books(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+async def audited(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     """After a test that used the session's database: every rule of the audit holds."""
     yield
     if "database" in request.fixturenames:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack import servers
 from scripts.stack.home import Home
-from tests.setup import standin
+from scripts.stack.private_servers import servers
+from tests.setup import substitute
 
-MakeCheckout = Callable[..., standin.Checkout]
+MakeCheckout = Callable[..., substitute.Checkout]
 
 
 @pytest.fixture(scope="session")
@@ -39,12 +39,12 @@ def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 def make_checkout(
     server_urls: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MakeCheckout]:
-    """Makes checkouts with stand-in processes; at the module's end all are down."""
-    made: list[standin.Checkout] = []
+    """Makes checkouts with substitute processes; at the module's end all are down."""
+    made: list[substitute.Checkout] = []
 
-    def make(folder: Path | None = None) -> standin.Checkout:
+    def make(folder: Path | None = None) -> substitute.Checkout:
         root = (folder or tmp_path_factory.mktemp("c")) / "eventhub"
-        made.append(standin.make(root))
+        made.append(substitute.make(root))
         return made[-1]
 
     yield make
@@ -53,7 +53,7 @@ def make_checkout(
 
 
 @pytest.fixture
-def checkout(make_checkout: MakeCheckout) -> Iterator[standin.Checkout]:
+def checkout(make_checkout: MakeCheckout) -> Iterator[substitute.Checkout]:
     """One checkout, brought down at the end of the test."""
     fresh = make_checkout()
     yield fresh
@@ -61,7 +61,7 @@ def checkout(make_checkout: MakeCheckout) -> Iterator[standin.Checkout]:
 
 
 @pytest.fixture(scope="module")
-def running(make_checkout: MakeCheckout) -> standin.Checkout:
+def running(make_checkout: MakeCheckout) -> substitute.Checkout:
     """A checkout that is up; its tests leave it running."""
     fresh = make_checkout()
     fresh.up()
@@ -69,9 +69,9 @@ def running(make_checkout: MakeCheckout) -> standin.Checkout:
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[standin.Checkout]:
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[substitute.Checkout]:
     """A checkout whose own servers and own processes, the real ones, are up."""
-    fresh = standin.make_real(tmp_path_factory.mktemp("real") / "eventhub")
+    fresh = substitute.make_real(tmp_path_factory.mktemp("real") / "eventhub")
     try:
         fresh.up()
         yield fresh

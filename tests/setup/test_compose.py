@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from contracts.runtime.settings import Settings
-from scripts.stack import compose, processes
+from scripts.stack.commands import compose
 from scripts.stack.home import CHECKOUT, Home
-from scripts.stack.programs import PYTHON
+from scripts.stack.supervised import processes
+from scripts.stack.supervised.programs import PYTHON
 
 FILE = CHECKOUT / "docker-compose.yml"
 PER_PROCESS = {
@@ -26,17 +27,18 @@ PER_PROCESS = {
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
     """The services, anchors and merge keys resolved."""
-    return yaml.safe_load(FILE.read_text())["services"]
+    found: dict[str, Any] = yaml.safe_load(FILE.read_text())["services"]
+    return found
 
 
 def test_the_file_follows_the_compose_specification() -> None:
     """Docker Compose would accept it: it satisfies the specification's own schema."""
-    command = [PYTHON, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", FILE]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [str(PYTHON), "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*command, str(FILE)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
-def test_there_is_one_service_for_each_kind_of_process(services) -> None:
+def test_there_is_one_service_for_each_kind_of_process(services: dict[str, Any]) -> None:
     """What `scripts/up` starts, Compose starts, too; each with a probe and servers that are ready."""
     for kind in processes.KINDS:
         assert "/readyz" in services[kind]["healthcheck"]["test"][-1]
@@ -48,7 +50,7 @@ def test_there_is_one_service_for_each_kind_of_process(services) -> None:
         assert services[kind]["command"][-1].endswith(f"exec python -m {module}")
 
 
-def test_every_setting_can_be_passed_on(services) -> None:
+def test_every_setting_can_be_passed_on(services: dict[str, Any]) -> None:
     """A variable that the code reads is not lost on the way into the container."""
     prefix = str(Settings.model_config["env_prefix"])
     read = {
@@ -89,7 +91,7 @@ def test_the_written_variables_are_those_required(
     assert target.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_durability_of_both_ways_is_the_same(services) -> None:
+def test_the_durability_of_both_ways_is_the_same(services: dict[str, Any]) -> None:
     """The containers' database is as durable as the private one."""
     command = services["mysql"]["command"]
     assert "--innodb-flush-log-at-trx-commit=1" in command

@@ -1,4 +1,4 @@
-"""One command makes a system that sells: real servers, real processes, through the front door."""
+"""One command makes a system that sells: real servers, real processes, through its API."""
 
 import json
 import os
@@ -14,8 +14,8 @@ import pymysql
 import pytest
 import redis
 
-from scripts.stack import readiness
-from tests.setup.standin import WORKERS, Checkout, eventually
+from scripts.stack.private_servers import readiness
+from tests.setup.substitute import WORKERS, Checkout, eventually
 
 SERVERS = ("mysql", "rabbitmq", "redis", "epmd")
 
@@ -56,7 +56,8 @@ class Client:
 
 
 def _described(checkout: Checkout) -> dict[str, str]:
-    return json.loads((checkout.root / ".run" / "eventhub.json").read_text())
+    described: dict[str, str] = json.loads((checkout.root / ".run" / "eventhub.json").read_text())
+    return described
 
 
 def _newcomer(url: str) -> Client:
@@ -78,12 +79,14 @@ def _ticket_type(described: dict[str, str]) -> int:
     times = {"startTime": "2099-05-01T18:00:00Z", "endTime": "2099-05-01T22:00:00Z"}
     event = organizer.done(201, "POST", "/api/events", {"name": "First night", **times})
     wanted = {"name": "Floor", "price": "49.90", "quota": 10}
-    return organizer.done(201, "POST", f"/api/events/{event['id']}/ticket-types", wanted)["id"]
+    made = organizer.done(201, "POST", f"/api/events/{event['id']}/ticket-types", wanted)
+    return int(made["id"])
 
 
 def _buy(buyer: Client, ticket_type: int) -> dict[str, Any]:
     wanted = {"items": [{"ticketTypeId": ticket_type, "quantity": 2}]}
-    return buyer.done(201, "POST", "/api/orders", wanted)
+    order: dict[str, Any] = buyer.done(201, "POST", "/api/orders", wanted)
+    return order
 
 
 def _pid(checkout: Checkout, name: str) -> int:
@@ -97,7 +100,7 @@ def _connect(url: str, **other: Any) -> pymysql.Connection:
         "password": parts.password,
         "database": parts.path[1:],
     } | other
-    return pymysql.connect(host=parts.hostname, port=parts.port, autocommit=True, **account)
+    return pymysql.connect(host=parts.hostname, port=parts.port or 3306, autocommit=True, **account)
 
 
 def test_what_up_started_sells_a_ticket_and_takes_its_payment(real: Checkout) -> None:

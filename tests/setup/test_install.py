@@ -1,5 +1,7 @@
 """What is installed: from locks with hashes, and only what is missing."""
 
+import itertools
+import json
 import os
 import re
 import subprocess
@@ -8,9 +10,10 @@ import tomllib
 
 import pytest
 
-from scripts.stack import bootstrap, servers
+from scripts.stack import bootstrap
+from scripts.stack.commands.testing import needs_no_servers, pytest_arguments
 from scripts.stack.home import CHECKOUT
-from scripts.stack.testing import needs_no_servers, pytest_arguments
+from scripts.stack.private_servers import servers
 
 GIVEN = {"MYSQL_URL": "mysql://u:p@db", "AMQP_URL": "amqp://u:p@mq:5673/", "REDIS_URL": "redis://r"}
 
@@ -20,28 +23,79 @@ def _pins(lock: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9-]+)==(\S+)(?: \\|$| ;)", text, re.MULTILINE))
 
 
-def test_developing_uses_the_very_versions_that_run() -> None:
-    """The development lock holds every pin of the other, so tests run what is shipped."""
-    running, developing = _pins("requirements.lock"), _pins("requirements-dev.lock")
+@pytest.mark.parametrize(("small", "large"), list(itertools.pairwise(bootstrap.LOCKS)))
+def test_a_larger_lock_holds_the_very_versions_of_the_smaller(small: str, large: str) -> None:
+    """Tests and operators run what is shipped."""
+    running, more = _pins(small), _pins(large)
     assert len(running) > 30
-    assert {name: developing.get(name) for name in running} == running
+    assert {name: more.get(name) for name in running} == running
+
+
+def _asked(part: str) -> set[str]:
+    """The packages that pyproject.toml asks for: "product", or one of the extras."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = project["dependencies"] if part == "product" else extras[part]
+    return {re.split(r"[\[<>=~!;\s]", text)[0].lower() for text in wanted}
 
 
 def test_every_direct_dependency_is_locked() -> None:
-    """What pyproject.toml asks for is in the locks."""
-    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    names = [re.split(r"[\[<>=~!;\s]", text)[0].lower() for text in project["dependencies"]]
-    more = [
-        re.split(r"[\[<>=~!;\s]", text)[0].lower()
-        for text in project["optional-dependencies"]["dev"]
-    ]
-    assert set(names) <= set(_pins("requirements.lock"))
-    assert {*names, *more} <= set(_pins("requirements-dev.lock"))
+    """What pyproject.toml asks for is in the locks, and no package of an extra in the product's."""
+    product, operations, development = map(_pins, bootstrap.LOCKS)
+    assert _asked("product") <= set(product)
+    assert _asked("operations") <= set(operations) - set(product)
+    assert _asked("dev") <= set(development) - set(operations)
+
+
+ONLY_THE_PRODUCT = """
+import importlib, importlib.metadata, json, pkgutil, re, sys
+allowed = set(json.loads(sys.argv[1]))
+owners = importlib.metadata.packages_distributions()
+name_of = lambda text: re.sub(r"[-_.]+", "-", text).lower()
+
+class OnlyTheProduct:
+    def find_spec(self, name, path=None, target=None):
+        owned = {name_of(one) for one in owners.get(name, ())} if path is None else set()
+        if owned and not owned & allowed:
+            raise ModuleNotFoundError(f"{name} is of {sorted(owned)}, which the image does not have")
+
+sys.meta_path.insert(0, OnlyTheProduct())
+count = 0
+for package in ("contracts", "db", "gateway", "workers"):
+    root = importlib.import_module(package)
+    for found in pkgutil.walk_packages(root.__path__, package + "."):
+        importlib.import_module(found.name)
+        count += 1
+print(count)
+"""
+"""Imports every module of the product as if nothing but the named packages were installed."""
+
+
+def _import_all(packages: set[str]) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-c", ONLY_THE_PRODUCT, json.dumps(sorted(packages))]
+    return subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+
+
+def test_the_product_imports_with_the_packages_of_its_image_alone() -> None:
+    """No module of the product needs an extra; and the check itself sees a package that is missing."""
+    packages = set(_pins("requirements.lock"))
+    done = _import_all(packages)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 150
+    assert "structlog" in _import_all(packages - {"structlog"}).stderr
+
+
+def test_the_image_installs_the_lock_of_the_product_alone() -> None:
+    """The Dockerfile and what is sent to its builder know no other lock."""
+    for name in ("Dockerfile", ".dockerignore"):
+        assert set(re.findall(r"[\w-]+\.lock", (CHECKOUT / name).read_text())) == {
+            "requirements.lock"
+        }
 
 
 def test_servers_that_are_given_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a bare machine only the packages of servers without a URL are missing."""
-    monkeypatch.setattr(bootstrap.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     assert bootstrap.missing_packages(GIVEN) == []
     assert bootstrap.missing_packages({"MYSQL_URL": GIVEN["MYSQL_URL"]}) == [
         "rabbitmq-server",
@@ -54,7 +108,7 @@ def test_without_the_right_to_install_the_command_to_run_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A plain user reads what to ask the machine's owner for."""
-    monkeypatch.setattr(bootstrap.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(bootstrap.InstallError, match=r"apt-get install .* redis-server"):
         bootstrap.apt_install(["redis-server"])
 
@@ -128,7 +182,7 @@ def test_a_lock_is_installed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         bootstrap,
         "installed_locks",
-        lambda: {"requirements.lock": bootstrap.locked("requirements.lock")},
+        lambda: {lock: bootstrap.locked(lock) for lock in bootstrap.LOCKS[:1]},
     )
     bootstrap.make_venv("requirements.lock")
     assert steps == []

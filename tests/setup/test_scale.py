@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.setup.standin import Checkout
+from tests.setup.substitute import Checkout
 
 
 def test_scaling_touches_only_what_changes(running: Checkout) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack import readiness
-from tests.setup import standin
-from tests.setup.standin import Checkout
+from scripts.stack.private_servers import readiness
+from tests.setup import substitute
+from tests.setup.substitute import Checkout
 
 FAILING_SUITE = '''"""Writes down what it was given, then fails."""
 import json, os, pathlib
@@ -25,7 +25,7 @@ def test_failing():
 @pytest.fixture
 def alone(tmp_path: Path) -> Checkout:
     """A checkout that knows of no servers."""
-    return standin.make_real(tmp_path / "eventhub")
+    return substitute.make_real(tmp_path / "eventhub")
 
 
 def test_the_test_command_starts_and_ends_its_own_servers(alone: Checkout) -> None:

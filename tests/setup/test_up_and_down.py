@@ -1,4 +1,4 @@
-"""scripts/up, down and status as an operator meets them, with stand-ins for EventHub's processes."""
+"""scripts/up, down and status as an operator meets them, with substitutes for EventHub's processes."""
 
 import json
 import os
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.setup.standin import WORKERS, Checkout, eventually, runs
+from tests.setup.conftest import MakeCheckout
+from tests.setup.substitute import WORKERS, Checkout, eventually, runs
 
 NAMES = {"port", "gateway-1", *(f"{worker}-1" for worker in WORKERS)}
 
@@ -93,7 +94,7 @@ def test_up_restarts_what_was_killed_and_supervision_does_so_alone(running: Chec
     before, port = running.pids(), running.state()["ports"]["payment-1"]
     os.kill(before["payment-1"], signal.SIGKILL)
     eventually(
-        lambda: running.pids()["payment-1"] not in (None, before["payment-1"]),
+        lambda: running.pids().get("payment-1") not in (None, before["payment-1"]),
         "payment-1 is restarted",
     )
     running.up()
@@ -113,7 +114,7 @@ def test_a_changed_setting_reaches_the_processes(running: Checkout) -> None:
     assert "EVENTHUB_ORDER_TTL" not in running.environment_of("order-1")
 
 
-def _same(before: dict[str, int | None], after: dict[str, int | None]) -> set[str]:
+def _same(before: dict[str, int], after: dict[str, int]) -> set[str]:
     """Return the names whose process is still the same one."""
     return {name for name, pid in before.items() if after.get(name) == pid}
 
@@ -167,7 +168,7 @@ def test_a_process_that_ends_at_once_is_named_with_its_log(running: Checkout) ->
     done = running.run("up", "--detach", EVENTHUB_STANDIN="broken")
     assert done.returncode == 1
     assert "-1 is not ready: it ends again and again" in done.stderr
-    assert "stand-in: refusing to start, as told" in done.stderr
+    assert "substitute: refusing to start, as told" in done.stderr
     running.up()
 
 
@@ -182,13 +183,13 @@ def test_each_process_writes_its_log_file_itself(running: Checkout) -> None:
     before = (logs / "notify-1.log").read_text()
     os.kill(pid or 0, signal.SIGKILL)
     eventually(
-        lambda: (logs / "notify-1.log").read_text() == before + "stand-in notify-1 listens\n",
+        lambda: (logs / "notify-1.log").read_text() == before + "substitute notify-1 listens\n",
         "the next one adds to the log",
     )
     assert not [file for file in logs.iterdir() if file.stat().st_mode & 0o077]
 
 
-def test_a_deep_folder_is_no_obstacle(make_checkout, tmp_path: Path) -> None:
+def test_a_deep_folder_is_no_obstacle(make_checkout: MakeCheckout, tmp_path: Path) -> None:
     """A checkout whose path is longer than a unix socket's may be works all the same."""
     deep = make_checkout(tmp_path / ("deep" * 15) / ("folder with spaces & 100%" * 3))
     deep.up()
@@ -240,7 +241,7 @@ def test_in_the_foreground_ctrl_c_brings_it_down(checkout: Checkout) -> None:
     assert not [pid for pid in pids.values() if runs(pid)]
 
 
-def test_two_checkouts_run_side_by_side(running: Checkout, make_checkout) -> None:
+def test_two_checkouts_run_side_by_side(running: Checkout, make_checkout: MakeCheckout) -> None:
     """A second checkout gets ports of its own, and its `down` leaves the first alone."""
     before = running.pids()
     second = make_checkout()

@@ -12,7 +12,7 @@ import aiormq.exceptions
 from contracts.messaging.link import BrokerAway
 from contracts.messaging.publisher import Properties, PublishUnknown
 from contracts.messaging.topology import DEAD_EXCHANGE, Topology, returns_queue
-from tests.faults.simulation.weather import Weather
+from tests.faults.simulation.chance import Chance
 from workers.runtime.intake import QueueDelivery
 
 IDLE_SECONDS = 0.2
@@ -83,10 +83,10 @@ class Message:
 
     async def ack(self, multiple: bool = False) -> None:
         """Acknowledge. Raises ChannelInvalidStateError after a cut; the ack itself may be lost with the connection."""
-        await self.broker.weather.pause()
+        await self.broker.chance.pause()
         if self.channel.is_closed:
             raise aiormq.exceptions.ChannelInvalidStateError("closed")
-        if self.broker.weather.happens("ack"):
+        if self.broker.chance.happens("ack"):
             self.broker.cut(self.parcel.holder)
             return
         self.channel.acknowledge(self.delivery_tag, multiple=multiple)
@@ -95,8 +95,8 @@ class Message:
 class Broker:
     """Queues and bindings of a topology."""
 
-    def __init__(self, weather: Weather, topology: Topology) -> None:
-        self.weather = weather
+    def __init__(self, chance: Chance, topology: Topology) -> None:
+        self.chance = chance
         self._bindings = topology.bindings
         self.queues: dict[str, list[Parcel]] = {queue.name: [] for queue in topology.queues}
         self.dead: list[Parcel] = []
@@ -118,7 +118,7 @@ class Broker:
             for parcel in [one for one in queue if one.holder == process]:
                 parcel.holder, parcel.redelivered = 0, True
                 queue.remove(parcel)
-                queue.insert(self.weather.random.randint(0, len(queue)), parcel)
+                queue.insert(self.chance.random.randint(0, len(queue)), parcel)
 
     def route(self, exchange: str, key: str, body: bytes, properties: Properties) -> None:
         """Put a message on every queue that it is for."""
@@ -134,24 +134,24 @@ class Broker:
                 and _fits(binding.key, key)
                 and binding.queue in self.queues
             ):
-                if binding.queue in PURGED and self.weather.happens("purge"):
+                if binding.queue in PURGED and self.chance.happens("purge"):
                     continue
-                times = 2 if self.weather.happens("twice") else 1
+                times = 2 if self.chance.happens("twice") else 1
                 for _ in range(times):
                     self.queues[binding.queue].append(Parcel(body, properties, binding.queue))
 
     async def publish(self, exchange: str, key: str, body: bytes, properties: Properties) -> None:
         """As contracts.messaging.publisher.Publisher.publish."""
-        await self.weather.pause()
-        if self.weather.happens("publish"):
-            how = self.weather.random.choice(("away", "before", "after"))
+        await self.chance.pause()
+        if self.chance.happens("publish"):
+            how = self.chance.random.choice(("away", "before", "after"))
             if how == "away":
                 raise BrokerAway("simulated")
             if how == "after":
                 self.route(exchange, key, body, properties)
             raise PublishUnknown("simulated")
         self.route(exchange, key, body, properties)
-        await self.weather.pause()
+        await self.chance.pause()
 
 
 class Intake:
@@ -167,8 +167,8 @@ class Intake:
     async def take(self, limit: int = 64) -> list[QueueDelivery]:
         """What has queued up, at least one; the queues come in the order of their lanes."""
         while True:
-            await self._broker.weather.pause()
-            if self._broker.weather.happens("cut"):
+            await self._broker.chance.pause()
+            if self._broker.chance.happens("cut"):
                 self._broker.cut(self._process)
             if self._channel.is_closed:
                 self._channel = Channel(self._broker, self._broker.connect(self._process))
@@ -180,7 +180,7 @@ class Intake:
             ]
             if free:
                 return [self._delivery(parcel) for parcel in free[:limit]]
-            await self._broker.weather.pause(IDLE_SECONDS)
+            await self._broker.chance.pause(IDLE_SECONDS)
 
     def _delivery(self, parcel: Parcel) -> QueueDelivery:
         parcel.holder = self._process

@@ -21,7 +21,7 @@ from db.mysql.database import (
     Transaction,
     is_transient,
 )
-from tests.faults.simulation.weather import Weather
+from tests.faults.simulation.chance import Chance
 
 T = TypeVar("T")
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
@@ -40,12 +40,14 @@ UNIQUE: dict[str, tuple[tuple[str, ...], ...]] = {
     "payment_receipts": (("tx_hash",),),
     "pending_returns": (("order_id",),),
 }
-KEYS = {
+KEYS: dict[tuple[str, tuple[str, ...]], str] = {
     ("payments", ("order_id", "asset")): "uq_payments_pending",
     ("payment_receipts", ("tx_hash",)): "PRIMARY",
 }
 """Names of keys whose duplicate the modules of `db` know by its name."""
-PARTIAL = {("payments", ("order_id", "asset")): {"status": "PENDING"}}
+PARTIAL: dict[tuple[str, tuple[str, ...]], dict[str, str]] = {
+    ("payments", ("order_id", "asset")): {"status": "PENDING"}
+}
 """Keys that only such rows have."""
 DEFAULTS: dict[str, dict[str, Any]] = {
     "orders": {"status": "PENDING_PAYMENT", "version": 1},
@@ -69,9 +71,9 @@ def naive(value: object) -> Any:
 class Store:
     """What is committed, and who holds which lock."""
 
-    def __init__(self, weather: Weather, language: tuple[Sequence[Any], Sequence[Any]]) -> None:
+    def __init__(self, chance: Chance, language: tuple[Sequence[Any], Sequence[Any]]) -> None:
         """`language`: (pattern, answer) of the queries and (pattern, change) of the statements it understands."""
-        self.weather, self.language = weather, language
+        self.chance, self.language = chance, language
         self.tables: dict[str, Table] = {name: {} for name in TABLES}
         self.locks: dict[tuple[str, Any], set[Session]] = {}
         self.shared: set[tuple[str, Any]] = set()
@@ -90,7 +92,7 @@ class Store:
 
     def now(self) -> datetime:
         """The database's clock, aware."""
-        return BEGINNING + timedelta(seconds=self.weather.time())
+        return BEGINNING + timedelta(seconds=self.chance.time())
 
     def forget(self, process: int) -> None:
         """A process is dead: its sessions end, their locks are free."""
@@ -156,7 +158,7 @@ class Session(Transaction):
     async def _results(self, flight: Sequence[Any]) -> AsyncIterator[tuple[Any, StatementResult]]:
         """What each statement of a round trip gives; between two of them others have their turn."""
         for one in flight:
-            await self.store.weather.database()
+            await self.store.chance.database()
             statement = one.statement
             if isinstance(statement, Insert):
                 yield one, StatementResult([], len(statement.rows), await self._insert(statement))
@@ -192,7 +194,7 @@ class Session(Transaction):
     async def commit(self) -> None:
         """Make it so. Either end of the COMMIT may be lost: then the driver reports a lost connection."""
         await self.flush()
-        lost = await self.store.weather.commit()
+        lost = await self.store.chance.commit()
         if lost != "before":
             for (table, key), row in self._written.items():
                 if row is None:
@@ -229,17 +231,15 @@ class Session(Transaction):
     def _over(self, rows: Table, table: str) -> list[dict[str, Any]]:
         mine = {key: row for (name, key), row in self._written.items() if name == table}
         seen = {**rows, **mine}
-        return [
-            seen[key]
-            for key in sorted(seen, key=str if table == "command_outcomes" else None)
-            if seen[key] is not None
-        ]  # type: ignore[type-var,misc]  # ids of one table are of one kind
+        order = str if table == "command_outcomes" else None
+        found = (seen[key] for key in sorted(seen, key=order))
+        return [row for row in found if row is not None]
 
     async def lock(self, table: str, key: Any, *, shared: bool = False) -> None:
         """Hold a row. Raises OperationalError (1205) after three seconds."""
         wanted, waited = (table, key), 0.0
         while not self.free(wanted, shared):
-            waited += await self.store.weather.wait()
+            waited += await self.store.chance.wait()
             if waited > LOCK_WAIT_SECONDS:
                 raise pymysql.err.OperationalError(1205, "lock wait timeout")
         self.store.locks.setdefault(wanted, set()).add(self)

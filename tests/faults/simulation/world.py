@@ -1,12 +1,12 @@
-"""One simulated world: processes that run the real road and the real rules, a client, deaths, and the books at the end.
+"""One simulated world: processes that run the real code and rules, a client, deaths, and the audit at the end.
 
 In: a seed. Out: nothing, or `Broken` with what is wrong; the same for the same seed, every time.
-Must stay true: between the handlers, the road, the relay, the sweep and these fakes nothing is replaced.
+Must stay true: between the handlers, message processing, the relay, the sweep and these fakes nothing is replaced.
 """
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -35,11 +35,11 @@ from contracts.models import Principal
 from contracts.runtime.settings import Settings
 from db.messages.outbox import STREAMS, Outbox
 from gateway.submission.outcomes import Opened
-from tests.faults.simulation import asking, judging, money, statements
+from tests.faults.simulation import money, statements, verdict, waiting_clients
 from tests.faults.simulation.broker import Broker, Intake
+from tests.faults.simulation.chance import Chance
 from tests.faults.simulation.loop import PROCESS, SimulatedLoop
 from tests.faults.simulation.store import BEGINNING, Database, Store
-from tests.faults.simulation.weather import Weather
 from workers.inventory.handlers import HANDLERS
 from workers.inventory.overdue import OVERDUE
 from workers.order.handlers import cancel_orders
@@ -75,8 +75,8 @@ class Broken(AssertionError):
 class Luck:
     """Seat locks that are granted or not by chance, and guard nothing: the version must."""
 
-    def __init__(self, weather: Weather) -> None:
-        self._weather = weather
+    def __init__(self, chance: Chance) -> None:
+        self._weather = chance
 
     async def acquire(self, seats: Any) -> dict[int, str]:
         """Some of them."""
@@ -103,35 +103,37 @@ class World:
     """Everything there is."""
 
     seed: int
-    weather: Weather = field(init=False)
+    chance: Chance = field(init=False)
     store: Store = field(init=False)
     broker: Broker = field(init=False)
     settings: Settings = field(init=False)
     loop: SimulatedLoop = field(init=False)
     sent: dict[bytes, Command] = field(default_factory=dict)
-    clients: asking.Clients = field(default_factory=lambda: asking.Clients({}, []))
+    clients: waiting_clients.Clients = field(
+        default_factory=lambda: waiting_clients.Clients({}, [])
+    )
     errors: list[str] = field(default_factory=list)
     deaths: int = 0
     _lives: int = 0
 
     def __post_init__(self) -> None:
-        self.weather = Weather(self.seed)
+        self.chance = Chance(self.seed)
         language = (
             money.QUERIES + statements.QUERIES,
-            asking.STATEMENTS + money.STATEMENTS + statements.STATEMENTS,
+            waiting_clients.STATEMENTS + money.STATEMENTS + statements.STATEMENTS,
         )
-        self.store = Store(self.weather, language)
-        self.broker = Broker(self.weather, topology(1, 1000))
+        self.store = Store(self.chance, language)
+        self.broker = Broker(self.chance, topology(1, 1000))
         self.settings = Settings.model_validate(
             {"MYSQL_URL": "x", "AMQP_URL": "x", "REDIS_URL": "x", "secret": SECRET}
             | {
                 "shards": 1,
                 "order_ttl": ORDER_TTL,
-                "command_deadline": self.weather.random.choice(DEADLINES),
+                "command_deadline": self.chance.random.choice(DEADLINES),
             }
             | {"quote_ttl": QUOTE_TTL, "max_hold": 2 * ORDER_TTL}
             # Where no queue is purged tickets must come back by their events alone.
-            | {"returns_overdue": OVERDUE_SECONDS if self.weather.purges else NEVER}
+            | {"returns_overdue": OVERDUE_SECONDS if self.chance.purges else NEVER}
         )
         self.loop = SimulatedLoop()
         end = (BEGINNING + timedelta(days=30)).replace(tzinfo=None)
@@ -177,28 +179,28 @@ class World:
         }
         now: dict[str, int] = {name: self._begin(make) for name, make in lives.items()}
         client = asyncio.create_task(self._client())
-        for _ in range(self.weather.random.randint(0, 12)):
-            await self.weather.pause(0.6)
-            dying = [self.weather.random.choice(list(lives))]
-            if self.weather.random.random() < POWER_CUTS:
+        for _ in range(self.chance.random.randint(0, 12)):
+            await self.chance.pause(0.6)
+            dying = [self.chance.random.choice(list(lives))]
+            if self.chance.random.random() < POWER_CUTS:
                 dying = list(lives)
             for name in dying:
                 self._kill(now[name])
-            await self.weather.pause(LONGEST_START if len(dying) > 1 else 0.0)
+            await self.chance.pause(LONGEST_START if len(dying) > 1 else 0.0)
             now |= {name: self._begin(lives[name]) for name in dying}
         await client
-        self.weather.is_calm = True
+        self.chance.is_calm = True
         until = self.loop.time() + REST_SECONDS
         while not self._at_rest() and self.loop.time() < until:
             await asyncio.sleep(0.5)
 
-    def _begin(self, make: Callable[[int], Awaitable[None]]) -> int:
+    def _begin(self, make: Callable[[int], Coroutine[Any, Any, None]]) -> int:
         """Start a life; its number."""
         self._lives += 1
         life = self._lives
         context = contextvars.copy_context()
         context.run(PROCESS.set, life)
-        task = self.loop.create_task(make(life), context=context)  # type: ignore[arg-type]  # it is a coroutine
+        task = self.loop.create_task(make(life), context=context)
         task.add_done_callback(self._ended)
         return life
 
@@ -235,7 +237,7 @@ class World:
         deciding = CommandProcessor(
             *shared,  # type: ignore[arg-type]  # fakes
             outbox=services.outbox,
-            seats=Luck(self.weather),
+            seats=Luck(self.chance),
             database_back=back,
         )
         deciding._decided = _Quiet()  # type: ignore[assignment]  # a log that nobody reads
@@ -254,7 +256,7 @@ class World:
 
     async def _gateway(self, life: int) -> None:
         database = Database(self.store, life)
-        gateway = asking.Gateway(database, self.weather, self.settings.command_deadline)
+        gateway = waiting_clients.Gateway(database, self.chance, self.settings.command_deadline)
         await gateway.serve(self.clients)
 
     async def _inventory(self, life: int) -> None:
@@ -273,7 +275,7 @@ class World:
         while True:
             # Several sweep at once, which leases would prevent.
             await sweeping.once(services)
-            await self.weather.pause(0.5)
+            await self.chance.pause(0.5)
 
     async def _payment(self, life: int) -> None:
         sweeping = asyncio.create_task(self._keep(OLD_QUOTES, self._services(life)))
@@ -285,14 +287,14 @@ class World:
         while True:
             # Both relay every stream, which leases would prevent.
             await publishing._try_relay(services, range(STREAMS))
-            await self.weather.pause(0.1)
+            await self.chance.pause(0.1)
 
     # -- the client --------------------------------------------------------------------------------
 
     async def _client(self) -> None:
-        pick = self.weather.random
+        pick = self.chance.random
         for _ in range(COMMANDS):
-            await self.weather.pause(0.3)
+            await self.chance.pause(0.3)
             types = pick.sample(sorted(QUOTAS), k=pick.randint(1, 2))
             items = tuple(
                 OrderItem(ticket_type_id=one, quantity=pick.randint(1, 2)) for one in types
@@ -300,12 +302,12 @@ class World:
             self._send(PlaceOrder(event_id=EVENT, items=items, **CALLER), inventory_queue(0))
             self._cancel_or_pay()
         for _ in range(COMMANDS):
-            await self.weather.pause(0.9)
+            await self.chance.pause(0.9)
             self._cancel_or_pay()
 
     def _cancel_or_pay(self) -> None:
         """Something about an order, whatever has become of it; hashes come again, for other payments as well."""
-        pick = self.weather.random
+        pick = self.chance.random
         orders, payments = (sorted(self.store.tables[name]) for name in ("orders", "payments"))
         if orders and pick.random() < 0.2:
             self._send(CancelOrder(order_id=pick.choice(orders), **CALLER), "order")
@@ -320,7 +322,7 @@ class World:
     def _send(self, command: Command, queue: str) -> None:
         """Onto its queue, once or several times; accepting it is proven with real gateways."""
         accepted = self.store.now()
-        command_id = CommandId(self.weather.random.randbytes(16), accepted, KINDS[command.TYPE])
+        command_id = CommandId(self.chance.random.randbytes(16), accepted, KINDS[command.TYPE])
         sealed = IDS.seal(command_id, BUYER.user_id)
         envelope = Envelope(
             id=sealed,
@@ -336,7 +338,7 @@ class World:
         opened = Opened(command_id, sealed, BUYER.user_id, "simulation")
         self.clients.accepted[command_id.uuid] = opened
         properties = Properties("application/cloudevents+json")
-        for _ in range(self.weather.random.choice((1, 1, 1, 2, 3))):
+        for _ in range(self.chance.random.choice((1, 1, 1, 2, 3))):
             self.broker.route(COMMANDS_EXCHANGE, queue, CODEC.encode(envelope), properties)
 
     # -- the end -----------------------------------------------------------------------------------
@@ -357,8 +359,8 @@ class World:
         problems += [f"dead letter: {one.properties.headers}" for one in self.broker.dead]
         if not self._at_rest():
             problems.append("the world does not come to rest")
-        problems = problems or judging.problems(self.store.tables, self.sent, QUOTAS)
-        problems += judging.untrue(self.store.tables, self.clients.told)
+        problems = problems or verdict.problems(self.store.tables, self.sent, QUOTAS)
+        problems += verdict.untrue(self.store.tables, self.clients.told)
         if problems:
             raise Broken(f"seed {self.seed}: {'; '.join(problems)}")
 

@@ -6,11 +6,11 @@ import pytest
 
 from db.audit import audit
 from db.mysql.database import Database
-from tests.harness.desk import Desk, desk
-from tests.harness.scratch import Scratch, scratch
-from tests.harness.staff import staff
+from tests.harness.command_client import CommandClient, command_client
+from tests.harness.scratch import Scratch, scratch_servers
 from tests.harness.waiting import eventually
-from tests.integration.audit.books import Books, keep_books
+from tests.harness.workers import running_workers
+from tests.integration.audit.small_sale import SmallSale, make_small_sale
 
 # What stands between a test and a wrong row: (table, constraint). Foreign keys are switched off per session.
 _GUARDS = (
@@ -24,19 +24,22 @@ _GUARDS = (
 
 
 @pytest.fixture(scope="module")
-async def places() -> AsyncIterator[Scratch]:
-    """Scratch places for this module alone."""
-    async with scratch() as made:
+async def scratch() -> AsyncIterator[Scratch]:
+    """Scratch servers for this module alone."""
+    async with scratch_servers() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-async def books(places: Scratch) -> AsyncIterator[Books]:
+async def small_sale(scratch: Scratch) -> AsyncIterator[SmallSale]:
     """Books that are right, and quiet."""
-    database = await Database.connect(places.mysql_url, size=4)
-    async with desk(places, database) as counter, staff(counter.settings, *_WORKERS):
-        kept = await keep_books(counter)
-        await eventually(lambda: _quiet(counter))
+    database = await Database.connect(scratch.mysql_url, size=4)
+    async with (
+        command_client(scratch, database) as client,
+        running_workers(client.settings, *_WORKERS),
+    ):
+        kept = await make_small_sale(client)
+        await eventually(lambda: _quiet(client))
     for table, constraint in _GUARDS:
         await database.write(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
     await database.write("ALTER TABLE command_outcomes DROP PRIMARY KEY")
@@ -47,5 +50,5 @@ async def books(places: Scratch) -> AsyncIterator[Books]:
 _WORKERS = ("inventory", "order", "payment", "relay", "notify")
 
 
-async def _quiet(counter: Desk) -> bool:
-    return (await audit(counter.database, quiet=True)).ok
+async def _quiet(client: CommandClient) -> bool:
+    return (await audit(client.database, quiet=True)).ok

@@ -12,21 +12,21 @@ import pytest
 from db.audit import DEFAULT_RETENTION, audit, judge
 from db.audit.rule import AuditOptions
 from db.mysql.database import Database, Transaction
-from tests.harness.desk import desk
-from tests.harness.people import person
+from tests.harness.accounts import person
+from tests.harness.command_client import command_client
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.audit.books import Books
+from tests.harness.workers import running_workers
+from tests.integration.audit.small_sale import SmallSale
 from tests.integration.audit.wrong_rows import WRONG
 from tests.integration.catalogue.management import buy
-from tests.integration.payments.till import cancel
+from tests.integration.payments.payment_client import cancel
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 async def broken_by(
-    books: Books,
+    small_sale: SmallSale,
     sql: str,
     *,
     quiet: bool,
@@ -34,10 +34,10 @@ async def broken_by(
     earlier: timedelta = timedelta(),
 ) -> list[int]:
     """The rules that do not hold in a transaction that wrote this and takes it back."""
-    async with books.database.session() as cursor:
+    async with small_sale.database.session() as cursor:
         await cursor.execute("BEGIN")
         await cursor.execute("SET foreign_key_checks = 0")
-        changed = await cursor.execute(sql.format(**books.ids))
+        changed = await cursor.execute(sql.format(**small_sale.ids))
         at = await Transaction(cursor).now() - earlier
         verdicts = await judge(cursor, quiet, AuditOptions(retention, (0,), at))
         await cursor.execute("ROLLBACK")
@@ -46,26 +46,26 @@ async def broken_by(
     return [one.id for one in verdicts if one.findings]
 
 
-async def test_a_deadline_that_passes_during_the_audit_is_not_missed(books: Books) -> None:
+async def test_a_deadline_that_passes_during_the_audit_is_not_missed(small_sale: SmallSale) -> None:
     """An order is held against the time of the snapshot that shows it, however long the checks before took."""
     sql = "UPDATE orders SET expires_at = UTC_TIMESTAMP(6) WHERE id = {held}"
-    assert await broken_by(books, sql, quiet=True) == [6]
-    assert await broken_by(books, sql, quiet=True, earlier=timedelta(minutes=1)) == []
+    assert await broken_by(small_sale, sql, quiet=True) == [6]
+    assert await broken_by(small_sale, sql, quiet=True, earlier=timedelta(minutes=1)) == []
 
 
-async def test_right_books_are_found_right(books: Books) -> None:
+async def test_right_books_are_found_right(small_sale: SmallSale) -> None:
     """Every rule holds, also the one of silence."""
-    (await audit(books.database, quiet=True)).require_ok()
+    (await audit(small_sale.database, quiet=True)).require_ok()
 
 
 @pytest.mark.parametrize(
     ("rule", "name", "sql"), WRONG, ids=[f"{rule}: {name}" for rule, name, _ in WRONG]
 )
 async def test_one_wrong_row_breaks_its_rule_alone(
-    books: Books, rule: int, name: str, sql: str
+    small_sale: SmallSale, rule: int, name: str, sql: str
 ) -> None:
     """`name` says what the row would mean."""
-    assert await broken_by(books, sql, quiet=rule == 6) == [rule], name
+    assert await broken_by(small_sale, sql, quiet=rule == 6) == [rule], name
 
 
 @pytest.mark.parametrize("rule", [1, 2, 3, 4, 5, 6])
@@ -74,34 +74,38 @@ def test_every_rule_has_its_wrong_row(rule: int) -> None:
     assert rule in [one for one, _, _ in WRONG]
 
 
-async def test_silence_is_asked_for_only_when_wanted(books: Books) -> None:
+async def test_silence_is_asked_for_only_when_wanted(small_sale: SmallSale) -> None:
     """An event on its way breaks nothing while the system runs."""
     sql = next(sql for _, name, sql in WRONG if name == "an event that waits")
-    assert await broken_by(books, sql, quiet=False) == []
+    assert await broken_by(small_sale, sql, quiet=False) == []
 
 
-async def test_an_old_effect_may_have_lost_its_outcome(books: Books) -> None:
+async def test_an_old_effect_may_have_lost_its_outcome(small_sale: SmallSale) -> None:
     """Outcomes are forgotten oldest first, once old enough: what is younger than a kept one still has its own."""
     oldest = "DELETE FROM command_outcomes ORDER BY decided_at, id LIMIT 1"
-    assert await broken_by(books, oldest, quiet=False) == [3], "too young to be forgotten"
-    assert await broken_by(books, oldest, quiet=False, retention=0) == []
+    assert await broken_by(small_sale, oldest, quiet=False) == [3], "too young to be forgotten"
+    assert await broken_by(small_sale, oldest, quiet=False, retention=0) == []
     newest = "DELETE FROM command_outcomes WHERE type = 'eventhub.order.add_items.v1'"
-    assert await broken_by(books, newest, quiet=False, retention=0) == [3], "older ones are kept"
+    assert await broken_by(small_sale, newest, quiet=False, retention=0) == [3], (
+        "older ones are kept"
+    )
 
 
-async def test_tickets_under_way_are_counted_as_releasing(places: Scratch, books: Books) -> None:
+async def test_tickets_under_way_are_counted_as_releasing(
+    scratch: Scratch, small_sale: SmallSale
+) -> None:
     """An order cancelled while inventory is away: the books balance, but they are not quiet."""
-    database = books.database
-    async with desk(places, database) as counter:
+    database = small_sale.database
+    async with command_client(scratch, database) as client:
         buyer = await person(database)
-        async with staff(counter.settings, "inventory"):
-            order_id = await buy(counter, buyer, books.event_id, books.boxes, 1)
-        async with staff(counter.settings, "order", "relay"):
-            assert (await counter.ask(cancel(buyer, order_id))).status_code == 200
+        async with running_workers(client.settings, "inventory"):
+            order_id = await buy(client, buyer, small_sale.event_id, small_sale.boxes, 1)
+        async with running_workers(client.settings, "order", "relay"):
+            assert (await client.ask(cancel(buyer, order_id))).status_code == 200
             await eventually(lambda: _outbox_empty(database))
         (await audit(database)).require_ok()
         assert (await audit(database, quiet=True)).broken == [6]
-        async with staff(counter.settings, "inventory", "relay", "notify"):
+        async with running_workers(client.settings, "inventory", "relay", "notify"):
             await eventually(lambda: _quiet(database))
 
 
@@ -126,30 +130,30 @@ async def run(url: str, *arguments: str) -> tuple[int, str, str]:
     return process.returncode, output.decode(), errors.decode()
 
 
-async def test_the_command_says_0_1_and_2(places: Scratch, books: Books) -> None:
+async def test_the_command_says_0_1_and_2(scratch: Scratch, small_sale: SmallSale) -> None:
     """0: all rules hold. 1: rule and rows are named. 2: it could not look, and no password is shown."""
-    code, output, _ = await run(places.mysql_url, "--quiet")
+    code, output, _ = await run(scratch.mysql_url, "--quiet")
     assert (code, output.count("ok "), "all rules hold" in output) == (0, 6, True)
-    await books.database.write(
-        "UPDATE orders SET total_cost = total_cost + 1 WHERE id = %s", books.held
+    await small_sale.database.write(
+        "UPDATE orders SET total_cost = total_cost + 1 WHERE id = %s", small_sale.held
     )
     try:
-        code, output, _ = await run(places.mysql_url)
-        assert (code, f"orderId={books.held}" in output, output.endswith("broken: 4\n")) == (
+        code, output, _ = await run(scratch.mysql_url)
+        assert (code, f"orderId={small_sale.held}" in output, output.endswith("broken: 4\n")) == (
             1,
             True,
             True,
         )
-        code, output, _ = await run(places.mysql_url, "--json")
+        code, output, _ = await run(scratch.mysql_url, "--json")
         report = orjson.loads(output)
         assert (code, report["ok"]) == (1, False)
         assert [rule["id"] for rule in report["rules"] if not rule["ok"]] == [4]
-        assert report["rules"][3]["findings"][0]["row"]["orderId"] == books.held
+        assert report["rules"][3]["findings"][0]["row"]["orderId"] == small_sale.held
     finally:
-        await books.database.write(
-            "UPDATE orders SET total_cost = total_cost - 1 WHERE id = %s", books.held
+        await small_sale.database.write(
+            "UPDATE orders SET total_cost = total_cost - 1 WHERE id = %s", small_sale.held
         )
-    for url in ("mysql://u:geheim@127.0.0.1:1/x", places.mysql_url.rsplit("/", 1)[0] + "/mysql"):
+    for url in ("mysql://u:geheim@127.0.0.1:1/x", scratch.mysql_url.rsplit("/", 1)[0] + "/mysql"):
         code, output, errors = await run(url)
         assert (code, output, "could not look" in errors) == (2, "", True)
         assert "geheim" not in errors

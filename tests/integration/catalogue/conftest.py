@@ -1,18 +1,21 @@
-"""A desk with the workers that the catalogue moves."""
+"""A command client with the workers that the catalogue moves."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.desk import Desk, desk
+from tests.harness.command_client import CommandClient, command_client
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
+from tests.harness.workers import running_workers
 
 
 @pytest.fixture(scope="module")
-async def counter(world: Scratch, database: Database) -> AsyncIterator[Desk]:
+async def client(scratch: Scratch, database: Database) -> AsyncIterator[CommandClient]:
     """Inventory, order, payment and relay at work."""
     workers = ("inventory", "order", "payment", "relay")
-    async with desk(world, database) as opened, staff(opened.settings, *workers):
+    async with (
+        command_client(scratch, database) as opened,
+        running_workers(opened.settings, *workers),
+    ):
         yield opened

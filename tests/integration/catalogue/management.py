@@ -16,10 +16,10 @@ from contracts.commands import (
 )
 from contracts.outcomes import Outcome
 from db.mysql.database import Database
-from tests.harness.desk import FINGERPRINT, Desk, place, result
-from tests.harness.people import Person
+from tests.harness.accounts import Person
+from tests.harness.command_client import FINGERPRINT, CommandClient, place, result
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import confirm, fresh_hash, quote, set_rate
+from tests.integration.payments.payment_client import confirm, fresh_hash, quote, set_rate
 
 C = TypeVar("C", bound=Command)
 EVENT = {
@@ -78,17 +78,19 @@ def body(outcome: Outcome) -> dict[str, Any]:
     return parsed
 
 
-async def pay(desk: Desk, buyer: Person, order_id: int) -> None:
+async def pay(client: CommandClient, buyer: Person, order_id: int) -> None:
     """Quote an order and confirm it."""
-    await set_rate(desk.database, "BTC", "50000")
-    payment = result(await desk.ask(quote(buyer, order_id)))
+    await set_rate(client.database, "BTC", "50000")
+    payment = result(await client.ask(quote(buyer, order_id)))
     payment_id = int(str(payment["id"]))
-    assert (await desk.ask(confirm(buyer, payment_id, fresh_hash()))).status_code == 200
+    assert (await client.ask(confirm(buyer, payment_id, fresh_hash()))).status_code == 200
 
 
-async def buy(desk: Desk, buyer: Person, event_id: int, type_id: int, quantity: int) -> int:
+async def buy(
+    client: CommandClient, buyer: Person, event_id: int, type_id: int, quantity: int
+) -> int:
     """The id of a new unpaid order."""
-    return int(str(result(await desk.ask(place(buyer, event_id, (type_id, quantity))))["id"]))
+    return int(str(result(await client.ask(place(buyer, event_id, (type_id, quantity))))["id"]))
 
 
 async def ledger(database: Database, type_id: int) -> list[tuple[Any, ...]]:
@@ -105,14 +107,15 @@ async def stock(database: Database, type_id: int) -> tuple[int, int, int]:
     rows = await database.read(
         "SELECT quota, available, version FROM ticket_types WHERE id = %s", type_id
     )
-    return tuple(rows[0])  # type: ignore[return-value]  # three columns
+    quota, available, version = rows[0]
+    return quota, available, version
 
 
-async def accepted(desk: Desk, command: Callable[[], Command]) -> Outcome:
+async def accepted(client: CommandClient, command: Callable[[], Command]) -> Outcome:
     """The outcome of the first of these commands that succeeds: what stands against it goes away by itself."""
 
     async def ask() -> Outcome | None:
-        outcome = await desk.ask(command())
+        outcome = await client.ask(command())
         return outcome if outcome.status_code < 300 else None
 
     outcome = await eventually(ask)

@@ -9,8 +9,8 @@ import pytest
 
 from contracts.runtime.times import to_sql, to_wire
 from db.mysql.database import Database
-from tests.harness.people import Person, person
-from tests.harness.scratch import Scratch, scratch
+from tests.harness.accounts import Person, person
+from tests.harness.scratch import Scratch, scratch_servers
 from tests.harness.system import Api, System, running
 from tests.harness.waiting import eventually
 
@@ -20,7 +20,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 @pytest.fixture(scope="module")
 async def world() -> AsyncIterator[Scratch]:
     """A catalogue of this module's own: lists show everything that is in it."""
-    async with scratch() as places:
+    async with scratch_servers() as places:
         yield places
 
 

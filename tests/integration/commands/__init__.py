@@ -1,1 +1,1 @@
-"""Commands over HTTP on real servers: waits, keys, the door, and what happens when a server goes away."""
+"""Commands over HTTP on real servers: waits, keys, sold-out answers, and what happens when a server goes away."""

@@ -7,37 +7,37 @@ import pytest
 
 from db.audit import audit
 from db.mysql.database import Database
-from tests.harness.people import Person, person
-from tests.harness.scratch import Scratch, scratch
+from tests.harness.accounts import Person, person
+from tests.harness.scratch import Scratch, scratch_servers
 
 WORKERS = ("inventory", "order", "relay")
 
 
 @pytest.fixture(scope="module")
-async def place() -> AsyncIterator[Scratch]:
-    """Scratch places for one module."""
-    async with scratch() as places:
-        yield places
+async def own_scratch() -> AsyncIterator[Scratch]:
+    """Scratch servers for one module."""
+    async with scratch_servers() as scratch:
+        yield scratch
 
 
 @pytest.fixture(scope="module")
-async def books(place: Scratch) -> AsyncIterator[Database]:
+async def own_database(own_scratch: Scratch) -> AsyncIterator[Database]:
     """A pool on them; at the end the audit finds nothing wrong."""
-    opened = await Database.connect(place.mysql_url, size=4)
+    opened = await Database.connect(own_scratch.mysql_url, size=4)
     yield opened
     (await audit(opened)).require_ok()
     await opened.close()
 
 
 @pytest.fixture
-async def alone() -> AsyncIterator[Scratch]:
-    """Scratch places for one test: no worker but its own takes its commands."""
-    async with scratch() as places:
-        yield places
+async def test_scratch() -> AsyncIterator[Scratch]:
+    """Scratch servers for one test: no worker but its own takes its commands."""
+    async with scratch_servers() as scratch:
+        yield scratch
 
 
 @dataclass(frozen=True, slots=True)
-class People:
+class Accounts:
     """Who is there in a place."""
 
     organizer: Person
@@ -46,19 +46,19 @@ class People:
 
 
 @pytest.fixture
-async def people(alone: Scratch) -> AsyncIterator[People]:
+async def accounts(test_scratch: Scratch) -> AsyncIterator[Accounts]:
     """An organizer and two buyers of the test's own place; at the end its audit finds nothing wrong."""
-    opened = await Database.connect(alone.mysql_url, size=2)
-    yield People(await person(opened, "ORGANIZER"), await person(opened), await person(opened))
+    opened = await Database.connect(test_scratch.mysql_url, size=2)
+    yield Accounts(await person(opened, "ORGANIZER"), await person(opened), await person(opened))
     (await audit(opened)).require_ok()
     await opened.close()
 
 
 @pytest.fixture
-async def organizer(books: Database) -> Person:
-    return await person(books, "ORGANIZER")
+async def organizer(own_database: Database) -> Person:
+    return await person(own_database, "ORGANIZER")
 
 
 @pytest.fixture
-async def buyer(books: Database) -> Person:
-    return await person(books)
+async def buyer(own_database: Database) -> Person:
+    return await person(own_database)

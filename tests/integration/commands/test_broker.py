@@ -11,32 +11,32 @@ from tests.harness.sales import items, sale
 from tests.harness.scratch import Scratch
 from tests.harness.system import System, running
 from tests.harness.waiting import eventually
-from tests.integration.commands.conftest import WORKERS, People
+from tests.integration.commands.conftest import WORKERS, Accounts
 
 
 @pytest.fixture
-async def way(alone: Scratch) -> AsyncIterator[tuple[System, Proxy]]:
+async def way(test_scratch: Scratch) -> AsyncIterator[tuple[System, Proxy]]:
     """A gateway that reaches the broker through a proxy; workers that reach it directly."""
     async with (
-        running(alone, workers=WORKERS) as staffed,
-        Proxy(alone.amqp_url) as proxy,
-        running(replace(alone, amqp_url=proxy.address), workers=()) as system,
+        running(test_scratch, workers=WORKERS) as staffed,
+        Proxy(test_scratch.amqp_url) as proxy,
+        running(replace(test_scratch, amqp_url=proxy.address), workers=()) as system,
     ):
         assert staffed.url != system.url
         yield system, proxy
 
 
-async def _orders(system: System, people: People) -> int:
-    return len((await system.api(people.buyer).get("/api/orders")).body["data"])
+async def _orders(system: System, accounts: Accounts) -> int:
+    return len((await system.api(accounts.buyer).get("/api/orders")).body["data"])
 
 
 async def test_with_the_broker_away_nothing_is_accepted(
-    way: tuple[System, Proxy], people: People
+    way: tuple[System, Proxy], accounts: Accounts
 ) -> None:
     """503 with Retry-After at once, no command id; reads work; afterwards the same key is a fresh order."""
     system, proxy = way
-    show = await sale(system, people.organizer, 5)
-    api, body = system.api(people.buyer), items((show.ticket_type, 1))
+    show = await sale(system, accounts.organizer, 5)
+    api, body = system.api(accounts.buyer), items((show.ticket_type, 1))
     proxy.turn("cut")
 
     async def refused() -> bool:
@@ -56,16 +56,16 @@ async def test_with_the_broker_away_nothing_is_accepted(
         return (await api.post("/api/orders", body, key="away")).status == 201
 
     await eventually(placed)
-    assert await _orders(system, people) == 1
+    assert await _orders(system, accounts) == 1
 
 
 async def test_a_publish_without_an_answer_is_given_out_to_poll(
-    way: tuple[System, Proxy], people: People
+    way: tuple[System, Proxy], accounts: Accounts
 ) -> None:
     """503 with the command's id and Location: it is decided after all, and its key gives the same order."""
     system, proxy = way
-    show = await sale(system, people.organizer, 5)
-    api, body = system.api(people.buyer), items((show.ticket_type, 1))
+    show = await sale(system, accounts.organizer, 5)
+    api, body = system.api(accounts.buyer), items((show.ticket_type, 1))
     proxy.turn("mute")
     unknown = await api.post("/api/orders", body, key="dark", wait=1)
     assert (unknown.status, unknown.code) == (503, "UNAVAILABLE")
@@ -81,16 +81,16 @@ async def test_a_publish_without_an_answer_is_given_out_to_poll(
     assert again.body == decided.body["result"]
     assert again.headers["X-Command-Id"] == command_id
     assert again.headers["Idempotent-Replayed"] == "true"
-    assert await _orders(system, people) == 1
+    assert await _orders(system, accounts) == 1
 
 
 async def test_after_a_publish_that_never_arrived_the_key_publishes_it_again(
-    way: tuple[System, Proxy], people: People
+    way: tuple[System, Proxy], accounts: Accounts
 ) -> None:
     """Cut in the middle: whatever the broker got, the same key ends in one order."""
     system, proxy = way
-    show = await sale(system, people.organizer, 5)
-    api, body = system.api(people.buyer), items((show.ticket_type, 1))
+    show = await sale(system, accounts.organizer, 5)
+    api, body = system.api(accounts.buyer), items((show.ticket_type, 1))
     cutting = asyncio.create_task(api.post("/api/orders", body, key="cut"))
     proxy.turn("cut")
     first = await cutting
@@ -101,15 +101,17 @@ async def test_after_a_publish_that_never_arrived_the_key_publishes_it_again(
         return (await api.post("/api/orders", body, key="cut")).status == 201
 
     await eventually(placed)
-    assert await _orders(system, people) == 1
+    assert await _orders(system, accounts) == 1
 
 
-async def test_a_full_queue_is_busy_and_says_for_how_long(alone: Scratch, people: People) -> None:
+async def test_a_full_queue_is_busy_and_says_for_how_long(
+    test_scratch: Scratch, accounts: Accounts
+) -> None:
     """429 BUSY with Retry-After, no command id; what was accepted is decided, the refused key is free."""
-    async with running(alone, workers=WORKERS, queue_length=3) as system:
-        show = await sale(system, people.organizer, 10)
+    async with running(test_scratch, workers=WORKERS, queue_length=3) as system:
+        show = await sale(system, accounts.organizer, 10)
         await system.stop("inventory")
-        api, body = system.api(people.buyer), items((show.ticket_type, 1))
+        api, body = system.api(accounts.buyer), items((show.ticket_type, 1))
         answers = [
             await api.post("/api/orders", body, key=f"full {n}", wait=None) for n in range(8)
         ]
@@ -134,21 +136,21 @@ async def test_a_full_queue_is_busy_and_says_for_how_long(alone: Scratch, people
         for answer in accepted:
             decided = await api.get(answer.headers["Location"] + "?wait=10")
             assert decided.body["status"] == "SUCCEEDED"
-        assert await _orders(system, people) == len(accepted) + 1
+        assert await _orders(system, accounts) == len(accepted) + 1
 
 
 async def test_orders_are_accepted_while_the_database_is_away(
-    alone: Scratch, people: People
+    test_scratch: Scratch, accounts: Accounts
 ) -> None:
     """For a ticket type that is known here: 202, and decided when the database is back."""
     async with (
-        running(alone, workers=WORKERS) as staffed,
-        Proxy(alone.mysql_url) as proxy,
-        running(replace(alone, mysql_url=proxy.address), workers=()) as system,
+        running(test_scratch, workers=WORKERS) as staffed,
+        Proxy(test_scratch.mysql_url) as proxy,
+        running(replace(test_scratch, mysql_url=proxy.address), workers=()) as system,
     ):
-        show = await sale(staffed, people.organizer, 5)
+        show = await sale(staffed, accounts.organizer, 5)
         await staffed.stop("inventory")
-        api, body = system.api(people.buyer), items((show.ticket_type, 1))
+        api, body = system.api(accounts.buyer), items((show.ticket_type, 1))
         assert (await api.post("/api/orders", body, wait=None)).status == 202
         proxy.turn("cut")
         accepted = await api.post("/api/orders", body, wait=1, key="no database")

@@ -29,8 +29,8 @@ class Source:
 
 
 @pytest.fixture
-async def redis(place: Scratch) -> AsyncIterator[Redis]:
-    client = quick_client(place.redis_url)
+async def redis(own_scratch: Scratch) -> AsyncIterator[Redis]:
+    client = quick_client(own_scratch.redis_url)
     await client.flushdb()
     yield client
     await client.aclose()
@@ -102,9 +102,9 @@ async def test_a_dead_builder_stops_nobody(redis: Redis) -> None:
     await dying
 
 
-async def test_without_redis_each_gateway_reads_for_itself(place: Scratch) -> None:
+async def test_without_redis_each_gateway_reads_for_itself(own_scratch: Scratch) -> None:
     """Cut or silent: the page comes all the same, once for all who ask at once."""
-    async with Proxy(place.redis_url) as proxy:
+    async with Proxy(own_scratch.redis_url) as proxy:
         client = quick_client(proxy.address)
         modes: tuple[Mode, ...] = ("cut", "mute")
         for broken in modes:

@@ -10,26 +10,26 @@ from redis.asyncio import Redis
 
 from db.mysql.database import Database
 from scripts.proving.proxy import Proxy
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.sales import Sale, items, sale
 from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, System, running
 from tests.harness.waiting import eventually
-from tests.integration.commands.conftest import WORKERS, People
+from tests.integration.commands.conftest import WORKERS, Accounts
 
 COMMAND, REPLAYED = "X-Command-Id", "Idempotent-Replayed"
 
 
 @pytest.fixture(scope="module")
-async def system(place: Scratch) -> AsyncIterator[System]:
-    async with running(place, workers=WORKERS) as started:
+async def system(own_scratch: Scratch) -> AsyncIterator[System]:
+    async with running(own_scratch, workers=WORKERS) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-async def second(place: Scratch, system: System) -> AsyncIterator[System]:
+async def second(own_scratch: Scratch, system: System) -> AsyncIterator[System]:
     """Another gateway on the same servers."""
-    async with running(place, workers=()) as started:
+    async with running(own_scratch, workers=()) as started:
         yield started
 
 
@@ -38,8 +38,8 @@ async def show(system: System, organizer: Person) -> Sale:
     return await sale(system, organizer, 10)
 
 
-async def _flush(place: Scratch) -> None:
-    async with Redis.from_url(place.redis_url) as redis:
+async def _flush(own_scratch: Scratch) -> None:
+    async with Redis.from_url(own_scratch.redis_url) as redis:
         await redis.flushdb()
 
 
@@ -71,10 +71,10 @@ async def test_the_same_key_gives_the_same_answer(
 
 
 async def test_a_key_belongs_to_its_caller(
-    system: System, books: Database, buyer: Person, show: Sale
+    system: System, own_database: Database, buyer: Person, show: Sale
 ) -> None:
-    """Two people with one key have an order each."""
-    other, body = await person(books), items((show.ticket_type, 1))
+    """Two users with one key have an order each."""
+    other, body = await person(own_database), items((show.ticket_type, 1))
     mine = await system.api(buyer).post("/api/orders", body, key="shared")
     theirs = await system.api(other).post("/api/orders", body, key="shared")
     assert (mine.status, theirs.status) == (201, 201)
@@ -83,14 +83,14 @@ async def test_a_key_belongs_to_its_caller(
 
 
 async def test_another_request_under_the_key_is_refused(
-    place: Scratch, system: System, second: System, buyer: Person, show: Sale
+    own_scratch: Scratch, system: System, second: System, buyer: Person, show: Sale
 ) -> None:
     """422 for another body, path or method, at any gateway, after a flush too; nothing is done."""
     await system.api(buyer).post("/api/orders", items((show.ticket_type, 1)), key="fixed")
     for flushed in (False, True):
         for gateway in (system, second):
             if flushed:
-                await _flush(place)
+                await _flush(own_scratch)
             api = gateway.api(buyer)
             other_body = await api.post("/api/orders", items((show.ticket_type, 2)), key="fixed")
             order_id = (await api.get("/api/orders")).body["data"][0]["id"]
@@ -128,16 +128,16 @@ async def test_a_lasting_refusal_binds(system: System, buyer: Person, show: Sale
 
 
 async def test_a_refusal_that_does_not_bind_is_decided_afresh(
-    place: Scratch, system: System, second: System, buyer: Person, organizer: Person
+    own_scratch: Scratch, system: System, second: System, buyer: Person, organizer: Person
 ) -> None:
-    """SOLD_OUT by a worker and at the door, then stock comes: the same key gets its order, after a flush too."""
+    """SOLD_OUT by a worker and by the cache, then stock comes: the same key gets its order, after a flush too."""
     show = await sale(system, organizer, 1)
     api, body = system.api(buyer), items((show.ticket_type, 2))
     answers = [await api.post("/api/orders", body, key="patient") for _ in range(4)]
     assert {answer.code for answer in answers} == {"SOLD_OUT"}
     more = await system.api(organizer).patch(f"/api/ticket-types/{show.ticket_type}", {"quota": 5})
     assert more.status == 200
-    await _flush(place)
+    await _flush(own_scratch)
 
     async def placed() -> Answer | None:
         answer = await second.api(buyer).post("/api/orders", body, key="patient")
@@ -153,7 +153,7 @@ async def test_a_refusal_that_does_not_bind_is_decided_afresh(
 async def test_a_key_that_stands_for_nothing_may_be_used_for_another_request(
     system: System, buyer: Person, organizer: Person
 ) -> None:
-    """A worker's SOLD_OUT frees the key as the door's does: fewer tickets under it are an order."""
+    """A worker's SOLD_OUT frees the key as the cache's does: fewer tickets under it are an order."""
     show = await sale(system, organizer, 1)
     api = system.api(buyer)
     refused = await api.post("/api/orders", items((show.ticket_type, 2)), key="free again")
@@ -198,16 +198,19 @@ async def test_fifty_at_once_at_two_gateways_are_one_order(
 
 
 async def test_while_undecided_the_key_gives_the_same_command(
-    alone: Scratch, people: People
+    test_scratch: Scratch, accounts: Accounts
 ) -> None:
     """Also at another gateway, and after a flush where it was asked before; one order in the end."""
-    async with running(alone, workers=WORKERS) as system, running(alone, workers=()) as second:
-        show = await sale(system, people.organizer, 5)
+    async with (
+        running(test_scratch, workers=WORKERS) as system,
+        running(test_scratch, workers=()) as second,
+    ):
+        show = await sale(system, accounts.organizer, 5)
         await system.stop("inventory")
-        body, buyer = items((show.ticket_type, 1)), people.buyer
+        body, buyer = items((show.ticket_type, 1)), accounts.buyer
         first = await system.api(buyer).post("/api/orders", body, key="slow", wait=1)
         elsewhere = await second.api(buyer).post("/api/orders", body, key="slow", wait=None)
-        await _flush(alone)
+        await _flush(test_scratch)
         flushed = [
             await gateway.api(buyer).post("/api/orders", body, key="slow", wait=None)
             for gateway in (system, second)
@@ -230,12 +233,15 @@ async def test_while_undecided_the_key_gives_the_same_command(
 
 
 async def test_a_fresh_attempt_at_one_gateway_is_joined_at_the_other(
-    alone: Scratch, people: People
+    test_scratch: Scratch, accounts: Accounts
 ) -> None:
-    """A gateway whose door is shut asks whether another went on with the key, before it refuses."""
-    async with running(alone, workers=WORKERS) as system, running(alone, workers=()) as second:
-        show = await sale(system, people.organizer, 1)
-        api, body = system.api(people.buyer), items((show.ticket_type, 2))
+    """A gateway whose cache says sold out asks whether another went on with the key, before it refuses."""
+    async with (
+        running(test_scratch, workers=WORKERS) as system,
+        running(test_scratch, workers=()) as second,
+    ):
+        show = await sale(system, accounts.organizer, 1)
+        api, body = system.api(accounts.buyer), items((show.ticket_type, 2))
         refused = await api.post("/api/orders", body, key="joined")
         await system.stop("inventory")
 
@@ -243,7 +249,7 @@ async def test_a_fresh_attempt_at_one_gateway_is_joined_at_the_other(
             return (await api.post("/api/orders", body, wait=None)).code == "SOLD_OUT"
 
         await eventually(shut)
-        fresh = await second.api(people.buyer).post("/api/orders", body, key="joined", wait=None)
+        fresh = await second.api(accounts.buyer).post("/api/orders", body, key="joined", wait=None)
         joined = await api.post("/api/orders", body, key="joined", wait=None)
         assert (fresh.status, joined.status) == (202, 202)
         assert joined.headers[COMMAND] == fresh.headers[COMMAND] != refused.headers[COMMAND]
@@ -252,25 +258,25 @@ async def test_a_fresh_attempt_at_one_gateway_is_joined_at_the_other(
 
 @pytest.mark.parametrize("how", ["flush", "restart"])
 async def test_a_gateway_gives_redis_back_what_it_forgot(
-    alone: Scratch, people: People, how: str
+    test_scratch: Scratch, accounts: Accounts, how: str
 ) -> None:
     """An undecided key is known again, a moment later, at a gateway where it was never asked."""
     async with (
-        Proxy(alone.redis_url) as proxy,
-        running(replace(alone, redis_url=proxy.address), workers=WORKERS) as system,
-        running(alone, workers=()) as second,
+        Proxy(test_scratch.redis_url) as proxy,
+        running(replace(test_scratch, redis_url=proxy.address), workers=WORKERS) as system,
+        running(test_scratch, workers=()) as second,
     ):
-        show = await sale(system, people.organizer, 5)
+        show = await sale(system, accounts.organizer, 5)
         await system.stop("inventory")
-        body, buyer = items((show.ticket_type, 1)), people.buyer
+        body, buyer = items((show.ticket_type, 1)), accounts.buyer
         first = await system.api(buyer).post("/api/orders", body, key="bridge", wait=None)
         if how == "restart":
             proxy.turn("cut")
-        await _flush(alone)
+        await _flush(test_scratch)
         proxy.turn("pass")
 
         async def noted() -> bool:
-            async with Redis.from_url(alone.redis_url) as redis:
+            async with Redis.from_url(test_scratch.redis_url) as redis:
                 return bool(await redis.keys("eventhub:idempotency:*"))
 
         await eventually(noted)
@@ -284,35 +290,37 @@ async def test_a_gateway_gives_redis_back_what_it_forgot(
 
 @pytest.mark.parametrize("flush", [False, True], ids=["kept", "flushed"])
 async def test_after_a_restart_of_everything_the_key_still_stands(
-    alone: Scratch, people: People, flush: bool
+    test_scratch: Scratch, accounts: Accounts, flush: bool
 ) -> None:
     """Other processes, other memories, Redis flushed in between: the same id, the same answer."""
     body = {}
-    async with running(alone, workers=WORKERS) as before:
-        show = await sale(before, people.organizer, 5)
+    async with running(test_scratch, workers=WORKERS) as before:
+        show = await sale(before, accounts.organizer, 5)
         body = items((show.ticket_type, 1))
-        first = await before.api(people.buyer).post("/api/orders", body, key="kept")
+        first = await before.api(accounts.buyer).post("/api/orders", body, key="kept")
         assert first.status == 201
     if flush:
-        await _flush(alone)
-    async with running(alone, workers=WORKERS) as after:
-        _same(first, await after.api(people.buyer).post("/api/orders", body, key="kept"))
-        other = await after.api(people.buyer).post(
+        await _flush(test_scratch)
+    async with running(test_scratch, workers=WORKERS) as after:
+        _same(first, await after.api(accounts.buyer).post("/api/orders", body, key="kept"))
+        other = await after.api(accounts.buyer).post(
             "/api/orders", items((show.ticket_type, 2)), key="kept"
         )
         assert other.code == "IDEMPOTENCY_MISMATCH"
-        assert await _orders(after, people.buyer) == 1
+        assert await _orders(after, accounts.buyer) == 1
 
 
-async def test_past_its_deadline_the_key_is_decided_afresh(alone: Scratch, people: People) -> None:
+async def test_past_its_deadline_the_key_is_decided_afresh(
+    test_scratch: Scratch, accounts: Accounts
+) -> None:
     """FAILED 503 does not bind: the same key, another command, one order."""
     async with (
-        running(alone, workers=WORKERS) as staffed,
-        running(alone, workers=(), command_deadline=1.0) as hasty,
+        running(test_scratch, workers=WORKERS) as staffed,
+        running(test_scratch, workers=(), command_deadline=1.0) as hasty,
     ):
-        show = await sale(staffed, people.organizer, 5)
+        show = await sale(staffed, accounts.organizer, 5)
         await staffed.stop("inventory")
-        api, body = hasty.api(people.buyer), items((show.ticket_type, 1))
+        api, body = hasty.api(accounts.buyer), items((show.ticket_type, 1))
         dead = await api.post("/api/orders", body, key="again", wait=20)
         assert dead.status == 503
         staffed.start("inventory")
@@ -326,7 +334,7 @@ async def test_past_its_deadline_the_key_is_decided_afresh(alone: Scratch, peopl
         order = await eventually(placed)
         assert order is not None
         assert order.headers[COMMAND] != dead.headers[COMMAND]
-        assert await _orders(staffed, people.buyer) == 1
+        assert await _orders(staffed, accounts.buyer) == 1
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "a\tb"])

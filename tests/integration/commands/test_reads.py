@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.sales import Sale, items, order, sale
 from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, Api, System, running
@@ -15,8 +15,8 @@ from tests.integration.commands.conftest import WORKERS
 
 
 @pytest.fixture(scope="module")
-async def system(place: Scratch) -> AsyncIterator[System]:
-    async with running(place, workers=WORKERS) as started:
+async def system(own_scratch: Scratch) -> AsyncIterator[System]:
+    async with running(own_scratch, workers=WORKERS) as started:
         yield started
 
 
@@ -40,17 +40,17 @@ async def _pages(api: Api, path: str, limit: int) -> AsyncIterator[Answer]:
 
 
 async def test_an_order_is_shown_to_whom_it_concerns(
-    system: System, books: Database, buyer: Person, organizer: Person, show: Sale
+    system: System, own_database: Database, buyer: Person, organizer: Person, show: Sale
 ) -> None:
     """Its owner, an admin, the event's organizer; to all others it does not exist."""
     order_id = await order(system.api(buyer), show.ticket_type)
     path = f"/api/orders/{order_id}"
-    for friend in (buyer, organizer, await person(books, "ADMIN")):
+    for friend in (buyer, organizer, await person(own_database, "ADMIN")):
         answer = await system.api(friend).get(path)
         assert (answer.status, answer.body["id"]) == (200, order_id)
-    for stranger in (await person(books), await person(books, "ORGANIZER")):
+    for stranger in (await person(own_database), await person(own_database, "ORGANIZER")):
         assert (await system.api(stranger).get(path)).code == "NOT_FOUND"
-    assert (await system.api(await person(books, "PROVIDER")).get(path)).code == "FORBIDDEN"
+    assert (await system.api(await person(own_database, "PROVIDER")).get(path)).code == "FORBIDDEN"
     assert (await system.api().get(path)).code == "UNAUTHENTICATED"
 
 
@@ -103,11 +103,11 @@ async def test_details_are_summed_per_type_and_price(
 
 
 async def test_an_order_is_refused_early_for_what_is_surely_wrong(
-    system: System, books: Database, buyer: Person, organizer: Person, show: Sale
+    system: System, own_database: Database, buyer: Person, organizer: Person, show: Sale
 ) -> None:
     """404 for unknown types and foreign orders, 400 for several events and a type twice: without a command."""
     api, foreign = system.api(buyer), await sale(system, organizer, 5)
-    theirs = await order(system.api(await person(books)), show.ticket_type)
+    theirs = await order(system.api(await person(own_database)), show.ticket_type)
     cases: list[tuple[dict[str, Any], int]] = [
         (items((999999999, 1)), 404),
         (items((show.ticket_type, 1), (999999999, 1)), 404),
@@ -178,10 +178,10 @@ async def test_a_change_is_shown_at_once_by_the_gateway_that_told_of_it(
 
 
 async def test_events_are_managed_by_their_organizer(
-    system: System, books: Database, buyer: Person, show: Sale
+    system: System, own_database: Database, buyer: Person, show: Sale
 ) -> None:
     """A foreign event is 404 for organizers, 403 for other roles, and open to admins."""
-    other, admin = await person(books, "ORGANIZER"), await person(books, "ADMIN")
+    other, admin = await person(own_database, "ORGANIZER"), await person(own_database, "ADMIN")
     event, ticket_type = f"/api/events/{show.event_id}", f"/api/ticket-types/{show.ticket_type}"
     new_type = {"name": "x", "price": "1", "quota": 1}
     calls: list[tuple[str, str, object]] = [
@@ -226,10 +226,10 @@ async def test_an_organizer_sees_orders_and_sales(
 
 
 async def test_own_events_are_listed_in_every_status(
-    system: System, books: Database, buyer: Person
+    system: System, own_database: Database, buyer: Person
 ) -> None:
     """mine=true: the newest first, cancelled ones too; for organizers alone."""
-    owner = await person(books, "ORGANIZER")
+    owner = await person(own_database, "ORGANIZER")
     api = system.api(owner)
     ids = [(await sale(system, owner, 1)).event_id for _ in range(3)]
     await api.delete(f"/api/events/{ids[1]}")

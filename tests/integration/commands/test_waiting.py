@@ -11,17 +11,17 @@ import pytest
 from db.mysql.database import Database
 from gateway.resources import commands
 from scripts.proving.proxy import Mode, Proxy
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.sales import Sale, items, sale
 from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, Api, System, running
 from tests.harness.waiting import eventually
-from tests.integration.commands.conftest import WORKERS, People
+from tests.integration.commands.conftest import WORKERS, Accounts
 
 
 @pytest.fixture(scope="module")
-async def system(place: Scratch) -> AsyncIterator[System]:
-    async with running(place, workers=WORKERS) as started:
+async def system(own_scratch: Scratch) -> AsyncIterator[System]:
+    async with running(own_scratch, workers=WORKERS) as started:
         yield started
 
 
@@ -97,13 +97,16 @@ async def test_a_decided_command_does_not_change_any_more(
 
 
 async def test_a_command_is_its_callers_alone(
-    system: System, books: Database, buyer: Person, show: Sale
+    system: System, own_database: Database, buyer: Person, show: Sale
 ) -> None:
     """404 for others, for an admin too, for forged and for malformed ids; on the stream as well."""
     placed = await system.api(buyer).post("/api/orders", items((show.ticket_type, 1)))
     command_id = placed.headers["X-Command-Id"]
     forged = command_id[:-1] + ("A" if command_id[-1] != "A" else "B")
-    others = [await person(books), await person(books, "ADMIN", "ORGANIZER", "PROVIDER")]
+    others = [
+        await person(own_database),
+        await person(own_database, "ADMIN", "ORGANIZER", "PROVIDER"),
+    ]
     for suffix in ("", "/events"):
         for other in others:
             answer = await system.api(other).get(f"/api/commands/{command_id}{suffix}")
@@ -130,7 +133,7 @@ async def test_a_refused_command_shows_the_request_that_made_it(
 
 
 async def test_an_undecided_command_is_waited_for_and_streamed(
-    place: Scratch, system: System, books: Database, buyer: Person, organizer: Person
+    own_scratch: Scratch, system: System, own_database: Database, buyer: Person, organizer: Person
 ) -> None:
     """Nobody decides: 202 after the wait, PENDING after the long poll; then a worker comes and all hear of it."""
     show = await sale(system, organizer, 5)
@@ -189,17 +192,17 @@ async def test_a_stream_of_a_decided_command_gives_its_event_at_once(
 
 
 async def test_a_stream_shows_that_it_lives_until_its_event_comes(
-    alone: Scratch, people: People, monkeypatch: pytest.MonkeyPatch
+    test_scratch: Scratch, accounts: Accounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A comment each time the interval passes, then the one event, then the end."""
     monkeypatch.setattr(commands, "PING_SECONDS", 0.02)
-    async with running(alone, workers=WORKERS) as system:
-        show = await sale(system, people.organizer, 5)
+    async with running(test_scratch, workers=WORKERS) as system:
+        show = await sale(system, accounts.organizer, 5)
         await system.stop("inventory")
-        api = system.api(people.buyer)
+        api = system.api(accounts.buyer)
         accepted = await api.post("/api/orders", items((show.ticket_type, 1)), wait=None)
         where = system.url + accepted.headers["Location"] + "/events"
-        headers = {"Authorization": f"Bearer {people.buyer.token}"}
+        headers = {"Authorization": f"Bearer {accounts.buyer.token}"}
         lines: list[bytes] = []
         decides = False
         async with system.session.get(where, headers=headers) as stream:
@@ -214,16 +217,16 @@ async def test_a_stream_shows_that_it_lives_until_its_event_comes(
 
 
 async def test_past_its_deadline_a_command_has_failed_and_stays_so(
-    alone: Scratch, people: People
+    test_scratch: Scratch, accounts: Accounts
 ) -> None:
     """503, nothing was done, said by a tombstone that a worker who comes late respects."""
     async with (
-        running(alone, workers=WORKERS) as staffed,
-        running(alone, workers=(), command_deadline=1.0) as hasty,
+        running(test_scratch, workers=WORKERS) as staffed,
+        running(test_scratch, workers=(), command_deadline=1.0) as hasty,
     ):
-        show = await sale(staffed, people.organizer, 5)
+        show = await sale(staffed, accounts.organizer, 5)
         await staffed.stop("inventory")
-        api = hasty.api(people.buyer)
+        api = hasty.api(accounts.buyer)
         answer = await api.post("/api/orders", items((show.ticket_type, 1)), wait=20)
         assert (answer.status, answer.code) == (503, "UNAVAILABLE")
         assert answer.headers["Retry-After"]
@@ -232,7 +235,7 @@ async def test_past_its_deadline_a_command_has_failed_and_stays_so(
         assert buried.body["status"] == "FAILED"
         assert buried.body["statusCode"] == 503
         staffed.start("inventory")
-        patient = staffed.api(people.buyer)
+        patient = staffed.api(accounts.buyer)
         next_one = await patient.post("/api/orders", items((show.ticket_type, 5)), wait=20)
         assert next_one.status == 201, "the late worker has passed the dead command by"
         assert (await patient.get(where)).body == buried.body
@@ -240,14 +243,14 @@ async def test_past_its_deadline_a_command_has_failed_and_stays_so(
 
 
 async def test_with_redis_away_the_decision_still_comes_in_time(
-    alone: Scratch, people: People
+    test_scratch: Scratch, accounts: Accounts
 ) -> None:
     """Cut, and as a black hole: MySQL is asked; with keys as well."""
-    async with Proxy(alone.redis_url) as proxy:
-        there = replace(alone, redis_url=proxy.address)
+    async with Proxy(test_scratch.redis_url) as proxy:
+        there = replace(test_scratch, redis_url=proxy.address)
         async with running(there, workers=WORKERS) as system:
-            show = await sale(system, people.organizer, 10)
-            api, body = system.api(people.buyer), items((show.ticket_type, 1))
+            show = await sale(system, accounts.organizer, 10)
+            api, body = system.api(accounts.buyer), items((show.ticket_type, 1))
             modes: tuple[Mode, ...] = ("cut", "mute")
             for broken in modes:
                 proxy.turn(broken)
@@ -261,11 +264,11 @@ async def test_with_redis_away_the_decision_still_comes_in_time(
 
 
 async def test_a_lost_push_costs_little(
-    place: Scratch, system: System, organizer: Person, buyer: Person
+    own_scratch: Scratch, system: System, organizer: Person, buyer: Person
 ) -> None:
     """Two gateways: what one's command is decided as, the other hears from MySQL alone."""
     show = await sale(system, organizer, 5)
-    async with running(place, workers=()) as second:
+    async with running(own_scratch, workers=()) as second:
         await system.stop("inventory")
         accepted = await system.api(buyer).post(
             "/api/orders", items((show.ticket_type, 1)), wait=None
@@ -278,13 +281,15 @@ async def test_a_lost_push_costs_little(
         assert (await waits).body["status"] == "SUCCEEDED"
 
 
-async def test_at_its_end_a_gateway_answers_who_waits(alone: Scratch, people: People) -> None:
+async def test_at_its_end_a_gateway_answers_who_waits(
+    test_scratch: Scratch, accounts: Accounts
+) -> None:
     """202, PENDING and a polite end of the stream, long before the seconds asked for are over."""
     async with aiohttp.ClientSession() as session:
-        async with running(alone, workers=WORKERS) as system:
-            show = await sale(system, people.organizer, 5)
+        async with running(test_scratch, workers=WORKERS) as system:
+            show = await sale(system, accounts.organizer, 5)
             await system.stop("inventory")
-            api = Api(session, system.url, people.buyer.token)
+            api = Api(session, system.url, accounts.buyer.token)
             accepted = await api.post("/api/orders", items((show.ticket_type, 1)), wait=None)
             where = accepted.headers["Location"]
             waits = [

@@ -1,6 +1,6 @@
 """`python -m gateway` as a process of its own: started, asked, stopped by its id, its output kept.
 
-In: places and variables. Out: a `Process` with the URL it listens on.
+In: scratch servers and variables. Out: a `Process` with the URL it listens on.
 """
 
 import asyncio
@@ -59,10 +59,10 @@ async def start(**variables: str) -> asyncio.subprocess.Process:
 
 
 @contextlib.asynccontextmanager
-async def gateway_process(places: Scratch, **variables: str) -> AsyncIterator[Process]:
+async def gateway_process(scratch: Scratch, **variables: str) -> AsyncIterator[Process]:
     """A gateway that answers; killed at the end if it still runs."""
     port = free_port()
-    chosen = places.environment(EVENTHUB_PORT=str(port), **variables)
+    chosen = scratch.environment(EVENTHUB_PORT=str(port), **variables)
     one = Process(f"http://127.0.0.1:{port}", await start(**chosen))
     reader = asyncio.create_task(one.drain())
 

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 
 from db.mysql.database import Database
-from tests.harness.people import Person
+from tests.harness.accounts import Person
 from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, Api, System, running
 from tests.harness.waiting import eventually
@@ -35,9 +35,9 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def test_register_sign_in_and_me(hub: System) -> None:
+async def test_register_sign_in_and_me(system: System) -> None:
     """The account of the contract, role USER; its address in any case signs in; me shows the same."""
-    api, email = hub.api(), fresh_email()
+    api, email = system.api(), fresh_email()
     made = await register(api, email.upper())
     assert made.status == 201
     assert set(made.body) == {
@@ -56,21 +56,23 @@ async def test_register_sign_in_and_me(hub: System) -> None:
     assert (me.status, me.body) == (200, made.body)
 
 
-async def test_an_address_is_taken_once(hub: System) -> None:
+async def test_an_address_is_taken_once(system: System) -> None:
     """Two at once, in two spellings: one 201, one EMAIL_TAKEN."""
     email = fresh_email()
     answers = await asyncio.gather(
-        register(hub.api(), email), register(hub.api(), email.title()), register(hub.api(), email)
+        register(system.api(), email),
+        register(system.api(), email.title()),
+        register(system.api(), email),
     )
     assert sorted(answer.status for answer in answers) == [201, 409, 409]
     assert {answer.code for answer in answers if answer.status == 409} == {"EMAIL_TAKEN"}
 
 
-async def test_what_registration_refuses(hub: System, records: Database) -> None:
+async def test_what_registration_refuses(system: System, own_database: Database) -> None:
     """Bad addresses, short and long passwords, and members that are not the client's: 400, nothing stored."""
-    before = await records.read("SELECT COUNT(*) FROM users")
+    before = await own_database.read("SELECT COUNT(*) FROM users")
     email = fresh_email()
-    for body in (
+    bodies: tuple[object, ...] = (
         {"email": "nobody", "password": PASSWORD},
         {"email": "a@b", "password": PASSWORD},
         {"email": f"{email}\r\nBcc: x@y.zz", "password": PASSWORD},
@@ -84,33 +86,34 @@ async def test_what_registration_refuses(hub: System, records: Database) -> None
         {"email": email, "password": PASSWORD, "id": 1},
         [],
         "x",
-    ):
-        answer = await hub.api().post("/api/auth/register", body)
+    )
+    for body in bodies:
+        answer = await system.api().post("/api/auth/register", body)
         assert (answer.status, answer.code) == (400, "INVALID"), body
         assert "x@y.zz" not in str(answer.body)
-    assert await records.read("SELECT COUNT(*) FROM users") == before
+    assert await own_database.read("SELECT COUNT(*) FROM users") == before
 
 
 async def test_unknown_wrong_locked_and_disabled_get_one_answer(
-    hub: System, records: Database
+    system: System, own_database: Database
 ) -> None:
     """Byte for byte, but for the request's id: nothing to tell them apart."""
     locked, disabled, known = fresh_email(), fresh_email(), fresh_email()
     for email in (locked, disabled, known):
-        await register(hub.api(), email)
-    await records.write(
+        await register(system.api(), email)
+    await own_database.write(
         "UPDATE users SET locked_until = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR WHERE email = %s",
         locked,
     )
-    await records.write("UPDATE users SET status = 'DISABLED' WHERE email = %s", disabled)
+    await own_database.write("UPDATE users SET status = 'DISABLED' WHERE email = %s", disabled)
     answers = [
-        await sign_in(hub.api(), fresh_email()),
-        await sign_in(hub.api(), "no address at all"),
-        await sign_in(hub.api(), known, "wrong password"),
-        await sign_in(hub.api(), locked),
-        await sign_in(hub.api(), locked, "wrong password"),
-        await sign_in(hub.api(), disabled),
-        await sign_in(hub.api(), disabled, "wrong password"),
+        await sign_in(system.api(), fresh_email()),
+        await sign_in(system.api(), "no address at all"),
+        await sign_in(system.api(), known, "wrong password"),
+        await sign_in(system.api(), locked),
+        await sign_in(system.api(), locked, "wrong password"),
+        await sign_in(system.api(), disabled),
+        await sign_in(system.api(), disabled, "wrong password"),
     ]
     assert {answer.status for answer in answers} == {401}
     seen = {tuple(sorted((k, v) for k, v in a.body.items() if k != "instance")) for a in answers}
@@ -118,15 +121,15 @@ async def test_unknown_wrong_locked_and_disabled_get_one_answer(
     assert len({tuple(a.headers) for a in answers}) == 1
 
 
-async def test_every_failed_sign_in_writes_one_row(hub: System, records: Database) -> None:
+async def test_every_failed_sign_in_writes_one_row(system: System, own_database: Database) -> None:
     """The work is the same, so the time is: a failure that counts for nobody writes to a decoy."""
     known, disabled = fresh_email(), fresh_email()
-    await register(hub.api(), known)
-    await register(hub.api(), disabled)
-    await records.write("UPDATE users SET status = 'DISABLED' WHERE email = %s", disabled)
+    await register(system.api(), known)
+    await register(system.api(), disabled)
+    await own_database.write("UPDATE users SET status = 'DISABLED' WHERE email = %s", disabled)
 
     async def written() -> int:
-        rows = await records.read(
+        rows = await own_database.read(
             "SELECT (SELECT SUM(attempts) FROM login_decoys) + (SELECT SUM(failed_login_count) FROM users)"
         )
         return int(rows[0][0])
@@ -138,52 +141,52 @@ async def test_every_failed_sign_in_writes_one_row(hub: System, records: Databas
         ("?", "x"),
     ):
         before = await written()
-        await sign_in(hub.api(), email, password)
+        await sign_in(system.api(), email, password)
         assert await written() == before + 1, email
 
 
 async def test_failures_lock_and_time_or_success_forgives(
-    house: Scratch, records: Database
+    own_scratch: Scratch, own_database: Database
 ) -> None:
     """The fifth failure locks, also against the right password; the lock lapses; a sign-in sets the count to 0."""
-    async with running(house, workers=(), lockout=1) as system:
+    async with running(own_scratch, workers=(), lockout=1) as system:
         api, email = system.api(), fresh_email()
         await register(api, email)
         for _ in range(4):
             await sign_in(api, email, "wrong password")
         assert (await sign_in(api, email)).status == 200
-        assert await failures(records, email) == 0
+        assert await failures(own_database, email) == 0
         for _ in range(5):
             assert (await sign_in(api, email, "wrong password")).status == 401
-        assert await failures(records, email) == 5
+        assert await failures(own_database, email) == 5
         assert (await sign_in(api, email)).status == 401
 
         async def forgiven() -> bool:
             return (await sign_in(api, email)).status == 200
 
         await eventually(forgiven)
-        assert await failures(records, email) == 0
+        assert await failures(own_database, email) == 0
 
 
-async def failures(records: Database, email: str) -> int:
+async def failures(own_database: Database, email: str) -> int:
     """failed_login_count of an account."""
-    rows = await records.read("SELECT failed_login_count FROM users WHERE email = %s", email)
+    rows = await own_database.read("SELECT failed_login_count FROM users WHERE email = %s", email)
     return int(rows[0][0])
 
 
-async def test_admins_see_failed_sign_ins(hub: System, admin: Person) -> None:
+async def test_admins_see_failed_sign_ins(system: System, admin: Person) -> None:
     """failedLoginCount is theirs to watch."""
     email = fresh_email()
-    made = await register(hub.api(), email)
+    made = await register(system.api(), email)
     for _ in range(2):
-        await sign_in(hub.api(), email, "wrong password")
-    shown = await hub.api(admin).get(f"/api/admin/users/{made.body['id']}")
+        await sign_in(system.api(), email, "wrong password")
+    shown = await system.api(admin).get(f"/api/admin/users/{made.body['id']}")
     assert shown.body["failedLoginCount"] == 2
 
 
-async def test_refresh_tokens_rotate_and_reuse_ends_the_family(hub: System) -> None:
+async def test_refresh_tokens_rotate_and_reuse_ends_the_family(system: System) -> None:
     """Each works once; a spent one that comes back revokes its successors; other sign-ins live on."""
-    api, email = hub.api(), fresh_email()
+    api, email = system.api(), fresh_email()
     await register(api, email)
     first, other = (await sign_in(api, email)).body, (await sign_in(api, email)).body
 
@@ -200,9 +203,9 @@ async def test_refresh_tokens_rotate_and_reuse_ends_the_family(hub: System) -> N
     assert (await refreshed(other["refreshToken"])).status == 200
 
 
-async def test_two_refreshes_at_once_never_both_live(hub: System) -> None:
+async def test_two_refreshes_at_once_never_both_live(system: System) -> None:
     """One wins; the other is reuse and ends the family, the winner's new token with it."""
-    api, email = hub.api(), fresh_email()
+    api, email = system.api(), fresh_email()
     await register(api, email)
     for _ in range(5):
         token = (await sign_in(api, email)).body["refreshToken"]
@@ -214,16 +217,16 @@ async def test_two_refreshes_at_once_never_both_live(hub: System) -> None:
         assert again.status == 401
 
 
-async def test_what_is_no_refresh_token_is_401(hub: System) -> None:
+async def test_what_is_no_refresh_token_is_401(system: System) -> None:
     """Made up, an access token, somebody's hash."""
     for token in ("x", "A" * 43, "eyJhbGciOiJub25lIn0.e30."):
-        answer = await hub.api().post("/api/auth/refresh", {"refreshToken": token})
+        answer = await system.api().post("/api/auth/refresh", {"refreshToken": token})
         assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
 
 
-async def test_logout_ends_the_own_sign_in_alone(hub: System) -> None:
+async def test_logout_ends_the_own_sign_in_alone(system: System) -> None:
     """204, also twice; the refresh token is dead; somebody else's token is left alone."""
-    api, mine, theirs = hub.api(), fresh_email(), fresh_email()
+    api, mine, theirs = system.api(), fresh_email(), fresh_email()
     await register(api, mine)
     await register(api, theirs)
     my, their = (await sign_in(api, mine)).body, (await sign_in(api, theirs)).body
@@ -236,24 +239,26 @@ async def test_logout_ends_the_own_sign_in_alone(hub: System) -> None:
     assert (gone.status, left.status) == (401, 200)
 
 
-async def test_only_hashes_are_stored(hub: System, records: Database) -> None:
+async def test_only_hashes_are_stored(system: System, own_database: Database) -> None:
     """No password and no refresh token stands in the database."""
-    api, email = hub.api(), fresh_email()
+    api, email = system.api(), fresh_email()
     await register(api, email)
     token = (await sign_in(api, email)).body["refreshToken"]
-    stored = await records.read("SELECT password_hash FROM users WHERE email = %s", email)
+    stored = await own_database.read("SELECT password_hash FROM users WHERE email = %s", email)
     assert stored[0][0].startswith("$argon2id$")
-    hashes = await records.read("SELECT token_hash FROM refresh_tokens")
+    hashes = await own_database.read("SELECT token_hash FROM refresh_tokens")
     assert all(len(row[0]) == 32 and token.encode() not in row[0] for row in hashes)
 
 
-async def test_a_stronger_setting_rehashes_at_sign_in(house: Scratch, records: Database) -> None:
+async def test_a_stronger_setting_rehashes_at_sign_in(
+    own_scratch: Scratch, own_database: Database
+) -> None:
     """The next sign-in stores today's parameters; the password stays."""
     email = fresh_email()
-    async with running(house, workers=(), argon2="64,1,1") as system:
+    async with running(own_scratch, workers=(), argon2="64,1,1") as system:
         await register(system.api(), email)
-    async with running(house, workers=(), argon2="128,2,1") as system:
+    async with running(own_scratch, workers=(), argon2="128,2,1") as system:
         assert (await sign_in(system.api(), email)).status == 200
-        rows = await records.read("SELECT password_hash FROM users WHERE email = %s", email)
+        rows = await own_database.read("SELECT password_hash FROM users WHERE email = %s", email)
         assert "m=128,t=2,p=1" in rows[0][0]
         assert (await sign_in(system.api(), email)).status == 200

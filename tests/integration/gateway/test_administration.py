@@ -1,37 +1,38 @@
 """Administration: lists, status, roles; changes reach tokens that are out; the last admin stays."""
 
 import asyncio
+from typing import Any
 
 from db.mysql.database import Database
-from tests.harness.people import Person, person
-from tests.harness.scratch import Scratch, scratch
+from tests.harness.accounts import Person, person
+from tests.harness.scratch import Scratch, scratch_servers
 from tests.harness.system import System, running
 from tests.harness.waiting import eventually
 
 
 async def test_the_list_pages_through_everybody_once(
-    hub: System, records: Database, admin: Person
+    system: System, own_database: Database, admin: Person
 ) -> None:
     """Page by page, stable while accounts are added."""
-    people = [await person(records) for _ in range(7)]
-    api, seen, cursor = hub.api(admin), [], ""
+    accounts = [await person(own_database) for _ in range(7)]
+    api, seen, cursor = system.api(admin), [], ""
     while True:
         answer = await api.get(f"/api/admin/users?limit=3{cursor}")
         assert answer.status == 200
         seen += [one["id"] for one in answer.body["data"]]
-        await person(records)
+        await person(own_database)
         if not answer.body["hasMore"] or len(seen) > 500:
             break
         cursor = f"&cursor={answer.body['nextCursor']}"
     assert len(seen) == len(set(seen))
     assert seen == sorted(seen)
-    assert {one.id for one in people} <= set(seen)
+    assert {one.id for one in accounts} <= set(seen)
 
 
-async def test_filters(hub: System, records: Database, admin: Person) -> None:
+async def test_filters(system: System, own_database: Database, admin: Person) -> None:
     """By address in any case, by status; what nobody has is an empty page."""
-    somebody = await person(records)
-    api = hub.api(admin)
+    somebody = await person(own_database)
+    api = system.api(admin)
     found = await api.get(f"/api/admin/users?email={somebody.email.upper()}")
     assert [one["id"] for one in found.body["data"]] == [somebody.id]
     await api.patch(f"/api/admin/users/{somebody.id}", {"status": "DISABLED"})
@@ -41,48 +42,50 @@ async def test_filters(hub: System, records: Database, admin: Person) -> None:
     assert nobody.body == {"data": [], "nextCursor": None, "hasMore": False}
 
 
-async def test_unknown_accounts_are_404(hub: System, admin: Person) -> None:
+async def test_unknown_accounts_are_404(system: System, admin: Person) -> None:
     """Shown, changed, given roles."""
-    api, nobody = hub.api(admin), "/api/admin/users/999999999"
+    api, nobody = system.api(admin), "/api/admin/users/999999999"
     assert (await api.get(nobody)).code == "NOT_FOUND"
     assert (await api.patch(nobody, {"status": "ACTIVE"})).code == "NOT_FOUND"
     assert (await api.call("PUT", f"{nobody}/roles", {"roles": []})).code == "NOT_FOUND"
 
 
-async def test_bad_changes_are_400(hub: System, records: Database, admin: Person) -> None:
+async def test_bad_changes_are_400(system: System, own_database: Database, admin: Person) -> None:
     """Unknown words, twins, other members; the account stays as it was."""
-    somebody, api = await person(records), hub.api(admin)
+    somebody, api = await person(own_database), system.api(admin)
     where = f"/api/admin/users/{somebody.id}"
     before = (await api.get(where)).body
-    for body in (
+    bodies: tuple[dict[str, Any], ...] = (
         {"status": "active"},
         {},
         {"status": "ACTIVE", "email": "x@example.com"},
         {"status": None},
-    ):
+    )
+    for body in bodies:
         assert (await api.patch(where, body)).code == "INVALID"
-    for body in ({"roles": ["ROOT"]}, {"roles": ["USER", "USER"]}, {"roles": "ADMIN"}, {}):
+    bodies = ({"roles": ["ROOT"]}, {"roles": ["USER", "USER"]}, {"roles": "ADMIN"}, {})
+    for body in bodies:
         assert (await api.call("PUT", f"{where}/roles", body)).code == "INVALID"
     assert (await api.get(where)).body == before
 
 
 async def test_a_disabled_account_is_out_everywhere_within_seconds(
-    house: Scratch, hub: System, records: Database, admin: Person
+    own_scratch: Scratch, system: System, own_database: Database, admin: Person
 ) -> None:
     """This gateway at once, another one by its poll; enabled again, the token works again."""
-    somebody = await person(records)
+    somebody = await person(own_database)
     where = f"/api/admin/users/{somebody.id}"
-    async with running(house, workers=()) as other:
+    async with running(own_scratch, workers=()) as other:
         assert (await other.api(somebody).get("/api/auth/me")).status == 200
-        changed = await hub.api(admin).patch(where, {"status": "DISABLED"})
+        changed = await system.api(admin).patch(where, {"status": "DISABLED"})
         assert changed.body["status"] == "DISABLED"
-        assert (await hub.api(somebody).get("/api/auth/me")).code == "UNAUTHENTICATED"
+        assert (await system.api(somebody).get("/api/auth/me")).code == "UNAUTHENTICATED"
 
         async def out() -> bool:
             return (await other.api(somebody).get("/api/auth/me")).status == 401
 
         await eventually(out)
-        await hub.api(admin).patch(where, {"status": "ACTIVE"})
+        await system.api(admin).patch(where, {"status": "ACTIVE"})
 
         async def back() -> bool:
             return (await other.api(somebody).get("/api/auth/me")).status == 200
@@ -91,21 +94,21 @@ async def test_a_disabled_account_is_out_everywhere_within_seconds(
 
 
 async def test_new_roles_reach_tokens_that_are_out(
-    house: Scratch, hub: System, records: Database, admin: Person
+    own_scratch: Scratch, system: System, own_database: Database, admin: Person
 ) -> None:
     """Given and taken, on another gateway too."""
-    somebody = await person(records)
+    somebody = await person(own_database)
     where = f"/api/admin/users/{somebody.id}/roles"
-    async with running(house, workers=()) as other:
+    async with running(own_scratch, workers=()) as other:
         assert (await other.api(somebody).get("/api/admin/users")).status == 403
-        given = await hub.api(admin).call("PUT", where, {"roles": ["ADMIN", "USER"]})
+        given = await system.api(admin).call("PUT", where, {"roles": ["ADMIN", "USER"]})
         assert sorted(given.body["roles"]) == ["ADMIN", "USER"]
 
         async def may() -> bool:
             return (await other.api(somebody).get("/api/admin/users")).status == 200
 
         await eventually(may)
-        taken = await hub.api(admin).call("PUT", where, {"roles": []})
+        taken = await system.api(admin).call("PUT", where, {"roles": []})
         assert taken.body["roles"] == []
 
         async def may_not() -> bool:
@@ -114,27 +117,30 @@ async def test_new_roles_reach_tokens_that_are_out(
         await eventually(may_not)
 
 
-async def test_no_request_reads_the_account(house: Scratch, records: Database) -> None:
+async def test_no_request_reads_the_account(own_scratch: Scratch, own_database: Database) -> None:
     """Roles come from the token and the poll: a row changed behind the poll's back has no effect."""
-    somebody = await person(records)
-    async with running(house, workers=()) as system:
-        await records.write("UPDATE users SET status = 'DISABLED' WHERE id = %s", somebody.id)
+    somebody = await person(own_database)
+    async with running(own_scratch, workers=()) as system:
+        await own_database.write("UPDATE users SET status = 'DISABLED' WHERE id = %s", somebody.id)
         assert (await system.api(somebody).get("/api/orders")).status == 200
 
 
 async def test_the_last_admin_stays() -> None:
     """Neither disabled nor demoted, by nobody, not even when two demote each other at the same moment."""
-    async with scratch() as place, running(place, workers=()) as system:
-        records = await Database.connect(place.mysql_url)
+    async with scratch_servers() as place, running(place, workers=()) as system:
+        own_database = await Database.connect(place.mysql_url)
         try:
-            one, two = await person(records, "ADMIN"), await person(records, "ADMIN", "USER")
+            one, two = (
+                await person(own_database, "ADMIN"),
+                await person(own_database, "ADMIN", "USER"),
+            )
             await asyncio.gather(
                 system.api(one).call(
                     "PUT", f"/api/admin/users/{two.id}/roles", {"roles": ["USER"]}
                 ),
                 system.api(two).patch(f"/api/admin/users/{one.id}", {"status": "DISABLED"}),
             )
-            rows = await records.read(
+            rows = await own_database.read(
                 "SELECT u.id FROM users u JOIN user_roles ur ON ur.user_id = u.id "
                 "WHERE ur.role_id = 1 AND u.status = 'ACTIVE'"
             )
@@ -149,19 +155,19 @@ async def test_the_last_admin_stays() -> None:
             same = await system.api(last).patch(where, {"status": "ACTIVE"})
             assert same.status == 200
         finally:
-            await records.close()
+            await own_database.close()
 
 
 async def test_disabling_revokes_refresh_tokens(
-    hub: System, records: Database, admin: Person
+    system: System, own_database: Database, admin: Person
 ) -> None:
     """And enabling does not give them back: who was thrown out signs in again."""
-    api, email = hub.api(), "thrown.out@example.com"
+    api, email = system.api(), "thrown.out@example.com"
     made = await api.post("/api/auth/register", {"email": email, "password": "correct horse"})
     pair = await api.post("/api/auth/login", {"email": email, "password": "correct horse"})
     where = f"/api/admin/users/{made.body['id']}"
-    await hub.api(admin).patch(where, {"status": "DISABLED"})
-    await hub.api(admin).patch(where, {"status": "ACTIVE"})
+    await system.api(admin).patch(where, {"status": "DISABLED"})
+    await system.api(admin).patch(where, {"status": "ACTIVE"})
     refused = await api.post("/api/auth/refresh", {"refreshToken": pair.body["refreshToken"]})
     assert refused.code == "UNAUTHENTICATED"
     again = await api.post("/api/auth/login", {"email": email, "password": "correct horse"})

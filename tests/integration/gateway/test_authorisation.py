@@ -10,19 +10,20 @@ from typing import Any
 
 import pytest
 
+from contracts.models import RoleName
 from contracts.problems import Code
 from db.mysql.database import Database
 from gateway.accounts.tokens import Tokens, parse_keys
 from gateway.documents.pages import render_document
 from gateway.http.routing import ANYONE, Ownership, Route
 from gateway.routes import TABLE
-from tests.harness.people import SINCE, Person, person
+from tests.harness.accounts import SINCE, Person, person
 from tests.harness.sales import items
 from tests.harness.scratch import JWT_KEYS
 from tests.harness.system import Answer, System
-from tests.integration.gateway.things import Things, make_things
+from tests.integration.gateway.resources import Resources, make_resources
 
-ROLES = ("ADMIN", "ORGANIZER", "USER", "PROVIDER")
+ROLES: tuple[RoleName, ...] = ("ADMIN", "ORGANIZER", "USER", "PROVIDER")
 PRINCIPALS = ("nobody", "garbage", "expired", "disabled", *ROLES, "foreign owner", "owner")
 DOCUMENT: dict[str, Any] = json.loads(render_document(TABLE))
 BY_ROLE = {
@@ -49,14 +50,14 @@ def expected(route: Route, principal: str, roles: tuple[str, ...]) -> set[int]:
 
 
 @pytest.fixture(scope="module")
-async def cast_of(hub: System, records: Database) -> dict[str, Person]:
+async def cast_of(system: System, own_database: Database) -> dict[str, Person]:
     """One account per principal that has one."""
-    cast = {role: await person(records, role) for role in ROLES}
-    cast["owner"] = await person(records, "USER", "ORGANIZER")
-    cast["foreign owner"] = await person(records, "USER", "ORGANIZER")
-    cast["disabled"] = await person(records, *ROLES)
-    cast["expired"] = await person(records, *ROLES)
-    disabled = await hub.api(cast["ADMIN"]).patch(
+    cast: dict[str, Person] = {role: await person(own_database, role) for role in ROLES}
+    cast["owner"] = await person(own_database, "USER", "ORGANIZER")
+    cast["foreign owner"] = await person(own_database, "USER", "ORGANIZER")
+    cast["disabled"] = await person(own_database, *ROLES)
+    cast["expired"] = await person(own_database, *ROLES)
+    disabled = await system.api(cast["ADMIN"]).patch(
         f"/api/admin/users/{cast['disabled'].id}", {"status": "DISABLED"}
     )
     assert disabled.status == 200
@@ -76,14 +77,14 @@ def token_of(cast: dict[str, Person], principal: str) -> str | None:
 
 
 async def ask(
-    system: System, method: str, route: Route, things: Things, token: str | None
+    system: System, method: str, route: Route, resources: Resources, token: str | None
 ) -> Answer:
     """The call, with a body that is right."""
     path = route.path
     for name in route.placeholders:
-        path = path.replace("{" + name + "}", str(things.by_name[name]))
+        path = path.replace("{" + name + "}", str(resources.by_name[name]))
     described = DOCUMENT["paths"][route.path][route.method.lower()]
-    body = things.bodies.get(route.operation_id)
+    body = resources.bodies.get(route.operation_id)
     if body is None and "requestBody" in described:
         body = described["requestBody"]["content"]["application/json"]["example"]
     headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -92,11 +93,11 @@ async def ask(
 
 @pytest.mark.parametrize("route", TABLE, ids=lambda route: route.operation_id)
 async def test_who_gets_through(
-    hub: System, records: Database, cast_of: dict[str, Person], route: Route
+    system: System, own_database: Database, cast_of: dict[str, Person], route: Route
 ) -> None:
     """Nobody, a forged and an expired token, a disabled account, each role alone, the owner, somebody
     like the owner: the status the table promises, a problem document with it, never a 5xx."""
-    things = await make_things(hub, records, cast_of["owner"], route)
+    resources = await make_resources(system, own_database, cast_of["owner"], route)
     methods = [route.method, "HEAD"] if route.method == "GET" else [route.method]
     for principal in PRINCIPALS:
         roles = cast_of[principal].roles if principal in cast_of else ()
@@ -104,8 +105,8 @@ async def test_who_gets_through(
             wanted = expected(route, principal, roles)
             if not wanted & {401, 403, 404} and method != "HEAD":
                 # Those who get through may delete it: each finds it fresh.
-                things = await make_things(hub, records, cast_of["owner"], route)
-            answer = await ask(hub, method, route, things, token_of(cast_of, principal))
+                resources = await make_resources(system, own_database, cast_of["owner"], route)
+            answer = await ask(system, method, route, resources, token_of(cast_of, principal))
             assert answer.status in wanted, f"{principal}: {answer.status} {answer.body}"
             if answer.status in (401, 403, 404) and method != "HEAD":
                 assert answer.headers["Content-Type"] == "application/problem+json"
@@ -120,23 +121,23 @@ PATHS = sorted({route.path for route in TABLE})
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_method_that_no_route_has_is_405_for_everybody(
-    hub: System, cast_of: dict[str, Person], path: str
+    system: System, cast_of: dict[str, Person], path: str
 ) -> None:
     """Before any other question, with the methods that are there."""
-    offered = {route.method for route in TABLE if route.path == path}
+    offered: set[str] = {route.method for route in TABLE if route.path == path}
     offered |= {"HEAD"} if "GET" in offered else set()
     where = path.replace("{", "").replace("}", "")
     for method in METHODS:
         if method in offered:
             continue
         for who in (None, cast_of["ADMIN"]):
-            answer = await hub.api(who).call(method, where, wait=None)
+            answer = await system.api(who).call(method, where, wait=None)
             assert answer.status == 405, method
             assert set(answer.headers["Allow"].split(", ")) == offered | {"OPTIONS"}
 
 
 async def test_the_role_is_checked_before_the_thing(
-    hub: System, cast_of: dict[str, Person]
+    system: System, cast_of: dict[str, Person]
 ) -> None:
     """Who may not ask learns nothing of what exists: 403 for an unknown id too, 401 before both."""
     for route in TABLE:
@@ -146,53 +147,55 @@ async def test_the_role_is_checked_before_the_thing(
         for name in route.placeholders:
             path = path.replace("{" + name + "}", "999999999")
         outsider = next(role for role in ROLES if role not in route.access)
-        answer = await hub.api(cast_of[outsider]).call(route.method, path, {}, wait=None)
+        answer = await system.api(cast_of[outsider]).call(route.method, path, {}, wait=None)
         assert (answer.status, answer.code) == (403, "FORBIDDEN"), route.operation_id
-        nobody = await hub.api().call(route.method, path, {}, wait=None)
+        nobody = await system.api().call(route.method, path, {}, wait=None)
         assert nobody.status == 401, route.operation_id
 
 
 async def test_a_foreign_event_is_404_for_organizers_and_403_for_others(
-    hub: System, records: Database, cast_of: dict[str, Person]
+    system: System, own_database: Database, cast_of: dict[str, Person]
 ) -> None:
     """api.md, events: the two words for "not yours"."""
     route = next(one for one in TABLE if one.operation_id == "updateEvent")
-    things = await make_things(hub, records, cast_of["owner"], route)
-    path = f"/api/events/{things.by_name['eventId']}"
-    assert (await hub.api(cast_of["ORGANIZER"]).patch(path, {"name": "Mine"})).status == 404
-    assert (await hub.api(cast_of["USER"]).patch(path, {"name": "Mine"})).status == 403
+    resources = await make_resources(system, own_database, cast_of["owner"], route)
+    path = f"/api/events/{resources.by_name['eventId']}"
+    assert (await system.api(cast_of["ORGANIZER"]).patch(path, {"name": "Mine"})).status == 404
+    assert (await system.api(cast_of["USER"]).patch(path, {"name": "Mine"})).status == 403
 
 
 async def test_a_token_on_an_open_call_is_used_or_ignored(
-    hub: System, cast_of: dict[str, Person]
+    system: System, cast_of: dict[str, Person]
 ) -> None:
     """A bad one never closes what is open to all; a good one lets organizers see their own."""
     for principal in ("garbage", "expired", "disabled"):
         headers = {"Authorization": f"Bearer {token_of(cast_of, principal)}"}
-        assert (await hub.api().get("/api/events", headers=headers)).status == 200
-        assert (await hub.api().get("/api/events?mine=true", headers=headers)).status == 401
-    assert (await hub.api(cast_of["ORGANIZER"]).get("/api/events?mine=true")).status == 200
-    assert (await hub.api(cast_of["PROVIDER"]).get("/api/events?mine=true")).status == 403
+        assert (await system.api().get("/api/events", headers=headers)).status == 200
+        assert (await system.api().get("/api/events?mine=true", headers=headers)).status == 401
+    assert (await system.api(cast_of["ORGANIZER"]).get("/api/events?mine=true")).status == 200
+    assert (await system.api(cast_of["PROVIDER"]).get("/api/events?mine=true")).status == 403
 
 
 async def test_an_expectation_that_cannot_fail_is_none(
-    hub: System, records: Database, cast_of: dict[str, Person]
+    system: System, own_database: Database, cast_of: dict[str, Person]
 ) -> None:
     """Control: with one word of the table changed, the walk sees a wrong status."""
     route = next(one for one in TABLE if one.operation_id == "listUsers")
-    things = await make_things(hub, records, cast_of["owner"], route)
+    resources = await make_resources(system, own_database, cast_of["owner"], route)
     opened = dataclasses.replace(route, access=frozenset({"ADMIN", "USER"}))
-    answer = await ask(hub, "GET", route, things, cast_of["USER"].token)
+    answer = await ask(system, "GET", route, resources, cast_of["USER"].token)
     assert answer.status in expected(route, "USER", ("USER",))
     assert answer.status not in expected(opened, "USER", ("USER",))
 
 
-async def test_an_order_is_not_for_others_to_fill(hub: System, records: Database) -> None:
+async def test_an_order_is_not_for_others_to_fill(system: System, own_database: Database) -> None:
     """An order id in a body is no key: adding to somebody else's order is 404 and changes nothing."""
-    owner, thief = await person(records, "USER", "ORGANIZER"), await person(records)
-    things = await make_things(hub, records, owner, TABLE[0], order=True)
-    where = f"/api/orders/{things.by_name['orderId']}"
-    before = (await hub.api(owner).get(where)).body
-    wanted = items((things.by_name["ticketTypeId"], 1)) | {"orderId": things.by_name["orderId"]}
-    assert (await hub.api(thief).post("/api/orders", wanted)).status == 404
-    assert (await hub.api(owner).get(where)).body == before
+    owner, thief = await person(own_database, "USER", "ORGANIZER"), await person(own_database)
+    resources = await make_resources(system, own_database, owner, TABLE[0], order=True)
+    where = f"/api/orders/{resources.by_name['orderId']}"
+    before = (await system.api(owner).get(where)).body
+    wanted = items((resources.by_name["ticketTypeId"], 1)) | {
+        "orderId": resources.by_name["orderId"]
+    }
+    assert (await system.api(thief).post("/api/orders", wanted)).status == 404
+    assert (await system.api(owner).get(where)).body == before

@@ -2,7 +2,7 @@
 
 from db.mysql.database import Database
 from scripts.proving.proxy import Proxy
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.scratch import Scratch
 from tests.harness.system import Api, System, running
 from tests.harness.waiting import eventually
@@ -25,13 +25,13 @@ async def sign_in(api: Api, password: str) -> int:
     return (await api.post("/api/auth/login", body)).status
 
 
-async def test_without_the_database(house: Scratch, records: Database) -> None:
+async def test_without_the_database(own_scratch: Scratch, own_database: Database) -> None:
     """503 with Retry-After where a row is needed, 401, 403, 404 and 400 where none is; the probe names it; a
     failed attempt to sign in counts for nobody; after its return all is well without a restart."""
-    somebody, admin = await person(records), await person(records, "ADMIN")
+    somebody, admin = await person(own_database), await person(own_database, "ADMIN")
     async with (
-        Proxy(house.mysql_url) as way,
-        running(house, workers=(), MYSQL_URL=way.address) as system,
+        Proxy(own_scratch.mysql_url) as way,
+        running(own_scratch, workers=(), MYSQL_URL=way.address) as system,
     ):
         api = system.api(somebody)
         body = {"email": "steady@example.com", "password": PASSWORD}

@@ -13,8 +13,8 @@ import pytest
 from contracts.models import RoleName
 from db.audit import audit
 from db.mysql.database import Database
-from tests.harness.people import person
-from tests.harness.scratch import Scratch, scratch
+from tests.harness.accounts import person
+from tests.harness.scratch import Scratch, scratch_servers
 from tests.harness.system import System, running
 
 CHECKS = (
@@ -29,8 +29,8 @@ WHO: list[tuple[RoleName, ...]] = [(), ("USER",), ("ORGANIZER",), ("PROVIDER",),
 @pytest.fixture(scope="module")
 async def place() -> AsyncIterator[Scratch]:
     """Places that a fuzzer with admin's rights may ruin."""
-    async with scratch() as places:
-        yield places
+    async with scratch_servers() as scratch:
+        yield scratch
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +42,12 @@ async def prey(place: Scratch) -> AsyncIterator[System]:
 
 async def fuzz(system: System, roles: tuple[RoleName, ...], *options: str) -> str:
     """One run as a fresh account with these roles (nobody for none); what Schemathesis printed."""
-    records = await Database.connect(system.scratch.mysql_url, size=1)
+    own_database = await Database.connect(system.scratch.mysql_url, size=1)
     header = []
     if roles:
-        somebody = await person(records, *roles)
+        somebody = await person(own_database, *roles)
         header = ["--header", f"Authorization: Bearer {somebody.token}"]
-    await records.close()
+    await own_database.close()
     command = ["-m", "schemathesis.cli", "run", f"{system.url}/openapi.json", "--checks", CHECKS]
     limits = ["--request-timeout", "40", "--warnings", "off", "--no-color", "--workers", "2"]
     process = await asyncio.create_subprocess_exec(
@@ -67,11 +67,11 @@ async def fuzz(system: System, roles: tuple[RoleName, ...], *options: str) -> st
 
 async def require_books(system: System) -> None:
     """Whatever was asked: the audit's rules hold."""
-    records = await Database.connect(system.scratch.mysql_url, size=2)
+    own_database = await Database.connect(system.scratch.mysql_url, size=2)
     try:
-        (await audit(records)).require_ok()
+        (await audit(own_database)).require_ok()
     finally:
-        await records.close()
+        await own_database.close()
 
 
 @pytest.mark.parametrize("roles", WHO, ids=lambda roles: "-".join(roles) or "nobody")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.sales import items, sale
 from tests.harness.system import System
 from tests.harness.waiting import eventually
@@ -38,9 +38,9 @@ BODIES = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-async def test_bodies_that_are_no_strict_json_are_400(hub: System, name: str) -> None:
+async def test_bodies_that_are_no_strict_json_are_400(system: System, name: str) -> None:
     """Each of them at a call that takes a body."""
-    answer = await send(hub.url, post(LOGIN, BODIES[name]))
+    answer = await send(system.url, post(LOGIN, BODIES[name]))
     assert (answer.status, answer.problem["code"]) == (400, "INVALID")
 
 
@@ -58,43 +58,43 @@ async def test_bodies_that_are_no_strict_json_are_400(hub: System, name: str) ->
         "*/*",
     ],
 )
-async def test_what_does_not_call_itself_json_is_415(hub: System, content_type: str) -> None:
+async def test_what_does_not_call_itself_json_is_415(system: System, content_type: str) -> None:
     """Also without a Content-Type at all."""
     body = b'{"email": "a@example.com", "password": "x"}'
-    answer = await send(hub.url, post(LOGIN, body, content_type=content_type))
+    answer = await send(system.url, post(LOGIN, body, content_type=content_type))
     assert (answer.status, answer.problem["code"]) == (415, "NOT_JSON")
     bare = (
         f"POST {LOGIN} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
     )
-    assert (await send(hub.url, bare)).problem["code"] == "NOT_JSON"
+    assert (await send(system.url, bare)).problem["code"] == "NOT_JSON"
 
 
 @pytest.mark.parametrize(
     "content_type",
     ["application/json", "Application/JSON; charset=UTF-8", "application/problem+json"],
 )
-async def test_what_calls_itself_json_is_read(hub: System, content_type: str) -> None:
+async def test_what_calls_itself_json_is_read(system: System, content_type: str) -> None:
     """Names of types have no case; `+json` is JSON."""
     body = b'{"email": "a@example.com", "password": "x"}'
-    assert (await send(hub.url, post(LOGIN, body, content_type=content_type))).status == 401
+    assert (await send(system.url, post(LOGIN, body, content_type=content_type))).status == 401
 
 
-async def test_over_64_kib_is_413(hub: System) -> None:
+async def test_over_64_kib_is_413(system: System) -> None:
     """Announced, chunked and packed: never read further than that."""
     big = b'{"email": "' + b"a" * 70_000 + b'"}'
     answers = [
-        await send(hub.url, post(LOGIN, big)),
-        await send(hub.url, post(LOGIN, b"", "Content-Length: 99999999999")[:-4] + b"\r\n\r\n"),
-        await send(hub.url, chunked(LOGIN, [big[:40_000], big[40_000:]])),
+        await send(system.url, post(LOGIN, big)),
+        await send(system.url, post(LOGIN, b"", "Content-Length: 99999999999")[:-4] + b"\r\n\r\n"),
+        await send(system.url, chunked(LOGIN, [big[:40_000], big[40_000:]])),
         await send(
-            hub.url, post(LOGIN, gzip.compress(b" " * 50_000_000), "Content-Encoding: gzip")
+            system.url, post(LOGIN, gzip.compress(b" " * 50_000_000), "Content-Encoding: gzip")
         ),
     ]
     assert [one.status for one in answers[:1] + answers[2:]] == [413, 413, 413]
     assert all(one.problem["code"] in ("TOO_LARGE", "INVALID") for one in answers)
 
 
-async def test_64_kib_are_read(hub: System) -> None:
+async def test_64_kib_are_read(system: System) -> None:
     """The last byte that fits, plain, in chunks and packed: a sign-in like any other."""
     body = b'{"email": "a@example.com", "password": "x"}'
     full = body + b" " * (64 * 1024 - len(body))
@@ -103,9 +103,9 @@ async def test_64_kib_are_read(hub: System) -> None:
         chunked(LOGIN, [full[:100], full[100:]]),
         post(LOGIN, gzip.compress(full), "Content-Encoding: gzip"),
     ):
-        assert (await send(hub.url, sent)).status == 401
+        assert (await send(system.url, sent)).status == 401
     for sent in (post(LOGIN, full + b" "), chunked(LOGIN, [full, b" "])):
-        assert (await send(hub.url, sent)).status == 413
+        assert (await send(system.url, sent)).status == 413
 
 
 def chunked(path: str, chunks: list[bytes]) -> bytes:
@@ -115,7 +115,7 @@ def chunked(path: str, chunks: list[bytes]) -> bytes:
     return head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + body
 
 
-async def test_packed_bodies_are_read_and_broken_ones_refused(hub: System) -> None:
+async def test_packed_bodies_are_read_and_broken_ones_refused(system: System) -> None:
     """gzip is fine; what only says so is 400; codings nobody asked for are 415."""
     body = b'{"email": "a@example.com", "password": "x"}'
     packed = gzip.compress(body)
@@ -126,7 +126,7 @@ async def test_packed_bodies_are_read_and_broken_ones_refused(hub: System) -> No
         (packed, "br", 415),
         (packed, "gzip, gzip", 415),
     ):
-        answer = await send(hub.url, post(LOGIN, sent, f"Content-Encoding: {coding}"))
+        answer = await send(system.url, post(LOGIN, sent, f"Content-Encoding: {coding}"))
         assert answer.status == status, (coding, answer.problem)
 
 
@@ -156,15 +156,17 @@ async def test_packed_bodies_are_read_and_broken_ones_refused(hub: System) -> No
         b"TRACE /livez HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
 )
-async def test_bytes_that_are_no_request_of_ours_get_a_problem(hub: System, bytes_: bytes) -> None:
+async def test_bytes_that_are_no_request_of_ours_get_a_problem(
+    system: System, bytes_: bytes
+) -> None:
     """No page, no trace, no name of the framework: a problem document, or the answer the method has."""
-    answer = await send(hub.url, bytes_)
+    answer = await send(system.url, bytes_)
     assert answer.status < 500
     assert "aiohttp" not in str(answer.headers).lower() + answer.body.decode().lower()
     assert "python" not in str(answer.headers).lower() + answer.body.decode().lower()
     if answer.status >= 400:
         assert answer.problem["code"] in ("INVALID", "NOT_FOUND", "METHOD_NOT_ALLOWED", "NOT_JSON")
-    assert (await send(hub.url, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")).status == 200
+    assert (await send(system.url, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")).status == 200
 
 
 @pytest.mark.parametrize(
@@ -193,12 +195,12 @@ async def test_bytes_that_are_no_request_of_ours_get_a_problem(hub: System, byte
     ],
 )
 async def test_paths_and_queries_are_taken_literally(
-    hub: System, records: Database, path: str, status: int
+    system: System, own_database: Database, path: str, status: int
 ) -> None:
     """No normalising, no decoding twice, no number but a number."""
-    somebody = await person(records)
+    somebody = await person(own_database)
     head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {somebody.token}\r\n\r\n"
-    answer = await send(hub.url, head.encode())
+    answer = await send(system.url, head.encode())
     if path == "/api/orders/../admin/users":
         # Some HTTP parsers resolve the dots before anybody sees them: then the role decides.
         assert answer.status in (403, 404)
@@ -211,44 +213,46 @@ async def test_paths_and_queries_are_taken_literally(
     "given",
     ["short", "x" * 65, "a b c d e f", "<script>alert(1)</script>", "äöüäöüäöü", "a" * 8 + "\t"],
 )
-async def test_a_request_id_of_anything_else_is_replaced(hub: System, given: str) -> None:
+async def test_a_request_id_of_anything_else_is_replaced(system: System, given: str) -> None:
     """Only `[A-Za-z0-9._-]{8,64}` comes back; the rest never reaches a header or a log line."""
     head = f"GET /nowhere HTTP/1.1\r\nHost: x\r\nX-Request-Id: {given}\r\n\r\n"
-    answer = await send(hub.url, head.encode())
+    answer = await send(system.url, head.encode())
     assert answer.problem["instance"] != given
     assert given not in str(answer.headers)
 
 
-async def test_a_request_id_is_kept(hub: System) -> None:
+async def test_a_request_id_is_kept(system: System) -> None:
     """In the header and in the problem."""
     head = b"GET /nowhere HTTP/1.1\r\nHost: x\r\nX-Request-Id: my.request_id-1\r\n\r\n"
-    assert (await send(hub.url, head)).problem["instance"] == "my.request_id-1"
+    assert (await send(system.url, head)).problem["instance"] == "my.request_id-1"
 
 
-async def test_a_body_that_never_ends_is_cut(hub: System, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_never_ends_is_cut(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One byte and then silence: 400 after the time a body has, and the connection is gone."""
     monkeypatch.setattr("gateway.http.parsing.BODY_SECONDS", 0.3)
     head = (
         f"POST {LOGIN} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50"
     )
-    answer = await send(hub.url, head.encode() + b"\r\n\r\n{")
+    answer = await send(system.url, head.encode() + b"\r\n\r\n{")
     assert answer.problem["code"] == "INVALID"
 
 
 async def test_a_connection_that_never_asks_is_closed(
-    hub: System, monkeypatch: pytest.MonkeyPatch
+    system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half a header and then silence."""
     monkeypatch.setattr("gateway.http.server.FIRST_REQUEST_SECONDS", 0.3)
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-        await send(hub.url, b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        await send(system.url, b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ")
 
 
-async def test_nobody_assigns_what_is_the_servers(hub: System, records: Database) -> None:
+async def test_nobody_assigns_what_is_the_servers(system: System, own_database: Database) -> None:
     """Roles, owners, prices, status, versions, ids in a body: 400, and the row is as it was."""
-    owner = await person(records, "USER", "ORGANIZER")
-    api = hub.api(owner)
-    sold = await sale(hub, owner, 10)
+    owner = await person(own_database, "USER", "ORGANIZER")
+    api = system.api(owner)
+    sold = await sale(system, owner, 10)
     event, ticket_type = f"/api/events/{sold.event_id}", f"/api/ticket-types/{sold.ticket_type}"
     before = (await api.get(event)).body
     times = {"startTime": "2030-01-01T18:00:00Z", "endTime": "2030-01-01T23:00:00Z"}
@@ -282,13 +286,13 @@ async def test_nobody_assigns_what_is_the_servers(hub: System, records: Database
     assert (await api.get(event)).body == before
 
 
-async def test_numbers_are_numbers_and_money_is_text(hub: System, admin: Person) -> None:
+async def test_numbers_are_numbers_and_money_is_text(system: System, admin: Person) -> None:
     """ "1", 1.0, true and 10^30 are no integers; 5.5, "1e3", "NaN" and "-1" are no money."""
-    api = hub.api(admin)
+    api = system.api(admin)
     for value in ("1", 1.0, True, None, 10**30, -1, 0, [1]):
         body = json.dumps({"items": [{"ticketTypeId": value, "quantity": 1}]})
         raw = post("/api/orders", body.encode(), f"Authorization: Bearer {admin.token}")
-        assert (await send(hub.url, raw)).status == 403
+        assert (await send(system.url, raw)).status == 403
         event = {"name": "x", "price": "1.00", "quota": value}
         refused = await api.post("/api/events/1/ticket-types", event)
         assert refused.code == "INVALID", value
@@ -314,23 +318,23 @@ async def test_numbers_are_numbers_and_money_is_text(hub: System, admin: Person)
         assert refused.code == "INVALID", price
 
 
-async def test_an_expectation_is_met_or_ignored(hub: System) -> None:
+async def test_an_expectation_is_met_or_ignored(system: System) -> None:
     """100-continue lets the body come; the answer is one, not two."""
     body = b'{"email": "a@example.com", "password": "x"}'
-    answer: Raw = await send(hub.url, post(LOGIN, body, "Expect: 100-continue"))
+    answer: Raw = await send(system.url, post(LOGIN, body, "Expect: 100-continue"))
     assert answer.status == 401
 
 
-async def test_a_client_that_hangs_up_is_no_fault_of_ours(hub: System) -> None:
+async def test_a_client_that_hangs_up_is_no_fault_of_ours(system: System) -> None:
     """Half a body and gone: counted as a bad request, not as a server's failure."""
 
     async def counted(status: str) -> float:
-        text: str = (await hub.api().get("/metrics")).body
+        text: str = (await system.api().get("/metrics")).body
         start = f'eventhub_http_requests_total{{operation="refresh",status="{status}'
         return sum(float(one.split()[-1]) for one in text.splitlines() if one.startswith(start))
 
     refused, failed = await counted("400"), await counted("5")
-    parts = urlsplit(hub.url)
+    parts = urlsplit(system.url)
     _, writer = await asyncio.open_connection(parts.hostname, parts.port)
     writer.write(post("/api/auth/refresh", b'{"refreshToken": "x"}')[:-5])
     await writer.drain()

@@ -1,7 +1,9 @@
 """Rate limits on a running gateway: one count over all gateways, headers, a true Retry-After, local without Redis."""
 
+from typing import Any
+
 from db.mysql.database import Database
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, Api, running
 from tests.harness.waiting import eventually
@@ -19,13 +21,17 @@ async def until_refused(api: Api, path: str, at_most: int) -> Answer:
     raise AssertionError(f"{at_most + 1} calls and no 429")
 
 
-async def test_gateways_count_together(house: Scratch, records: Database) -> None:
+async def test_gateways_count_together(own_scratch: Scratch, own_database: Database) -> None:
     """Ten a minute are ten a minute, whoever answers; the headers count down; others are not touched."""
-    somebody, other = await person(records), await person(records)
-    limits = {"limits_off_for": "", "limit_user": "10/min", "limit_address": "1000/s"}
+    somebody, other = await person(own_database), await person(own_database)
+    limits: dict[str, Any] = {
+        "limits_off_for": "",
+        "limit_user": "10/min",
+        "limit_address": "1000/s",
+    }
     async with (
-        running(house, workers=(), **limits) as one,
-        running(house, workers=(), **limits) as two,
+        running(own_scratch, workers=(), **limits) as one,
+        running(own_scratch, workers=(), **limits) as two,
     ):
         left = []
         for number in range(10):
@@ -43,10 +49,10 @@ async def test_gateways_count_together(house: Scratch, records: Database) -> Non
         assert (await one.api().get("/livez")).status == 200
 
 
-async def test_retry_after_is_true(house: Scratch) -> None:
+async def test_retry_after_is_true(own_scratch: Scratch) -> None:
     """Who comes back then is let in."""
     async with running(
-        house, workers=(), limits_off_for="", limit_address="3/s", limit_login="1000/s"
+        own_scratch, workers=(), limits_off_for="", limit_address="3/s", limit_login="1000/s"
     ) as system:
         refused = await until_refused(system.api(), "/api/market/rates", 10)
         assert refused.headers["Retry-After"] == "1"
@@ -57,10 +63,10 @@ async def test_retry_after_is_true(house: Scratch) -> None:
         await eventually(let_in, every=0.2)
 
 
-async def test_calls_with_credentials_have_a_count_of_their_own(house: Scratch) -> None:
+async def test_calls_with_credentials_have_a_count_of_their_own(own_scratch: Scratch) -> None:
     """Guessing passwords is slow from one address, whichever account; reading goes on."""
     async with running(
-        house, workers=(), limits_off_for="", limit_login="4/h", limit_address="1000/s"
+        own_scratch, workers=(), limits_off_for="", limit_login="4/h", limit_address="1000/s"
     ) as system:
         answers = [await system.api().post("/api/auth/login", LOGIN) for _ in range(6)]
         assert [answer.status for answer in answers] == [401, 401, 401, 401, 429, 429]
@@ -69,10 +75,10 @@ async def test_calls_with_credentials_have_a_count_of_their_own(house: Scratch) 
         assert (await system.api().get("/api/events")).status == 200
 
 
-async def test_bad_tokens_count_for_their_address(house: Scratch) -> None:
+async def test_bad_tokens_count_for_their_address(own_scratch: Scratch) -> None:
     """Trying tokens is no way round the limit."""
     async with running(
-        house, workers=(), limits_off_for="", limit_address="3/h", limit_login="1000/s"
+        own_scratch, workers=(), limits_off_for="", limit_address="3/h", limit_login="1000/s"
     ) as system:
         headers = {"Authorization": "Bearer x.y.z"}
         answers = [await system.api().get("/api/auth/me", headers=headers) for _ in range(5)]
@@ -80,19 +86,19 @@ async def test_bad_tokens_count_for_their_address(house: Scratch) -> None:
 
 
 async def test_without_redis_each_gateway_counts_for_itself(
-    house: Scratch, records: Database
+    own_scratch: Scratch, own_database: Database
 ) -> None:
     """Nobody is let through uncounted, nobody waits long, nothing fails."""
-    somebody = await person(records)
-    changes = {"limits_off_for": "", "limit_user": "3/h", "REDIS_URL": NOWHERE}
-    async with running(house, workers=(), **changes) as system:
+    somebody = await person(own_database)
+    changes: dict[str, Any] = {"limits_off_for": "", "limit_user": "3/h", "REDIS_URL": NOWHERE}
+    async with running(own_scratch, workers=(), **changes) as system:
         answers = [await system.api(somebody).get("/api/auth/me") for _ in range(5)]
         assert [answer.status for answer in answers] == [200, 200, 200, 429, 429]
 
 
-async def test_networks_without_limits_are_not_told_about_any(house: Scratch) -> None:
+async def test_networks_without_limits_are_not_told_about_any(own_scratch: Scratch) -> None:
     """scripts/up sets 127.0.0.0/8."""
-    async with running(house, workers=(), limit_address="1/h") as system:
+    async with running(own_scratch, workers=(), limit_address="1/h") as system:
         for _ in range(3):
             answer = await system.api().get("/api/market/rates")
             assert answer.status == 200

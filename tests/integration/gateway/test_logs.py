@@ -1,13 +1,14 @@
 """A whole run's log lines: JSON with the request's id, and not one secret of all that went through."""
 
 import json
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from contracts.messaging.signing import to_text
 from db.mysql.database import Database
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.scratch import JWT_KEYS, SECRET, Scratch
 from tests.integration.gateway.processes import Process, gateway_process
 from tests.integration.gateway.raw import post, send
@@ -16,13 +17,13 @@ PASSWORDS = ("a-password-that-is-right", "a-password-that-is-wrong", "short-pw")
 EMAIL = "logged@example.com"
 
 
-async def whole_run(one: Process, records: Database) -> set[str]:
+async def whole_run(one: Process, own_database: Database) -> set[str]:
     """Sign-ins that work and fail, rotations, malformed bodies, forged tokens; every secret that was used."""
     secrets = {*PASSWORDS, SECRET, JWT_KEYS.partition(":")[2]}
     right, wrong, short = PASSWORDS
     async with aiohttp.ClientSession(one.url) as session:
 
-        async def call(path: str, body: dict[str, object], token: str = "") -> dict[str, object]:
+        async def call(path: str, body: Mapping[str, object], token: str = "") -> dict[str, object]:
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             async with session.post(path, json=body, headers=headers) as answer:
                 found: dict[str, object] = await answer.json(content_type=None) or {}
@@ -49,25 +50,25 @@ async def whole_run(one: Process, records: Database) -> set[str]:
         async with session.get(f"/api/events?q={right}", headers={"X-Api-Key": wrong}) as answer:
             assert answer.status == 200
         await session.get(f"/api/auth/me?access_token={token}")
-        admin = await person(records, "ADMIN")
+        admin = await person(own_database, "ADMIN")
         secrets.add(admin.token)
         await session.get("/api/admin/users", headers={"Authorization": f"Bearer {admin.token}"})
     raw = post("/api/auth/login", f'{{"email": "{EMAIL}", "password": "{right}", '.encode())
     assert (await send(one.url, raw)).status == 400
     broken = f"GET /livez HTTP/1.1\r\nHost: x\r\nAuthorization Bearer {token}\r\n\r\n"
     assert (await send(one.url, broken.encode())).status == 400
-    rows = await records.read("SELECT password_hash FROM users WHERE email = %s", EMAIL)
-    tokens = await records.read("SELECT token_hash FROM refresh_tokens")
+    rows = await own_database.read("SELECT password_hash FROM users WHERE email = %s", EMAIL)
+    tokens = await own_database.read("SELECT token_hash FROM refresh_tokens")
     return (
         secrets | {rows[0][0]} | {row[0].hex() for row in tokens} | {to_text(r[0]) for r in tokens}
     )
 
 
-async def test_no_secret_reaches_a_line(house: Scratch, records: Database) -> None:
+async def test_no_secret_reaches_a_line(own_scratch: Scratch, own_database: Database) -> None:
     """Passwords right and wrong, tokens, hashes, keys, the servers' passwords: in no line of a whole run."""
-    async with gateway_process(house, EVENTHUB_LOG_LEVEL="debug") as one:
-        secrets = await whole_run(one, records)
-        for url in (house.mysql_url, house.amqp_url, house.redis_url):
+    async with gateway_process(own_scratch, EVENTHUB_LOG_LEVEL="debug") as one:
+        secrets = await whole_run(one, own_database)
+        for url in (own_scratch.mysql_url, own_scratch.amqp_url, own_scratch.redis_url):
             parts = urlsplit(url)
             # A server whose password is its user's name (some are, in tests) cannot be told from it.
             if parts.password and parts.password != (parts.username or "eventhub"):
@@ -82,9 +83,11 @@ async def test_no_secret_reaches_a_line(house: Scratch, records: Database) -> No
         assert token.rpartition(".")[2] not in text
 
 
-async def test_a_line_that_cannot_fail_is_none(house: Scratch, records: Database) -> None:
+async def test_a_line_that_cannot_fail_is_none(
+    own_scratch: Scratch, own_database: Database
+) -> None:
     """Control: the address of a request is logged, so a secret put there would be seen by the search above."""
-    async with gateway_process(house) as one:
+    async with gateway_process(own_scratch) as one:
         async with aiohttp.ClientSession(one.url) as session:
             await session.get("/api/a-secret-in-the-path", headers={"X-Request-Id": "request-17"})
         one.terminate()

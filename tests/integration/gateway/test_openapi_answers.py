@@ -12,24 +12,24 @@ from referencing.jsonschema import DRAFT202012
 from db.mysql.database import Database
 from gateway.http.routing import Route
 from gateway.routes import TABLE
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.system import Answer, System
-from tests.integration.gateway.things import Things, make_things
+from tests.integration.gateway.resources import Resources, make_resources
 
 
 @pytest.fixture(scope="module")
-async def document(hub: System) -> dict[str, Any]:
+async def document(system: System) -> dict[str, Any]:
     """As a client gets it."""
-    answer = await hub.api().get("/openapi.json")
+    answer = await system.api().get("/openapi.json")
     validate(answer.body)
     found: dict[str, Any] = answer.body
     return found
 
 
 @pytest.fixture(scope="module")
-async def everybody(records: Database) -> Person:
+async def everybody(own_database: Database) -> Person:
     """Somebody with every role: gets through everywhere, to the own things."""
-    return await person(records, "ADMIN", "ORGANIZER", "USER", "PROVIDER")
+    return await person(own_database, "ADMIN", "ORGANIZER", "USER", "PROVIDER")
 
 
 def resolved(document: dict[str, Any], thing: dict[str, Any]) -> dict[str, Any]:
@@ -72,9 +72,9 @@ def check(document: dict[str, Any], route: Route, answer: Answer) -> None:
 
 
 async def ask(
-    hub: System,
+    system: System,
     route: Route,
-    things: Things,
+    resources: Resources,
     who: Person | None,
     document: dict[str, Any],
     wait: int | None,
@@ -82,39 +82,43 @@ async def ask(
     """The call with the document's own example, or what the things say."""
     path = route.path
     for name in route.placeholders:
-        path = path.replace("{" + name + "}", str(things.by_name[name]))
-    body = things.bodies.get(route.operation_id)
+        path = path.replace("{" + name + "}", str(resources.by_name[name]))
+    body = resources.bodies.get(route.operation_id)
     operation = document["paths"][route.path][route.method.lower()]
     if body is None and "requestBody" in operation:
         body = operation["requestBody"]["content"]["application/json"]["example"]
-    return await hub.api(who).call(route.method, path, body, wait=wait)
+    return await system.api(who).call(route.method, path, body, wait=wait)
 
 
 @pytest.mark.parametrize("route", TABLE, ids=lambda route: route.operation_id)
 async def test_answers_are_as_described(
-    hub: System,
-    records: Database,
+    system: System,
+    own_database: Database,
     everybody: Person,
     document: dict[str, Any],
     route: Route,
 ) -> None:
     """A success (waited for and not), a call without a token, with a broken body, of an unknown id."""
-    things = await make_things(hub, records, everybody, route)
-    answers = [await ask(hub, route, things, everybody, document, wait) for wait in (10, None)]
+    resources = await make_resources(system, own_database, everybody, route)
+    answers = [
+        await ask(system, route, resources, everybody, document, wait) for wait in (10, None)
+    ]
     assert answers[0].status in {*route.answers, 401, 409}, answers[0].body
-    answers.append(await ask(hub, route, things, None, document, None))
-    unknown = Things(dict.fromkeys(things.by_name, 999999999) | {"asset": "NONE", "commandId": "x"})
-    answers.append(await ask(hub, route, unknown, everybody, document, 10))
-    wrong = dict.fromkeys(things.by_name, "0") | {"asset": "?", "commandId": "!"}
-    answers.append(await ask(hub, route, Things(wrong), everybody, document, 10))
+    answers.append(await ask(system, route, resources, None, document, None))
+    unknown = Resources(
+        dict.fromkeys(resources.by_name, 999999999) | {"asset": "NONE", "commandId": "x"}
+    )
+    answers.append(await ask(system, route, unknown, everybody, document, 10))
+    wrong = dict.fromkeys(resources.by_name, "0") | {"asset": "?", "commandId": "!"}
+    answers.append(await ask(system, route, Resources(wrong), everybody, document, 10))
     if route.takes_body:
         answers.append(
-            await hub.api(everybody).call(route.method, "/".join(_filled(route, things)), [1])
+            await system.api(everybody).call(route.method, "/".join(_filled(route, resources)), [1])
         )
     for answer in answers:
         check(document, route, answer)
 
 
-def _filled(route: Route, things: Things) -> list[str]:
+def _filled(route: Route, resources: Resources) -> list[str]:
     parts = route.path.split("/")
-    return [str(things.by_name[p[1:-1]]) if p.startswith("{") else p for p in parts]
+    return [str(resources.by_name[p[1:-1]]) if p.startswith("{") else p for p in parts]

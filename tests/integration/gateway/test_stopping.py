@@ -7,8 +7,8 @@ import aiohttp
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.people import Person, person
-from tests.harness.scratch import Scratch, scratch
+from tests.harness.accounts import Person, person
+from tests.harness.scratch import Scratch, scratch_servers
 from tests.harness.waiting import eventually
 from tests.integration.gateway.processes import Process, free_port, gateway_process, start
 from tests.integration.gateway.raw import post, read
@@ -20,16 +20,16 @@ EVENT = {"name": "X", "startTime": "2030-01-01T18:00:00Z", "endTime": "2030-01-0
 @pytest.fixture
 async def quiet() -> AsyncIterator[Scratch]:
     """Places without a worker: what is asked there stays undecided."""
-    async with scratch() as places:
-        yield places
+    async with scratch_servers() as scratch:
+        yield scratch
 
 
 @pytest.fixture
 async def organizer(quiet: Scratch) -> AsyncIterator[Person]:
     """Somebody who may ask for an event."""
-    records = await Database.connect(quiet.mysql_url)
-    yield await person(records, "ORGANIZER")
-    await records.close()
+    own_database = await Database.connect(quiet.mysql_url)
+    yield await person(own_database, "ORGANIZER")
+    await own_database.close()
 
 
 async def ended(one: Process) -> int:
@@ -129,10 +129,10 @@ async def test_gateways_share_a_port_and_have_probes_of_their_own(quiet: Scratch
     ],
 )
 async def test_wrong_settings_stop_the_start_and_are_named(
-    house: Scratch, name: str, value: str
+    own_scratch: Scratch, name: str, value: str
 ) -> None:
     """Exit code 2, the variable's name on standard error, never a secret, never a trace."""
-    process = await start(**house.environment(EVENTHUB_PORT="0") | {name: value})
+    process = await start(**own_scratch.environment(EVENTHUB_PORT="0") | {name: value})
     output, _ = await process.communicate()
     assert process.returncode == 2, output.decode()
     assert b"Traceback" not in output

@@ -14,8 +14,8 @@ from db.audit import audit
 from db.mysql.database import Database
 from gateway.documents.pages import render_document
 from gateway.routes import TABLE
-from tests.harness.people import person
-from tests.harness.scratch import scratch
+from tests.harness.accounts import person
+from tests.harness.scratch import scratch_servers
 from tests.harness.system import System, running
 from tests.integration.gateway.mutants import Mutant, mutants
 
@@ -26,7 +26,7 @@ AT_ONCE = 16
 @pytest.fixture(scope="module")
 async def victim() -> AsyncIterator[System]:
     """Places of its own: admins among the senders may ruin them."""
-    async with scratch() as place, running(place, log_level="error") as system:
+    async with scratch_servers() as place, running(place, log_level="error") as system:
         yield system
 
 
@@ -56,10 +56,12 @@ async def send(system: System, mutant: Mutant, token: str | None) -> tuple[int, 
 
 async def storm(system: System, seed: int, count: int) -> Counter[int]:
     """Send them, some at a time, from nobody and every role; how many of each status."""
-    records = await Database.connect(system.scratch.mysql_url, size=2)
-    people = [await person(records, role) for role in ("USER", "ORGANIZER", "ADMIN", "PROVIDER")]
-    people.append(await person(records, "USER", "ORGANIZER", "ADMIN", "PROVIDER"))
-    tokens = itertools.cycle([None, *(one.token for one in people)])
+    own_database = await Database.connect(system.scratch.mysql_url, size=2)
+    accounts = [
+        await person(own_database, role) for role in ("USER", "ORGANIZER", "ADMIN", "PROVIDER")
+    ]
+    accounts.append(await person(own_database, "USER", "ORGANIZER", "ADMIN", "PROVIDER"))
+    tokens = itertools.cycle([None, *(one.token for one in accounts)])
     queue = iter(itertools.islice(mutants(seed, TABLE, DOCUMENT), count))
     seen: Counter[int] = Counter()
 
@@ -73,9 +75,9 @@ async def storm(system: System, seed: int, count: int) -> Counter[int]:
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
                 group.create_task(sender())
-        (await audit(records)).require_ok()
+        (await audit(own_database)).require_ok()
     finally:
-        await records.close()
+        await own_database.close()
     assert sum(seen.values()) == count
     return seen
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from db import orders
 from db.mysql.database import Database, Transaction
 from db.orders import NewLine, NewOrder
-from tests.harness.people import person
+from tests.harness.accounts import person
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 TABLES = ("events", "ticket_types", "orders", "payments")

@@ -20,13 +20,20 @@ from db.messages.outbox import Outbox
 from db.mysql import database
 from db.mysql.database import DEADLOCK, Database, error_code
 from db.redis.clients import quick_client
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import CommandClient, command_client, place
 from tests.harness.deciders import decider, items
-from tests.harness.desk import Desk, desk, place
-from tests.harness.people import Person, person
-from tests.harness.scratch import SECRET, scratch
-from tests.harness.staff import staff
+from tests.harness.scratch import SECRET, scratch_servers
+from tests.harness.workers import running_workers
 from tests.integration.catalogue.management import create_type, update_event, update_type
-from tests.integration.payments.till import add, cancel, confirm, fresh_hash, quote, set_rate
+from tests.integration.payments.payment_client import (
+    add,
+    cancel,
+    confirm,
+    fresh_hash,
+    quote,
+    set_rate,
+)
 from workers.inventory.handlers import HANDLERS as INVENTORY
 from workers.inventory.returns import give_back
 from workers.order.handlers import cancel_orders
@@ -46,7 +53,7 @@ RIVALS, ROUNDS, BATCH = 4, 40, 4
 class Crowd:
     """One event with three types, and what the rivals have made of it so far."""
 
-    counter: Desk
+    client: CommandClient
     organizer: Person
     buyer: Person
     event_id: int
@@ -89,7 +96,7 @@ class Crowd:
 
     async def learn(self, decided: Sequence[WorkItem]) -> list[dict[str, Any]]:
         """Note new orders and payments; the orders that were cancelled."""
-        found = await outcomes.find(self.counter.database, [one.received.uuid for one in decided])
+        found = await outcomes.find(self.client.database, [one.received.uuid for one in decided])
         assert len(found) == len(decided), "every command has its outcome"
         gone = []
         for outcome in found.values():
@@ -106,14 +113,14 @@ class Crowd:
 @pytest.fixture
 async def crowd() -> AsyncIterator[Crowd]:
     """An event on sale, in a place of its own."""
-    async with scratch() as places:
-        database = await Database.connect(places.mysql_url)
-        async with desk(places, database, shards=1) as counter:
+    async with scratch_servers() as scratch:
+        database = await Database.connect(scratch.mysql_url)
+        async with command_client(scratch, database, shards=1) as client:
             organizer, buyer = await person(database, "ORGANIZER"), await person(database)
             await set_rate(database, "BTC", "50000")
-            async with staff(counter.settings, "inventory"):
-                event_id, types = await counter.sale(organizer, 500, 500, 500)
-            yield Crowd(counter, organizer, buyer, event_id, types, random.Random(7))
+            async with running_workers(client.settings, "inventory"):
+                event_id, types = await client.sale(organizer, 500, 500, 500)
+            yield Crowd(client, organizer, buyer, event_id, types, random.Random(7))
         await database.close()
 
 
@@ -156,11 +163,11 @@ async def test_a_crowd_of_all_kinds_meets_no_deadlock(
     returning = EventHandler(OrderCancelled, give_back)
 
     async def rival(stack: AsyncExitStack) -> None:
-        deciding = await decider(stack, crowd.counter.settings)
-        reacting = await reactor(stack, crowd.counter.settings)
+        deciding = await decider(stack, crowd.client.settings)
+        reacting = await reactor(stack, crowd.client.settings)
         for _ in range(ROUNDS):
             commands = crowd.commands()
-            batch = items(crowd.counter, commands)
+            batch = items(crowd.client, commands)
             await deciding.decide(handlers[commands[0].TYPE], batch)
             await deciding.settle()
             if gone := await crowd.learn(batch):
@@ -170,7 +177,7 @@ async def test_a_crowd_of_all_kinds_meets_no_deadlock(
         await asyncio.gather(*(rival(stack) for _ in range(RIVALS)))
     assert len(crowd.orders) > ROUNDS / 4, "the crowd was at work"
     assert deadlocks == []
-    (await audit(crowd.counter.database)).require_ok()
+    (await audit(crowd.client.database)).require_ok()
 
 
 def _cancelled(cause: WorkItem, order: dict[str, Any]) -> WorkItem:

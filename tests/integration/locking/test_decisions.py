@@ -11,16 +11,16 @@ from db import stock as stocks
 from db.catalogue_writes import LockedEvent
 from db.mysql.database import Database, Transaction
 from db.stock import EventState
-from tests.harness.scratch import scratch
-from tests.integration.locking.duel import Step, duel, sql
+from tests.harness.scratch import scratch_servers
+from tests.integration.locking.concurrent_deciders import Step, race, sql
 from tests.integration.locking.rows import NOW, Rows, command, make_rows
 
 
 @pytest.fixture
 async def rows() -> AsyncIterator[Rows]:
     """Rows in a database of this test's own: it leaves them changed."""
-    async with scratch() as places:
-        database = await Database.connect(places.mysql_url)
+    async with scratch_servers() as scratch:
+        database = await Database.connect(scratch.mysql_url)
         yield await make_rows(database)
         await database.close()
 
@@ -46,7 +46,7 @@ async def test_an_order_waits_for_a_cancellation_and_sees_it(rows: Rows) -> None
     found: list[dict[int, EventState]] = []
     cancel = [manage(event), sql("UPDATE events SET status = 'CANCELLED' WHERE id = %s", event)]
     look = seen(found, lambda transaction: stocks.share_events(transaction, [event]))
-    assert await duel(rows.database, cancel, [look]) == [None, None]
+    assert await race(rows.database, cancel, [look]) == [None, None]
     assert found[0][event].cancelled
 
 
@@ -60,7 +60,7 @@ async def test_a_cancellation_waits_for_a_payment_and_sees_it(rows: Rows) -> Non
         sql("UPDATE orders SET status = 'CONFIRMED' WHERE id = %s", order),
     ]
     paid = seen(found, lambda transaction: catalogue_writes.has_confirmed_order(transaction, event))
-    assert await duel(rows.database, pay, [manage(event), paid]) == [None, None]
+    assert await race(rows.database, pay, [manage(event), paid]) == [None, None]
     assert found == [True]
 
 
@@ -77,7 +77,7 @@ async def test_a_second_type_sees_the_first(rows: Rows) -> None:
         )
 
     first = [seen(before, manage(event)), create]
-    assert await duel(rows.database, first, [seen(after, manage(event))]) == [None, None]
+    assert await race(rows.database, first, [seen(after, manage(event))]) == [None, None]
     assert len(after[0][event].visible) == len(before[0][event].visible) + 1
 
 
@@ -91,5 +91,5 @@ async def test_a_quota_change_sees_what_was_sold_meanwhile(rows: Rows) -> None:
         return stocks.take(transaction, stock, {ticket_type: 40}, NOW)
 
     lock = seen(found, lambda t: catalogue_writes.lock(t, [event], [ticket_type]))
-    assert await duel(rows.database, [sell, sql("DO 0")], [lock]) == [None, None]
+    assert await race(rows.database, [sell, sql("DO 0")], [lock]) == [None, None]
     assert found[0][event].types[ticket_type].available == 60

@@ -21,7 +21,7 @@ from db.mysql.database import (
     placeholders,
 )
 from tests.harness.resources import an_order
-from tests.harness.scratch import SECRET, scratch
+from tests.harness.scratch import SECRET, scratch_servers
 
 LOCK_WAIT_TIMEOUT = 1205
 SIZES = (1, 3, 40, 200)
@@ -31,8 +31,8 @@ Forget = Callable[[Database, list[int]], Awaitable[object]]
 @pytest.fixture
 async def empty() -> AsyncIterator[Database]:
     """A database without a relay, whose patience with a lock is short."""
-    async with scratch() as places:
-        database = await Database.connect(places.mysql_url, size=2)
+    async with scratch_servers() as scratch:
+        database = await Database.connect(scratch.mysql_url, size=2)
         yield database
         await database.close()
 

@@ -7,8 +7,8 @@ import pytest
 from db import catalogue_writes, orders, payments
 from db import stock as stocks
 from db.mysql.database import Database, Transaction
-from tests.harness.scratch import scratch
-from tests.integration.locking.duel import Step, deadlocked, duel, sql
+from tests.harness.scratch import scratch_servers
+from tests.integration.locking.concurrent_deciders import Step, deadlocked, race, sql
 from tests.integration.locking.rows import (
     NOW,
     TABLES,
@@ -22,8 +22,8 @@ from tests.integration.locking.rows import (
 @pytest.fixture(scope="module")
 async def rows() -> AsyncIterator[Rows]:
     """Rows in a database that nobody audits."""
-    async with scratch() as places:
-        database = await Database.connect(places.mysql_url)
+    async with scratch_servers() as scratch:
+        database = await Database.connect(scratch.mysql_url)
         yield await make_rows(database)
         await database.close()
 
@@ -107,9 +107,9 @@ async def test_one_order_of_tables(rows: Rows, upper: str, lower: str) -> None:
     """Events before ticket types before orders before payments: against each other they die, in order they wait."""
     high, low = rows.of(upper)[0], rows.of(lower)[0]
     down, up = [hold(upper, high), hold(lower, low)], [hold(lower, low), hold(upper, high)]
-    assert deadlocked(await duel(rows.database, down, up))
+    assert deadlocked(await race(rows.database, down, up))
     ours = [_ours(upper, high), _ours(lower, low)]
-    assert await duel(rows.database, ours, ours) == [None, None]
+    assert await race(rows.database, ours, ours) == [None, None]
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -117,13 +117,13 @@ async def test_ids_ascending(rows: Rows, table: str) -> None:
     """The same two rows in opposite orders die; asked for in any order, our lists lock the lower id first."""
     low, high = rows.of(table)
     assert deadlocked(
-        await duel(
+        await race(
             rows.database,
             [hold(table, low), hold(table, high)],
             [hold(table, high), hold(table, low)],
         )
     )
-    assert await duel(
+    assert await race(
         rows.database, [_ours(table, low), _ours(table, high, low)], [_ours(table, high, low)]
     ) == [None, None]
 
@@ -142,9 +142,9 @@ async def test_a_list_is_locked_by_primary_key(rows: Rows) -> None:
     )
     # The later deadline belongs to the lower id: the list holds `high` and waits for `low`.
     assert deadlocked(
-        await duel(rows.database, [lock_orders(low), lock_orders(high)], [by_deadline])
+        await race(rows.database, [lock_orders(low), lock_orders(high)], [by_deadline])
     )
-    assert await duel(
+    assert await race(
         rows.database, [lock_orders(low), lock_orders(high)], [lock_orders(high, low)]
     ) == [None, None]
 
@@ -154,13 +154,13 @@ async def test_who_changes_an_event_locks_it_first(rows: Rows) -> None:
     event = rows.events[0]
     share = hold("events", event, "LOCK IN SHARE MODE")
     assert deadlocked(
-        await duel(rows.database, [share, touch("events", event)], [share, touch("events", event)])
+        await race(rows.database, [share, touch("events", event)], [share, touch("events", event)])
     )
     cancel = [lock_event(event), touch("events", event)]
     order = [share_event(event), place(rows.user, event, rows.types[0])]
-    assert await duel(rows.database, cancel, order) == [None, None]
-    assert await duel(rows.database, order, cancel) == [None, None]
-    assert await duel(rows.database, cancel, cancel) == [None, None]
+    assert await race(rows.database, cancel, order) == [None, None]
+    assert await race(rows.database, order, cancel) == [None, None]
+    assert await race(rows.database, cancel, cancel) == [None, None]
 
 
 async def test_stock_moves_before_lines_are_written(rows: Rows) -> None:
@@ -168,9 +168,9 @@ async def test_stock_moves_before_lines_are_written(rows: Rows) -> None:
     event, ticket_type = rows.events[0], rows.types[0]
     lines = place(rows.user, event, ticket_type)
     wrong: Sequence[Step] = [lines, touch("ticket_types", ticket_type)]
-    assert deadlocked(await duel(rows.database, wrong, wrong))
+    assert deadlocked(await race(rows.database, wrong, wrong))
     ours: Sequence[Step] = [share_event(event), take(ticket_type), lines]
-    assert await duel(rows.database, ours, ours) == [None, None]
+    assert await race(rows.database, ours, ours) == [None, None]
 
 
 async def test_an_order_is_locked_before_its_payment_is_written(rows: Rows) -> None:
@@ -180,9 +180,9 @@ async def test_an_order_is_locked_before_its_payment_is_written(rows: Rows) -> N
     def late(asset: str) -> list[Step]:
         return [sql(*insert_payment(order, asset)), touch("orders", order)]
 
-    assert deadlocked(await duel(rows.database, late("A"), late("B")))
+    assert deadlocked(await race(rows.database, late("A"), late("B")))
     ours = [[lock_orders(order), *late(asset)] for asset in ("C", "D")]
-    assert await duel(rows.database, *ours) == [None, None]
+    assert await race(rows.database, *ours) == [None, None]
 
 
 async def test_nobody_locks_a_range(rows: Rows) -> None:
@@ -195,14 +195,14 @@ async def test_nobody_locks_a_range(rows: Rows) -> None:
         "SELECT id FROM orders FORCE INDEX (ix_orders_expiry) WHERE status = 'PENDING_PAYMENT' "
         "AND expires_at <= '2030-01-01' FOR UPDATE"
     )
-    assert deadlocked(await duel(rows.database, [lock_orders(order), extend], [sweep]))
+    assert deadlocked(await race(rows.database, [lock_orders(order), extend], [sweep]))
 
     async def ours(transaction: Transaction) -> object:
         ids = await orders.past_deadline(rows.database, 200)
         assert order in ids
         return await orders.lock(transaction, ids, skip_locked=True)
 
-    assert await duel(rows.database, [lock_orders(order), extend], [ours]) == [None, None]
+    assert await race(rows.database, [lock_orders(order), extend], [ours]) == [None, None]
 
 
 async def test_nobody_locks_what_may_be_missing(rows: Rows) -> None:
@@ -218,7 +218,7 @@ async def test_nobody_locks_what_may_be_missing(rows: Rows) -> None:
         )
 
     remove = sql("DELETE FROM leases WHERE kind = 'job'")
-    assert deadlocked(await duel(rows.database, [look, insert("a")], [look, insert("b")]))
+    assert deadlocked(await race(rows.database, [look, insert("a")], [look, insert("b")]))
     await rows.database.run(remove)
     done = sql("DO 0")
-    assert await duel(rows.database, [insert("a"), done], [insert("b"), done]) == [None, None]
+    assert await race(rows.database, [insert("a"), done], [insert("b"), done]) == [None, None]

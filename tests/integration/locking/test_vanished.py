@@ -7,21 +7,21 @@ import pytest
 
 from db.mysql.database import TRANSACTION_SECONDS, Database, error_code
 from scripts.proving.proxy import Proxy
-from tests.harness.scratch import scratch
+from tests.harness.scratch import scratch_servers
 
 LOCK_WAIT_TIMEOUT = 1205
 BY_ONE = "UPDATE counters SET value = value + 1"
 
 
 @pytest.fixture
-async def books() -> AsyncIterator[str]:
+async def database_url() -> AsyncIterator[str]:
     """A database with one row that somebody will hold on to."""
-    async with scratch() as places:
-        database = await Database.connect(places.mysql_url, size=1)
+    async with scratch_servers() as scratch:
+        database = await Database.connect(scratch.mysql_url, size=1)
         await database.write("CREATE TABLE counters (id INT PRIMARY KEY, value INT NOT NULL)")
         await database.write("INSERT INTO counters VALUES (1, 0)")
         await database.close()
-        yield places.mysql_url
+        yield scratch.mysql_url
 
 
 async def left_behind(url: str, vanished: int) -> bool:
@@ -53,19 +53,19 @@ async def gets(other: Database) -> bool:
     return True
 
 
-async def test_rows_of_a_vanished_client_are_free_again(books: str) -> None:
+async def test_rows_of_a_vanished_client_are_free_again(database_url: str) -> None:
     """What it had changed is undone, and the next one changes the row: the server ended its session."""
-    assert await left_behind(books, vanished=1)
+    assert await left_behind(database_url, vanished=1)
 
 
-async def test_control_a_patient_server_keeps_them(books: str) -> None:
+async def test_control_a_patient_server_keeps_them(database_url: str) -> None:
     """The control: with a silence of minutes whoever wants the row gives up."""
-    assert not await left_behind(books, vanished=600)
+    assert not await left_behind(database_url, vanished=600)
 
 
-async def test_no_session_is_ended_in_the_middle_of_a_living_transaction(books: str) -> None:
+async def test_no_session_is_ended_in_the_middle_of_a_living_transaction(database_url: str) -> None:
     """Every session has the limit, and it is longer than the longest transaction."""
-    database = await Database.connect(books, size=1)
+    database = await Database.connect(database_url, size=1)
     [[seconds]] = await database.read("SELECT @@SESSION.wait_timeout")
     await database.close()
     assert TRANSACTION_SECONDS < seconds <= 10

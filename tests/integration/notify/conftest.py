@@ -23,11 +23,11 @@ from contracts.messaging.topology import EVENTS_EXCHANGE, topology
 from contracts.resources import OrderDetailRow, OrderRow, order_resource
 from contracts.runtime.settings import Settings
 from db.mysql.database import Database
-from tests.harness.people import Person
+from tests.harness.accounts import Person
 from tests.harness.scratch import SECRET, Scratch
-from tests.harness.staff import staff
 from tests.harness.system import System, running
 from tests.harness.waiting import eventually
+from tests.harness.workers import running_workers
 from tests.integration.notify.receiver import Receiver, receiving
 from workers.notify.__main__ import make
 from workers.notify.schedule import Policy
@@ -39,7 +39,7 @@ _order_ids = count(1000)
 
 
 @dataclass(slots=True)
-class Newsroom:
+class EventPublisher:
     """Publishes events as the relay does."""
 
     publisher: Publisher
@@ -107,20 +107,22 @@ def _resource(row: OrderRow) -> dict[str, object]:
 
 
 @pytest.fixture(scope="package")
-async def house(world: Scratch) -> AsyncIterator[System]:
+async def system(scratch: Scratch) -> AsyncIterator[System]:
     """A gateway that lets webhooks go to private addresses; no workers."""
-    async with running(world, workers=(), webhook_allow_private=True) as system:
+    async with running(scratch, workers=(), webhook_allow_private=True) as system:
         yield system
 
 
 @pytest.fixture(scope="package")
-async def newsroom(world: Scratch) -> AsyncIterator[Newsroom]:
+async def event_publisher(scratch: Scratch) -> AsyncIterator[EventPublisher]:
     """Where events come from."""
-    settings = world.settings()
+    settings = scratch.settings()
     wanted = topology(settings.shards, settings.queue_length)
-    link = Link(world.amqp_url, "newsroom", on_open=lambda channel: declare(channel, wanted))
+    link = Link(
+        scratch.amqp_url, "event-publisher", on_open=lambda channel: declare(channel, wanted)
+    )
     await link.start(wait=20)
-    yield Newsroom(Publisher(link))
+    yield EventPublisher(Publisher(link))
     await link.stop()
 
 
@@ -134,14 +136,16 @@ async def receiver() -> AsyncIterator[Receiver]:
 @contextlib.asynccontextmanager
 async def notifying(settings: Settings, *names: str, policy: Policy = QUICK) -> AsyncIterator[None]:
     """Notify workers by name, with other numbers than in production."""
-    async with staff(settings, *(names or ("notify",)), make=partial(make, policy=policy)):
+    async with running_workers(
+        settings, *(names or ("notify",)), make=partial(make, policy=policy)
+    ):
         yield
 
 
 @pytest.fixture
-async def notify(house: System) -> AsyncIterator[None]:
+async def notify(system: System) -> AsyncIterator[None]:
     """One notify worker."""
-    async with notifying(house.settings):
+    async with notifying(system.settings):
         yield
 
 
@@ -154,9 +158,9 @@ class Hook:
     path: str
 
 
-async def hook(house: System, owner: Person, receiver: Receiver, path: str, *types: str) -> Hook:
+async def hook(system: System, owner: Person, receiver: Receiver, path: str, *types: str) -> Hook:
     """A webhook of `owner` at a path of the receiver, for all types unless told which."""
-    answer = await house.api(owner).post(
+    answer = await system.api(owner).post(
         "/api/webhooks", {"url": receiver.url(path), "eventTypes": list(types or ("*",))}
     )
     assert answer.status == 201, answer.body

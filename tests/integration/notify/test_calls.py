@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.scratch import Scratch
 from tests.harness.system import System, running
 from tests.integration.notify.conftest import hook
@@ -65,9 +65,9 @@ EVIL = {
 
 
 @pytest.fixture(scope="module")
-async def careful(world: Scratch) -> AsyncIterator[System]:
+async def careful(scratch: Scratch) -> AsyncIterator[System]:
     """A gateway with the setting as it comes: no private addresses."""
-    async with running(world, workers=()) as system:
+    async with running(scratch, workers=()) as system:
         yield system
 
 
@@ -138,12 +138,12 @@ async def test_a_bad_body_is_refused(
 
 
 async def test_a_webhook_is_its_owners(
-    house: System, database: Database, receiver: Receiver
+    system: System, database: Database, receiver: Receiver
 ) -> None:
     """404 for everybody else, admins too, on every call; 401 for nobody."""
     owner, other = await person(database), await person(database, "ADMIN", "ORGANIZER", "USER")
-    made = await hook(house, owner, receiver, "/mine")
-    ping = await house.api(owner).post(f"/api/webhooks/{made.id}/ping")
+    made = await hook(system, owner, receiver, "/mine")
+    ping = await system.api(owner).post(f"/api/webhooks/{made.id}/ping")
     base, delivery = f"/api/webhooks/{made.id}", ping.body["id"]
     calls = [
         ("GET", base),
@@ -155,22 +155,22 @@ async def test_a_webhook_is_its_owners(
         ("DELETE", base),
     ]
     for method, path in calls:
-        assert (await house.api(other).call(method, path)).code == "NOT_FOUND", path
-        assert (await house.api().call(method, path)).code == "UNAUTHENTICATED", path
-    assert (await house.api(other).get("/api/webhooks")).body["data"] == []
+        assert (await system.api(other).call(method, path)).code == "NOT_FOUND", path
+        assert (await system.api().call(method, path)).code == "UNAUTHENTICATED", path
+    assert (await system.api(other).get("/api/webhooks")).body["data"] == []
     for method, path in calls:
-        assert (await house.api(owner).call(method, path)).status < 300, path
+        assert (await system.api(owner).call(method, path)).status < 300, path
     for method, path in calls:
-        assert (await house.api(owner).call(method, path)).code == "NOT_FOUND", path
+        assert (await system.api(owner).call(method, path)).code == "NOT_FOUND", path
 
 
 async def test_a_delivery_belongs_to_its_webhook(
-    house: System, database: Database, receiver: Receiver
+    system: System, database: Database, receiver: Receiver
 ) -> None:
     """A delivery of another webhook of the same owner is 404 too."""
     owner = await person(database)
-    one, two = [await hook(house, owner, receiver, f"/{name}") for name in ("one", "two")]
-    api = house.api(owner)
+    one, two = [await hook(system, owner, receiver, f"/{name}") for name in ("one", "two")]
+    api = system.api(owner)
     ping = await api.post(f"/api/webhooks/{one.id}/ping")
     path = f"/api/webhooks/{two.id}/deliveries/{ping.body['id']}"
     assert (await api.get(path)).code == "NOT_FOUND"
@@ -178,12 +178,12 @@ async def test_a_delivery_belongs_to_its_webhook(
 
 
 async def test_what_somebody_waits_for_is_due_now(
-    house: System, database: Database, receiver: Receiver
+    system: System, database: Database, receiver: Receiver
 ) -> None:
     """A ping goes before all others, and says that it is due now; so does one that is asked for again."""
     owner = await person(database)
-    made = await hook(house, owner, receiver, "/now")
-    api = house.api(owner)
+    made = await hook(system, owner, receiver, "/now")
+    api = system.api(owner)
     ping = (await api.post(f"/api/webhooks/{made.id}/ping")).body
     assert ping["nextAttemptAt"] == ping["createdAt"]
     path = f"/api/webhooks/{made.id}/deliveries/{ping['id']}/resend"
@@ -191,11 +191,11 @@ async def test_what_somebody_waits_for_is_due_now(
     assert again["nextAttemptAt"] > ping["createdAt"]
 
 
-async def test_lists_are_paged(house: System, database: Database, receiver: Receiver) -> None:
+async def test_lists_are_paged(system: System, database: Database, receiver: Receiver) -> None:
     """Webhooks by rising id, deliveries newest first; each row once over all pages."""
     owner = await person(database)
-    api = house.api(owner)
-    made = [await hook(house, owner, receiver, f"/{n}") for n in range(3)]
+    api = system.api(owner)
+    made = [await hook(system, owner, receiver, f"/{n}") for n in range(3)]
     pings = [(await api.post(f"/api/webhooks/{made[0].id}/ping")).body["id"] for _ in range(3)]
     for path, expected in (
         ("/api/webhooks", [one.id for one in made]),
@@ -210,12 +210,12 @@ async def test_lists_are_paged(house: System, database: Database, receiver: Rece
 
 
 async def test_an_account_has_at_most_twenty(
-    house: System, database: Database, receiver: Receiver
+    system: System, database: Database, receiver: Receiver
 ) -> None:
     """The twenty-first is refused; one deleted makes room for one."""
     owner = await person(database)
-    api = house.api(owner)
-    made = [await hook(house, owner, receiver, f"/{n}") for n in range(20)]
+    api = system.api(owner)
+    made = [await hook(system, owner, receiver, f"/{n}") for n in range(20)]
     body = {"url": receiver.url("/more"), "eventTypes": ["*"]}
     assert (await api.post("/api/webhooks", body)).code == "INVALID"
     await api.delete(f"/api/webhooks/{made[0].id}")

@@ -6,39 +6,39 @@ from pathlib import Path
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.people import person
-from tests.harness.processes import Processes, processes
+from tests.harness.accounts import person
+from tests.harness.processes import Processes, running_processes
 from tests.harness.scratch import Scratch
 from tests.harness.system import System
-from tests.integration.notify.conftest import Newsroom, confirmed, hook, placed
+from tests.integration.notify.conftest import EventPublisher, confirmed, hook, placed
 from tests.integration.notify.receiver import Receiver
 
 
 @pytest.fixture
-async def workers(world: Scratch, tmp_path: Path) -> AsyncIterator[Processes]:
+async def workers(scratch: Scratch, tmp_path: Path) -> AsyncIterator[Processes]:
     """Notify workers as processes."""
-    async with processes(world, tmp_path, webhook_allow_private="true") as started:
+    async with running_processes(scratch, tmp_path, webhook_allow_private="true") as started:
         yield started
 
 
 async def test_a_killed_worker_loses_nothing(
-    house: System,
+    system: System,
     database: Database,
     receiver: Receiver,
-    newsroom: Newsroom,
+    event_publisher: EventPublisher,
     workers: Processes,
 ) -> None:
     """Killed among a hundred events and again, with another worker beside it: each is heard, each order in order."""
     buyer = await person(database)
     for number in range(4):
-        await hook(house, buyer, receiver, f"/crash{number}")
+        await hook(system, buyer, receiver, f"/crash{number}")
     first = await workers.start("notify-1")
     await workers.start("notify-2")
     told: list[str] = []
     for number in range(50):
         event = placed(buyer)
-        told.append((await newsroom.tell_order(event)).id)
-        told.append((await newsroom.tell_order(confirmed(event, buyer))).id)
+        told.append((await event_publisher.tell_order(event)).id)
+        told.append((await event_publisher.tell_order(confirmed(event, buyer))).id)
         if number in (15, 30):
             await first.kill()
             first = await workers.start("notify-1", ready=False)

@@ -13,12 +13,12 @@ from contracts.events import (
     StockChanged,
 )
 from db.mysql.database import Database
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.resources import a_payment, an_event
 from tests.harness.system import System
 from tests.harness.waiting import eventually
 from tests.integration.notify.conftest import (
-    Newsroom,
+    EventPublisher,
     confirmed,
     delivery_rows,
     envelope_of,
@@ -31,13 +31,13 @@ pytestmark = pytest.mark.usefixtures("notify")
 
 
 async def test_an_order_reaches_its_buyer_signed(
-    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+    system: System, database: Database, receiver: Receiver, event_publisher: EventPublisher
 ) -> None:
     """The body is `{type, timestamp, data, sequence}`, data the order; id and signature are Standard Webhooks'."""
     buyer = await person(database)
-    made = await hook(house, buyer, receiver, "/buyer")
+    made = await hook(system, buyer, receiver, "/buyer")
     event = placed(buyer)
-    envelope = await newsroom.tell_order(event)
+    envelope = await event_publisher.tell_order(event)
     (call,) = await receiver.heard("/buyer")
     assert call.verified_by(made.secret) == {
         "type": "order.placed",
@@ -52,41 +52,43 @@ async def test_an_order_reaches_its_buyer_signed(
 
 
 async def test_each_hears_only_what_they_may(
-    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+    system: System, database: Database, receiver: Receiver, event_publisher: EventPublisher
 ) -> None:
     """Buyer, organizer and admin hear of an order; another buyer, organizer or a former admin does not."""
     buyer, organizer = await person(database), await person(database, "ORGANIZER")
     admin, former = await person(database, "ADMIN"), await person(database, "ADMIN")
     stranger, rival = await person(database), await person(database, "ORGANIZER")
-    people = {"buyer": buyer, "organizer": organizer, "admin": admin}
+    accounts = {"buyer": buyer, "organizer": organizer, "admin": admin}
     others = {"stranger": stranger, "rival": rival, "former": former}
-    for name, who in {**people, **others}.items():
-        await hook(house, who, receiver, f"/{name}")
+    for name, who in {**accounts, **others}.items():
+        await hook(system, who, receiver, f"/{name}")
     await database.write("DELETE FROM user_roles WHERE user_id = %s", former.id)
-    first = await newsroom.tell_order(placed(buyer, organizer))
-    for name in people:
+    first = await event_publisher.tell_order(placed(buyer, organizer))
+    for name in accounts:
         await receiver.heard_of(f"/{name}", first.id)
     # What the others hear next is their own: nothing came before it.
     for name, who in others.items():
-        own = await newsroom.tell_order(placed(who))
+        own = await event_publisher.tell_order(placed(who))
         assert [call.id for call in await receiver.heard(f"/{name}")] == [own.id]
 
 
 async def test_payments_and_events_reach_their_people(
-    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+    system: System, database: Database, receiver: Receiver, event_publisher: EventPublisher
 ) -> None:
     """A payment reaches buyer and organizer, an event its organizer; quotes and stock leave the house for nobody."""
     buyer, organizer = await person(database), await person(database, "ORGANIZER")
-    await hook(house, buyer, receiver, "/buyer")
-    await hook(house, organizer, receiver, "/organizer")
+    await hook(system, buyer, receiver, "/buyer")
+    await hook(system, organizer, receiver, "/organizer")
     payment = a_payment(id=5, orderId=9, status="LATE")
     about = {"payment": payment, "user_id": buyer.id, "event_id": 3, "organizer_id": organizer.id}
-    await newsroom.tell(QuoteCreated(**about), "payment:5", 1)
+    await event_publisher.tell(QuoteCreated(**about), "payment:5", 1)
     stock = {"ticket_type_id": 8, "event_id": 3, "version": 2, "quota": 10, "available": 9}
-    await newsroom.tell(StockChanged(**stock), "ticket_type:8", 2)
-    await newsroom.tell(PaymentLate(**about, tx_hash="0x" + "a" * 64), "payment:5", 2)
+    await event_publisher.tell(StockChanged(**stock), "ticket_type:8", 2)
+    await event_publisher.tell(PaymentLate(**about, tx_hash="0x" + "a" * 64), "payment:5", 2)
     concert = an_event(id=3, status="CANCELLED")
-    await newsroom.tell(EventCancelled(event=concert, organizer_id=organizer.id), "event:3", 2)
+    await event_publisher.tell(
+        EventCancelled(event=concert, organizer_id=organizer.id), "event:3", 2
+    )
     (call,) = await receiver.heard("/buyer")
     assert (call.body["type"], call.body["data"]) == ("payment.late", payment)
     calls = await receiver.heard("/organizer", 2)
@@ -95,54 +97,54 @@ async def test_payments_and_events_reach_their_people(
 
 
 async def test_a_webhook_hears_the_types_it_asked_for(
-    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+    system: System, database: Database, receiver: Receiver, event_publisher: EventPublisher
 ) -> None:
     """Other types make no delivery."""
     buyer = await person(database)
-    await hook(house, buyer, receiver, "/paid", "order.confirmed", "order.expired")
+    await hook(system, buyer, receiver, "/paid", "order.confirmed", "order.expired")
     first = placed(buyer)
-    await newsroom.tell_order(first)
-    await newsroom.tell_order(confirmed(first, buyer))
+    await event_publisher.tell_order(first)
+    await event_publisher.tell_order(confirmed(first, buyer))
     (call,) = await receiver.heard("/paid")
     assert call.body["type"] == "order.confirmed"
 
 
 async def test_an_event_seen_twice_is_one_delivery(
-    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+    system: System, database: Database, receiver: Receiver, event_publisher: EventPublisher
 ) -> None:
     """Delivery from the broker is at least once; the receiver hears it once, and the next event after it."""
     buyer = await person(database)
-    made = await hook(house, buyer, receiver, "/once")
+    made = await hook(system, buyer, receiver, "/once")
     event = placed(buyer)
     envelope = envelope_of(event, f"order:{event.order['id']}", 1)
     for _ in range(3):
-        await newsroom.publish(envelope, event)
-    after = await newsroom.tell_order(confirmed(event, buyer))
+        await event_publisher.publish(envelope, event)
+    after = await event_publisher.tell_order(confirmed(event, buyer))
     assert [call.id for call in await receiver.heard("/once", 2)] == [envelope.id, after.id]
     assert len(await delivery_rows(database, made)) == 2
 
 
 async def test_no_account_of_ours_hears_after_it_was_disabled(
-    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+    system: System, database: Database, receiver: Receiver, event_publisher: EventPublisher
 ) -> None:
     """A disabled account's webhooks are silent."""
     buyer, admin = await person(database), await person(database, "ADMIN")
-    made = await hook(house, buyer, receiver, "/disabled")
-    await hook(house, admin, receiver, "/admin")
+    made = await hook(system, buyer, receiver, "/disabled")
+    await hook(system, admin, receiver, "/admin")
     await database.write("UPDATE users SET status = 'DISABLED' WHERE id = %s", buyer.id)
-    told = await newsroom.tell_order(placed(buyer))
+    told = await event_publisher.tell_order(placed(buyer))
     await receiver.heard_of("/admin", told.id)
     assert await delivery_rows(database, made) == []
 
 
 async def test_a_state_change_is_one_log_line_with_its_ids(
-    database: Database, newsroom: Newsroom, capsys: pytest.CaptureFixture[str]
+    database: Database, event_publisher: EventPublisher, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Order, request, command and correlation ids tie the line to the request that led to it."""
     buyer = await person(database)
     before = placed(buyer)
     event = OrderCancelled(order=before.order, organizer_id=buyer.id, reason="buyer")
-    envelope = await newsroom.tell_order(event)
+    envelope = await event_publisher.tell_order(event)
     printed: list[str] = []
 
     async def look() -> list[dict[str, object]]:

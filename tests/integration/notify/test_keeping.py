@@ -12,7 +12,7 @@ from db.webhooks import deliveries
 from db.webhooks.deliveries import NewDelivery
 from db.webhooks.delivery_log import sweep
 from db.webhooks.endpoints import targets
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.system import System
 from tests.integration.notify.conftest import Hook, hook
 from tests.integration.notify.receiver import Receiver
@@ -24,9 +24,9 @@ AT = datetime(2026, 5, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-async def made(house: System, database: Database, receiver: Receiver) -> Hook:
+async def made(system: System, database: Database, receiver: Receiver) -> Hook:
     """A webhook; no worker runs."""
-    return await hook(house, await person(database), receiver, "/kept")
+    return await hook(system, await person(database), receiver, "/kept")
 
 
 async def write(database: Database, made: Hook, event_id: str) -> deliveries.DueDelivery:
@@ -78,7 +78,7 @@ async def sweep_all(database: Database) -> None:
 
 
 async def test_old_deliveries_go_young_and_pending_ones_stay(
-    house: System, database: Database, made: Hook
+    system: System, database: Database, made: Hook
 ) -> None:
     """Delivered: seven days. Failed: thirty. Pending: until it is closed."""
     await ended(database, made, "delivered-6", "DELIVERED", 6)

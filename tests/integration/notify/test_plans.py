@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from db.accounts.many_accounts import add_accounts
 from db.mysql.database import Database
 from db.webhooks import endpoints
-from tests.harness.scratch import scratch
+from scripts.benching.loads.many_accounts import add_accounts
+from tests.harness.scratch import scratch_servers
 
 ACCOUNTS = 4000
 BUYERS = 100
@@ -31,8 +31,8 @@ class Noting:
 @pytest.fixture(scope="module")
 async def crowded() -> AsyncIterator[tuple[Database, list[int]]]:
     """A database with thousands of accounts, an endpoint for each of the first half, two admins; the ids."""
-    async with scratch() as places:
-        database = await Database.connect(places.mysql_url)
+    async with scratch_servers() as scratch:
+        database = await Database.connect(scratch.mysql_url)
         addresses = [f"plan-{n}@example.com" for n in range(ACCOUNTS)]
         ids, _ = await add_accounts(database, addresses[2:], "x", ["USER"])
         admins, _ = await add_accounts(database, addresses[:2], "x", ["USER", "ADMIN"])

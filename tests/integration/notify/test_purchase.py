@@ -1,13 +1,14 @@
 """A whole purchase, heard: from the HTTP call through broker, workers, outbox and relay to the receivers."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.sales import items, order, sale
-from tests.harness.scratch import scratch
+from tests.harness.scratch import scratch_servers
 from tests.harness.system import System, running
 from tests.harness.waiting import eventually
 from tests.integration.notify.conftest import hook
@@ -15,27 +16,27 @@ from tests.integration.notify.receiver import Receiver
 
 
 @pytest.fixture(scope="module")
-async def shop() -> AsyncIterator[System]:
-    """A whole EventHub on places of its own."""
+async def system() -> AsyncIterator[System]:
+    """A whole EventHub on scratch servers of its own."""
     async with (
-        scratch() as places,
-        running(places, webhook_allow_private=True) as system,
+        scratch_servers() as scratch,
+        running(scratch, webhook_allow_private=True) as system,
     ):
         yield system
 
 
 async def test_a_purchase_is_heard_by_buyer_and_organizer_in_order(
-    shop: System, receiver: Receiver
+    system: System, receiver: Receiver
 ) -> None:
     """Placed, added to, quoted, paid: each step's resource arrives as the API shows it, signed, in its order."""
-    database = await Database.connect(shop.scratch.mysql_url)
+    database = await Database.connect(system.scratch.mysql_url)
     organizer, buyer = await person(database, "ORGANIZER"), await person(database)
     heard = {
-        "/organizer": await hook(shop, organizer, receiver, "/organizer"),
-        "/buyer": await hook(shop, buyer, receiver, "/buyer"),
+        "/organizer": await hook(system, organizer, receiver, "/organizer"),
+        "/buyer": await hook(system, buyer, receiver, "/buyer"),
     }
-    stage = await sale(shop, organizer, 10)
-    api = shop.api(buyer)
+    stage = await sale(system, organizer, 10)
+    api = system.api(buyer)
     order_id = await order(api, stage.ticket_type)
     more = await api.post("/api/orders", items((stage.ticket_type, 1)) | {"orderId": order_id})
     assert more.status == 201, more.body
@@ -70,10 +71,10 @@ async def test_a_purchase_is_heard_by_buyer_and_organizer_in_order(
     await database.close()
 
 
-async def _sales_news(receiver: Receiver, path: str) -> list[dict[str, object]]:
+async def _sales_news(receiver: Receiver, path: str) -> list[dict[str, Any]]:
     """What a path heard of orders and payments, once all four messages are there."""
 
-    async def look() -> list[dict[str, object]] | None:
+    async def look() -> list[dict[str, Any]] | None:
         bodies = [call.body for call in receiver.calls[path]]
         news = [body for body in bodies if not body["type"].startswith("event.")]
         return news if len(news) >= 4 else None

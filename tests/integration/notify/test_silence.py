@@ -8,12 +8,12 @@ from aiohttp import web
 
 from contracts.webhooks import PING
 from db.mysql.database import Database
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.system import System
 from tests.harness.waiting import eventually
 from tests.integration.notify.conftest import (
     QUICK,
-    Newsroom,
+    EventPublisher,
     closed,
     confirmed,
     delivery_rows,
@@ -26,14 +26,14 @@ from tests.integration.notify.receiver import Call, Receiver, always
 
 @pytest.mark.usefixtures("notify")
 async def test_gone_is_gone_until_a_ping_is_answered(
-    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+    system: System, database: Database, receiver: Receiver, event_publisher: EventPublisher
 ) -> None:
     """410 disables the webhook: nothing more is sent. Its owner pings it; a 2xx makes it active again."""
     buyer = await person(database)
-    made = await hook(house, buyer, receiver, "/gone")
+    made = await hook(system, buyer, receiver, "/gone")
     receiver.answers["/gone"] = always(410)
-    await newsroom.tell_order(placed(buyer))
-    api = house.api(buyer)
+    await event_publisher.tell_order(placed(buyer))
+    api = system.api(buyer)
 
     async def status() -> str:
         shown = await api.get(f"/api/webhooks/{made.id}")
@@ -46,7 +46,7 @@ async def test_gone_is_gone_until_a_ping_is_answered(
         return await status() == "ACTIVE None"
 
     assert await eventually(disabled)
-    await newsroom.tell_order(placed(buyer))
+    await event_publisher.tell_order(placed(buyer))
     receiver.answers["/gone"] = always(204)
     ping = await api.post(f"/api/webhooks/{made.id}/ping")
     assert ping.status == 202
@@ -58,11 +58,11 @@ async def test_gone_is_gone_until_a_ping_is_answered(
 
 @pytest.mark.usefixtures("notify")
 async def test_what_was_under_way_does_not_undo_gone(
-    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+    system: System, database: Database, receiver: Receiver, event_publisher: EventPublisher
 ) -> None:
     """410 counts although another message, begun before, gets through after it."""
     buyer = await person(database)
-    made = await hook(house, buyer, receiver, "/leaving")
+    made = await hook(system, buyer, receiver, "/leaving")
     slow, last = placed(buyer), placed(buyer)
     begun, gone = asyncio.Event(), asyncio.Event()
 
@@ -74,12 +74,12 @@ async def test_what_was_under_way_does_not_undo_gone(
         return web.Response(status=204)
 
     receiver.answers["/leaving"] = leave
-    await newsroom.tell_order(slow)
+    await event_publisher.tell_order(slow)
     await begun.wait()
-    await newsroom.tell_order(last)
+    await event_publisher.tell_order(last)
 
     async def disabled() -> bool:
-        shown = await house.api(buyer).get(f"/api/webhooks/{made.id}")
+        shown = await system.api(buyer).get(f"/api/webhooks/{made.id}")
         return bool(shown.body["disabledReason"] == "GONE")
 
     await eventually(disabled)
@@ -91,11 +91,15 @@ async def test_what_was_under_way_does_not_undo_gone(
 
 @pytest.mark.parametrize("got_through", [False, True])
 async def test_three_days_of_nothing_disable_a_webhook(
-    house: System, database: Database, receiver: Receiver, newsroom: Newsroom, got_through: bool
+    system: System,
+    database: Database,
+    receiver: Receiver,
+    event_publisher: EventPublisher,
+    got_through: bool,
 ) -> None:
     """A message that used up its attempts disables its webhook, unless another one got through meanwhile."""
     buyer = await person(database)
-    made = await hook(house, buyer, receiver, "/poor")
+    made = await hook(system, buyer, receiver, "/poor")
     doomed, fine = placed(buyer), placed(buyer)
 
     async def answer(call: Call) -> web.Response:
@@ -105,8 +109,8 @@ async def test_three_days_of_nothing_disable_a_webhook(
         return [(row[1], row[2]) for row in await delivery_rows(database, made)]
 
     receiver.answers["/poor"] = answer
-    async with notifying(house.settings, policy=replace(QUICK, delays=(3600.0,) * 3)):
-        await newsroom.tell_order(doomed)
+    async with notifying(system.settings, policy=replace(QUICK, delays=(3600.0,) * 3)):
+        await event_publisher.tell_order(doomed)
 
         async def tried_once() -> bool:
             return await states() == [("PENDING", 1)]
@@ -116,7 +120,7 @@ async def test_three_days_of_nothing_disable_a_webhook(
 
         await eventually(tried_once)
         if got_through:
-            await newsroom.tell_order(fine)
+            await event_publisher.tell_order(fine)
             await eventually(got_one)
         await database.write(
             "UPDATE webhook_deliveries SET tries = 3, next_attempt_at = UTC_TIMESTAMP(6) "
@@ -125,21 +129,21 @@ async def test_three_days_of_nothing_disable_a_webhook(
         )
         await closed(database, made, 1 + got_through)
     assert await states() == [("FAILED", 2), ("DELIVERED", 1)][: 1 + got_through]
-    shown = (await house.api(buyer).get(f"/api/webhooks/{made.id}")).body
+    shown = (await system.api(buyer).get(f"/api/webhooks/{made.id}")).body
     wanted = ("ACTIVE", None) if got_through else ("DISABLED", "FAILING")
     assert (shown["status"], shown["disabledReason"]) == wanted
 
 
 @pytest.mark.usefixtures("notify")
 async def test_resend_sends_the_same_message_again(
-    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+    system: System, database: Database, receiver: Receiver, event_publisher: EventPublisher
 ) -> None:
     """A delivered message goes out again, same id and body; it stays one delivery."""
     buyer = await person(database)
-    made = await hook(house, buyer, receiver, "/again")
-    envelope = await newsroom.tell_order(placed(buyer))
+    made = await hook(system, buyer, receiver, "/again")
+    envelope = await event_publisher.tell_order(placed(buyer))
     await closed(database, made)
-    api = house.api(buyer)
+    api = system.api(buyer)
     (listed,) = (await api.get(f"/api/webhooks/{made.id}/deliveries")).body["data"]
     answer = await api.post(f"/api/webhooks/{made.id}/deliveries/{listed['id']}/resend")
     assert (answer.status, answer.body["status"]) == (202, "PENDING")
@@ -150,11 +154,11 @@ async def test_resend_sends_the_same_message_again(
 
 
 async def test_a_resend_during_an_attempt_is_not_lost(
-    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+    system: System, database: Database, receiver: Receiver, event_publisher: EventPublisher
 ) -> None:
     """Asked for while the attempt before it is still on its way: when that one fails, the new round begins at once."""
     buyer = await person(database)
-    made = await hook(house, buyer, receiver, "/overlap")
+    made = await hook(system, buyer, receiver, "/overlap")
     asked = asyncio.Event()
 
     async def fail_once_asked(_: Call) -> web.Response:
@@ -165,10 +169,10 @@ async def test_a_resend_during_an_attempt_is_not_lost(
 
     receiver.answers["/overlap"] = fail_once_asked
     patient = replace(QUICK, delays=(3600.0,) * 10)
-    async with notifying(house.settings, policy=patient):
-        await newsroom.tell_order(placed(buyer))
+    async with notifying(system.settings, policy=patient):
+        await event_publisher.tell_order(placed(buyer))
         await receiver.heard("/overlap")
-        api = house.api(buyer)
+        api = system.api(buyer)
         (listed,) = (await api.get(f"/api/webhooks/{made.id}/deliveries")).body["data"]
         await api.post(f"/api/webhooks/{made.id}/deliveries/{listed['id']}/resend")
         asked.set()
@@ -178,23 +182,23 @@ async def test_a_resend_during_an_attempt_is_not_lost(
 
 @pytest.mark.usefixtures("notify")
 async def test_resend_frees_what_waited_behind(
-    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+    system: System, database: Database, receiver: Receiver, event_publisher: EventPublisher
 ) -> None:
     """Asked for again, a delivery holds nothing back any more."""
     buyer = await person(database)
-    made = await hook(house, buyer, receiver, "/freed")
+    made = await hook(system, buyer, receiver, "/freed")
     receiver.answers["/freed"] = always(503, Retry_After="3600")
     first = placed(buyer)
-    await newsroom.tell_order(first)
+    await event_publisher.tell_order(first)
     await receiver.heard("/freed")
-    second = await newsroom.tell_order(confirmed(first, buyer))
+    second = await event_publisher.tell_order(confirmed(first, buyer))
 
     async def both() -> bool:
         return len(await delivery_rows(database, made)) == 2
 
     await eventually(both)
     receiver.answers["/freed"] = always(204)
-    api = house.api(buyer)
+    api = system.api(buyer)
     listed = (await api.get(f"/api/webhooks/{made.id}/deliveries")).body["data"]
     await api.post(f"/api/webhooks/{made.id}/deliveries/{listed[-1]['id']}/resend")
     calls = await receiver.heard("/freed", 3)
@@ -203,15 +207,15 @@ async def test_resend_frees_what_waited_behind(
 
 @pytest.mark.usefixtures("notify")
 async def test_after_a_rotation_both_secrets_sign_for_a_day(
-    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+    system: System, database: Database, receiver: Receiver, event_publisher: EventPublisher
 ) -> None:
     """Old and new secret verify each message; when the day is over only the new one does."""
     buyer = await person(database)
-    made = await hook(house, buyer, receiver, "/rotated")
-    rotated = await house.api(buyer).post(f"/api/webhooks/{made.id}/rotate-secret")
+    made = await hook(system, buyer, receiver, "/rotated")
+    rotated = await system.api(buyer).post(f"/api/webhooks/{made.id}/rotate-secret")
     fresh = rotated.body["secret"]
     assert (rotated.status, fresh == made.secret) == (200, False)
-    await newsroom.tell_order(placed(buyer))
+    await event_publisher.tell_order(placed(buyer))
     (call,) = await receiver.heard("/rotated")
     call.verified_by(fresh)
     call.verified_by(made.secret)
@@ -221,7 +225,7 @@ async def test_after_a_rotation_both_secrets_sign_for_a_day(
         "WHERE id = %s",
         made.id,
     )
-    await newsroom.tell_order(placed(buyer))
+    await event_publisher.tell_order(placed(buyer))
     after = (await receiver.heard("/rotated", 2))[1]
     after.verified_by(fresh)
     assert len(after.headers["webhook-signature"].split(" ")) == 1
@@ -229,20 +233,20 @@ async def test_after_a_rotation_both_secrets_sign_for_a_day(
 
 @pytest.mark.usefixtures("notify")
 async def test_a_deleted_webhook_hears_nothing_more(
-    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+    system: System, database: Database, receiver: Receiver, event_publisher: EventPublisher
 ) -> None:
     """What was still being retried is given up; the secret is gone from the database."""
     buyer = await person(database)
-    made = await hook(house, buyer, receiver, "/deleted")
+    made = await hook(system, buyer, receiver, "/deleted")
     receiver.answers["/deleted"] = always(503, Retry_After="3600")
-    await newsroom.tell_order(placed(buyer))
+    await event_publisher.tell_order(placed(buyer))
     await receiver.heard("/deleted")
 
     async def written() -> bool:
         return [row[2] for row in await delivery_rows(database, made)] == [1]
 
     await eventually(written)
-    assert (await house.api(buyer).delete(f"/api/webhooks/{made.id}")).status == 204
+    assert (await system.api(buyer).delete(f"/api/webhooks/{made.id}")).status == 204
     await database.write(
         "UPDATE webhook_deliveries SET next_attempt_at = UTC_TIMESTAMP(6) WHERE endpoint_id = %s",
         made.id,
@@ -256,17 +260,17 @@ async def test_a_deleted_webhook_hears_nothing_more(
 
 @pytest.mark.usefixtures("notify")
 async def test_a_disabled_account_hears_nothing_more(
-    house: System, database: Database, receiver: Receiver, newsroom: Newsroom
+    system: System, database: Database, receiver: Receiver, event_publisher: EventPublisher
 ) -> None:
     """What was still being retried for it is given up."""
     buyer = await person(database)
-    made = await hook(house, buyer, receiver, "/locked-out")
+    made = await hook(system, buyer, receiver, "/locked-out")
     await database.write(
         "UPDATE webhook_endpoints SET paused_until = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR, failures = 9 "
         "WHERE id = %s",
         made.id,
     )
-    await newsroom.tell_order(placed(buyer))
+    await event_publisher.tell_order(placed(buyer))
 
     async def waiting() -> bool:
         return [row[1] for row in await delivery_rows(database, made)] == ["PENDING"]

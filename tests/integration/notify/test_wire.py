@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 import pytest
@@ -14,13 +15,13 @@ from contracts.messaging.publisher import Properties, Publisher
 from contracts.messaging.topology import EVENTS_EXCHANGE, topology
 from contracts.runtime.times import to_wire
 from db.mysql.database import Database
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.recorded_messages import Judge, tapping
 from tests.harness.sales import Sale, items, order, sale
-from tests.harness.scratch import scratch
+from tests.harness.scratch import scratch_servers
 from tests.harness.system import Api, System, running
 from tests.harness.waiting import eventually
-from tests.harness.wire import Judge, tapping
-from tests.integration.notify.conftest import Newsroom, envelope_of, hook, placed
+from tests.integration.notify.conftest import EventPublisher, envelope_of, hook, placed
 from tests.integration.notify.receiver import Receiver
 
 TX_HASH = "0x" + "{:064x}"
@@ -28,11 +29,11 @@ TX_HASH = "0x" + "{:064x}"
 
 @pytest.fixture(scope="module")
 async def day() -> AsyncIterator[System]:
-    """A whole EventHub on places of its own: nothing but what it says itself is on its broker."""
-    short = {"order_ttl": 2, "quote_ttl": 2, "max_hold": 4}
+    """A whole EventHub on scratch servers of its own: nothing but what it says itself is on its broker."""
+    short: dict[str, Any] = {"order_ttl": 2, "quote_ttl": 2, "max_hold": 4}
     async with (
-        scratch() as places,
-        running(places, webhook_allow_private=True, **short) as system,
+        scratch_servers() as scratch,
+        running(scratch, webhook_allow_private=True, **short) as system,
     ):
         yield system
 
@@ -120,14 +121,16 @@ async def test_what_is_put_aside_is_described_too(day: System, receiver: Receive
     await hook(day, buyer, receiver, "/aside")
     link = Link(day.scratch.amqp_url, "aside")
     await link.start(wait=20)
-    newsroom = Newsroom(Publisher(link))
+    event_publisher = EventPublisher(Publisher(link))
     event = placed(buyer)
     async with tapping(day.scratch.amqp_url, topology(day.settings.shards, 1)) as tap:
         long = replace(envelope_of(event, "order:1", 1), id="x" * 200)
-        await newsroom.publish(long, event)
+        await event_publisher.publish(long, event)
         properties = Properties("application/cloudevents+json")
         for body in (orjson.dumps({"specversion": "1.0"}), b"\xff no JSON"):
-            await newsroom.publisher.publish(EVENTS_EXCHANGE, "order.placed", body, properties)
+            await event_publisher.publisher.publish(
+                EVENTS_EXCHANGE, "order.placed", body, properties
+            )
 
         async def come_round() -> bool:
             ways = [one.exchange for one in tap.passed]

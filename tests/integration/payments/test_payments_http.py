@@ -10,13 +10,13 @@ import pytest
 
 from contracts.messaging.topology import topology
 from db.mysql.database import Database
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.recorded_messages import Tap, tapping
 from tests.harness.sales import Sale, items, order, sale
-from tests.harness.scratch import Scratch, scratch
+from tests.harness.scratch import Scratch, scratch_servers
 from tests.harness.system import Api, System, running
 from tests.harness.waiting import eventually
-from tests.harness.wire import Tap, tapping
-from tests.integration.payments.till import fresh_hash, set_rate
+from tests.integration.payments.payment_client import fresh_hash, set_rate
 
 QUOTE, CONFIRM = "/api/public/payment/create-quote", "/api/public/payment/confirm-payment"
 
@@ -24,8 +24,8 @@ QUOTE, CONFIRM = "/api/public/payment/create-quote", "/api/public/payment/confir
 @pytest.fixture(scope="module")
 async def place() -> AsyncIterator[Scratch]:
     """A place of their own: its one payment worker is stopped here, and no other must stand in."""
-    async with scratch() as places:
-        yield places
+    async with scratch_servers() as scratch:
+        yield scratch
 
 
 @pytest.fixture(scope="module")

@@ -15,34 +15,34 @@ from db import orders, returns
 from db import stock as stocks
 from db.messages import outbox, outcomes
 from db.mysql.database import Database, Statement, Transaction
-from tests.harness.desk import FINGERPRINT, Desk, desk, place, result
-from tests.harness.people import Person, person
-from tests.harness.scratch import scratch
-from tests.harness.staff import staff
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import FINGERPRINT, CommandClient, command_client, place, result
+from tests.harness.scratch import scratch_servers
 from tests.harness.waiting import eventually
+from tests.harness.workers import running_workers
 
 ORDERS = 3000
 LARGE = ("orders", "order_details", "order_history", "command_outcomes", "stock_ledger")
 
 
 @pytest.fixture(scope="module")
-async def grown() -> AsyncIterator[tuple[Desk, Person, int, list[int]]]:
-    """A desk with workers behind it, on a database in which 3,000 orders were placed."""
-    async with scratch() as places:
-        database = await Database.connect(places.mysql_url)
+async def grown() -> AsyncIterator[tuple[CommandClient, Person, int, list[int]]]:
+    """A command client with workers behind it, on a database in which 3,000 orders were placed."""
+    async with scratch_servers() as scratch:
+        database = await Database.connect(scratch.mysql_url)
         async with (
-            desk(places, database, shards=1) as counter,
-            staff(counter.settings, "inventory", "order", "relay"),
+            command_client(scratch, database, shards=1) as client,
+            running_workers(client.settings, "inventory", "order", "relay"),
         ):
             organizer, buyer = await person(database, "ORGANIZER"), await person(database)
-            event_id, types = await counter.sale(organizer, 100_000, 100_000)
+            event_id, types = await client.sale(organizer, 100_000, 100_000)
             sent = [
-                await counter.send(place(buyer, event_id, (types[n % 2], 1))) for n in range(ORDERS)
+                await client.send(place(buyer, event_id, (types[n % 2], 1))) for n in range(ORDERS)
             ]
-            await counter.outcome(sent[-1], within=60)
+            await client.outcome(sent[-1], within=60)
             for table in LARGE:
                 await database.read(f"ANALYZE TABLE {table}")
-            yield counter, buyer, event_id, types
+            yield client, buyer, event_id, types
         await database.close()
 
 
@@ -80,13 +80,13 @@ def _is_large(sql: str, plan: list[str]) -> bool:
 
 
 async def test_an_orders_life_reads_nothing_whole(
-    grown: tuple[Desk, Person, int, list[int]], recorded: list[Statement]
+    grown: tuple[CommandClient, Person, int, list[int]], recorded: list[Statement]
 ) -> None:
     """Placed, redelivered, added to, refused, cancelled, expired, given back: keys all the way."""
-    counter, buyer, event_id, (one, two) = grown
-    database = counter.database
-    uuid = await counter.send(place(buyer, event_id, (one, 1), (two, 2)))
-    order = result(await counter.outcome(uuid))
+    client, buyer, event_id, (one, two) = grown
+    database = client.database
+    uuid = await client.send(place(buyer, event_id, (one, 1), (two, 2)))
+    order = result(await client.outcome(uuid))
     wanted = (OrderItem(ticket_type_id=one, quantity=1),)
     add = AddItems(
         principal=buyer.principal,
@@ -95,10 +95,10 @@ async def test_an_orders_life_reads_nothing_whole(
         order_id=order["id"],
         items=wanted,
     )
-    result(await counter.ask(add))
+    result(await client.ask(add))
     cancel = CancelOrder(principal=buyer.principal, fingerprint=FINGERPRINT, order_id=order["id"])
-    result(await counter.ask(cancel))
-    other = result(await counter.ask(place(buyer, event_id, (one, 1))))
+    result(await client.ask(cancel))
+    other = result(await client.ask(place(buyer, event_id, (one, 1))))
     await database.write(
         "UPDATE orders SET created_at = created_at - INTERVAL 1 HOUR, "
         "expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND WHERE id = %s",
@@ -120,11 +120,11 @@ async def test_an_orders_life_reads_nothing_whole(
 
 
 async def test_sweeps_and_reads_beside_the_sale_read_nothing_whole(
-    grown: tuple[Desk, Person, int, list[int]], recorded: list[Statement]
+    grown: tuple[CommandClient, Person, int, list[int]], recorded: list[Statement]
 ) -> None:
     """The expiry sweep's candidates, an event's unpaid orders, shortages, retention, outcomes by id."""
-    counter, _, event_id, types = grown
-    database = counter.database
+    client, _, event_id, types = grown
+    database = client.database
     await orders.past_deadline(database, 200)
     await orders.unpaid_of_event(database, event_id, 200)
     await stocks.shortages(database, types)
@@ -135,7 +135,7 @@ async def test_sweeps_and_reads_beside_the_sale_read_nothing_whole(
 
 
 async def test_control_a_scan_is_seen(
-    grown: tuple[Desk, Person, int, list[int]],
+    grown: tuple[CommandClient, Person, int, list[int]],
 ) -> None:
     """The control: a statement without a key is named."""
     database = grown[0].database

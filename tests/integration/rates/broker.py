@@ -37,14 +37,14 @@ class Ran:
         return parsed
 
 
-async def provider_command(world: Scratch, *arguments: str) -> Ran:
+async def provider_command(scratch: Scratch, *arguments: str) -> Ran:
     """`scripts/provider …`, as a process of its own."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "scripts.providers",
         *arguments,
-        env={**os.environ, **world.environment()},
+        env={**os.environ, **scratch.environment()},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -59,15 +59,15 @@ def new_name() -> str:
 
 
 @contextlib.asynccontextmanager
-async def provider(world: Scratch) -> AsyncIterator[dict[str, Any]]:
+async def provider(scratch: Scratch) -> AsyncIterator[dict[str, Any]]:
     """A provider of its own, removed at the end; what `add` printed."""
     name = new_name()
-    added = await provider_command(world, "add", name)
+    added = await provider_command(scratch, "add", name)
     assert added.code == 0, added.error
     try:
         yield added.shown
     finally:
-        await provider_command(world, "remove", name)
+        await provider_command(scratch, "remove", name)
 
 
 @contextlib.asynccontextmanager

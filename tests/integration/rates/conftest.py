@@ -1,19 +1,19 @@
-"""EventHub with a gateway and a quote worker, and people who report, accept and look."""
+"""EventHub with a gateway and a quote worker, and accounts that report, accept and look."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.scratch import Scratch
 from tests.harness.system import System, running
 
 
 @pytest.fixture(scope="module")
-async def system(world: Scratch, database: Database) -> AsyncIterator[System]:
+async def system(scratch: Scratch, database: Database) -> AsyncIterator[System]:
     """A gateway, the quote worker with FakePrice, and the relay."""
-    async with running(world, workers=("quote", "relay")) as started:
+    async with running(scratch, workers=("quote", "relay")) as started:
         yield started
 
 

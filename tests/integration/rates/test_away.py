@@ -1,18 +1,19 @@
 """Servers and feeds that go away: quotes use the last good rate until it is too old; reports wait in order."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import orjson
 import pytest
 
 from db.mysql.database import Database
 from scripts.proving.proxy import Proxy
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.sales import Sale, order, sale
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
 from tests.harness.system import Answer, Api, System, running
 from tests.harness.waiting import eventually
+from tests.harness.workers import running_workers
 from tests.integration.rates.broker import connected, fields, message, provider, publish
 from tests.integration.rates.test_providers import reasons
 from tests.integration.rates.test_rates_http import asset
@@ -27,12 +28,14 @@ async def stub() -> AsyncIterator[CoinGeckoStub]:
 
 
 @pytest.fixture
-async def system(world: Scratch, database: Database, stub: CoinGeckoStub) -> AsyncIterator[System]:
+async def system(
+    scratch: Scratch, database: Database, stub: CoinGeckoStub
+) -> AsyncIterator[System]:
     """A sale whose rates come from the stub, every 0.2 s, and can be quoted for 3 s."""
     await database.write("DELETE FROM rates")
     workers = ("inventory", "payment", "quote", "relay")
-    feed = {"feed": "coingecko", "feed_url": stub.url, "feed_interval": 0.2}
-    async with running(world, workers=workers, rate_fresh=1, rate_max_age=3, **feed) as started:
+    feed: dict[str, Any] = {"feed": "coingecko", "feed_url": stub.url, "feed_interval": 0.2}
+    async with running(scratch, workers=workers, rate_fresh=1, rate_max_age=3, **feed) as started:
         yield started
 
 
@@ -75,13 +78,13 @@ async def test_a_sale_goes_on_without_its_feed_until_the_rate_is_too_old(
 
 
 async def test_reports_wait_for_the_database_in_their_order(
-    world: Scratch, database: Database
+    scratch: Scratch, database: Database
 ) -> None:
     """The worker's database goes away in the middle of a stream: each report is a rate once, in the order sent."""
     name, prices = asset(), [str(100 + n % 7) for n in range(60)]
-    async with Proxy(world.mysql_url) as proxy:
-        settings = world.settings(MYSQL_URL=proxy.address)
-        async with provider(world) as acme, staff(settings, "quote"):
+    async with Proxy(scratch.mysql_url) as proxy:
+        settings = scratch.settings(MYSQL_URL=proxy.address)
+        async with provider(scratch) as acme, running_workers(settings, "quote"):
             async with connected(acme["amqpUrl"]) as channel:
                 for n, price in enumerate(prices):
                     if n == 20:

@@ -36,9 +36,9 @@ Attempt = tuple[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-async def acme(world: Scratch, system: System) -> AsyncIterator[dict[str, Any]]:
+async def acme(scratch: Scratch, system: System) -> AsyncIterator[dict[str, Any]]:
     """A provider; the topology exists, because EventHub runs."""
-    async with provider(world) as added:
+    async with provider(scratch) as added:
         yield added
 
 
@@ -83,10 +83,10 @@ async def _nothing(_: object) -> None:
 
 
 async def test_every_exchange_and_queue_refuses_a_provider(
-    acme: dict[str, Any], everything: Topology, world: Scratch, database: Database
+    acme: dict[str, Any], everything: Topology, scratch: Scratch, database: Database
 ) -> None:
     """403 for each method on each of them; nothing is made, bound or gone; its own rates are taken."""
-    before = await _shape(world)
+    before = await _shape(scratch)
     allowed = []
     connection = await aio_pika.connect(acme["amqpUrl"], timeout=5)
     async with connection:
@@ -98,12 +98,12 @@ async def test_every_exchange_and_queue_refuses_a_provider(
                 continue
             allowed.append((method, how))
     assert allowed == []
-    assert await _shape(world) == before
+    assert await _shape(scratch) == before
     await _its_own_rates_are_taken(acme, database)
 
 
 async def test_other_keys_names_and_places_are_refused(
-    acme: dict[str, Any], world: Scratch
+    acme: dict[str, Any], scratch: Scratch
 ) -> None:
     """Other keys, a stranger's user_id, another virtual host."""
     url, name = acme["amqpUrl"], acme["name"]
@@ -117,9 +117,11 @@ async def test_other_keys_names_and_places_are_refused(
         await aio_pika.connect(elsewhere, timeout=5)
 
 
-async def test_the_management_api_refuses_a_provider(acme: dict[str, Any], world: Scratch) -> None:
+async def test_the_management_api_refuses_a_provider(
+    acme: dict[str, Any], scratch: Scratch
+) -> None:
     """Nothing to read and nothing to change there, its own rights least of all."""
-    vhost = quote(urlsplit(world.amqp_url).path[1:], safe="")
+    vhost = quote(urlsplit(scratch.amqp_url).path[1:], safe="")
     name, everybody = acme["name"], {"configure": ".*", "write": ".*", "read": ".*"}
     asked = [
         ("GET", "overview", None),
@@ -131,20 +133,20 @@ async def test_the_management_api_refuses_a_provider(acme: dict[str, Any], world
         ("POST", f"exchanges/{vhost}/amq.default/publish", {}),
     ]
     headers = {"Authorization": aiohttp.encode_basic_auth(name, acme["brokerPassword"])}
-    api = urlsplit(world.amqp_management_url)
+    api = urlsplit(scratch.amqp_management_url)
     async with aiohttp.ClientSession(f"http://{api.hostname}:{api.port}", headers=headers) as own:
         for method, path, sent in asked:
             async with own.request(method, f"/api/{path}", json=sent) as answer:
                 assert answer.status == 401, (method, path)
 
 
-async def _shape(world: Scratch) -> set[tuple[str, ...]]:
+async def _shape(scratch: Scratch) -> set[tuple[str, ...]]:
     """The exchanges, queues and bindings of EventHub's virtual host; gateways' queues come and go."""
-    vhost = quote(urlsplit(world.amqp_url).path[1:], safe="")
+    vhost = quote(urlsplit(scratch.amqp_url).path[1:], safe="")
     found: set[tuple[str, ...]] = set()
     async with aiohttp.ClientSession() as session:
         for kind in ("exchanges", "queues", "bindings"):
-            url = f"{world.amqp_management_url}/api/{kind}/{vhost}"
+            url = f"{scratch.amqp_management_url}/api/{kind}/{vhost}"
             async with session.get(url) as answer:
                 for one in await answer.json():
                     shown = ("name", "source", "destination", "routing_key")

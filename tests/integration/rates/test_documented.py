@@ -17,13 +17,13 @@ GUIDE = Path(__file__).parents[3] / "docs" / "providers.md"
 
 
 async def test_the_example_publisher_reports_a_rate(
-    system: System, world: Scratch, database: Database, tmp_path: Path
+    system: System, scratch: Scratch, database: Database, tmp_path: Path
 ) -> None:
     """The program as it stands there, with what `scripts/provider add` printed: the rate is in use."""
     (program,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     script = tmp_path / "report.py"
     script.write_text(program)
-    async with provider(world) as added:
+    async with provider(scratch) as added:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             str(script),

@@ -19,8 +19,8 @@ from db.messages.outbox import Outbox
 from db.mysql.database import Database, Transaction
 from db.redis.clients import quick_client
 from tests.harness.scratch import SECRET, Scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
+from tests.harness.workers import running_workers
 from tests.stubs.coingecko import (
     PER_USD,
     PRICES,
@@ -48,9 +48,9 @@ async def stub() -> AsyncIterator[CoinGeckoStub]:
 
 
 @pytest.fixture
-async def services(world: Scratch, database: Database) -> AsyncIterator[Services]:
+async def services(scratch: Scratch, database: Database) -> AsyncIterator[Services]:
     """What the job needs of a process; no coingecko rate is known yet."""
-    redis = quick_client(world.redis_url)
+    redis = quick_client(scratch.redis_url)
     codec = Codec(SECRET)
 
     async def forget(transaction: Transaction) -> None:
@@ -58,7 +58,7 @@ async def services(world: Scratch, database: Database) -> AsyncIterator[Services
 
     await database.run(forget)
     yield Services(
-        settings=world.settings(process="quote-1"),
+        settings=scratch.settings(process="quote-1"),
         incarnation="test",
         database=database,
         redis=redis,
@@ -261,10 +261,10 @@ async def test_a_key_is_sent_and_its_refusal_is_a_feed_that_is_down(
 
 
 async def test_one_of_several_workers_polls_and_another_takes_over(
-    world: Scratch, database: Database, stub: CoinGeckoStub
+    scratch: Scratch, database: Database, stub: CoinGeckoStub
 ) -> None:
     """Three workers, one lease: calls come from one at a time; when it stops, another goes on."""
-    settings = world.settings(feed="coingecko", feed_url=stub.url, feed_interval=0.2)
+    settings = scratch.settings(feed="coingecko", feed_url=stub.url, feed_interval=0.2)
     asking: set[str] = set()
 
     def make(services: Services) -> Worker:
@@ -299,7 +299,7 @@ async def test_one_of_several_workers_polls_and_another_takes_over(
 def _one(
     settings: Settings, name: str, make: object
 ) -> contextlib.AbstractAsyncContextManager[None]:
-    return staff(settings, name, make=make)  # type: ignore[arg-type]  # a Make
+    return running_workers(settings, name, make=make)  # type: ignore[arg-type]  # a Make
 
 
 async def _calls(stub: CoinGeckoStub, count: int) -> bool:

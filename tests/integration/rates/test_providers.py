@@ -12,7 +12,7 @@ import pytest
 
 from db import rates
 from db.mysql.database import Database
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.scratch import Scratch
 from tests.harness.system import System
 from tests.harness.waiting import eventually
@@ -29,9 +29,9 @@ from tests.integration.rates.test_rates_http import asset
 
 
 @pytest.fixture(scope="module")
-async def acme(world: Scratch, system: System) -> AsyncIterator[dict[str, Any]]:
+async def acme(scratch: Scratch, system: System) -> AsyncIterator[dict[str, Any]]:
     """A provider; the topology exists, because EventHub runs."""
-    async with provider(world) as added:
+    async with provider(scratch) as added:
         yield added
 
 
@@ -172,11 +172,11 @@ async def test_what_cannot_be_read_is_a_dead_letter(
     assert "unreadable report" in row[1]
 
 
-async def test_new_passwords_end_the_old_ones(world: Scratch, system: System) -> None:
+async def test_new_passwords_end_the_old_ones(scratch: Scratch, system: System) -> None:
     """After rotate: the open connection is cut, the old passwords open nothing, the new ones do."""
-    async with provider(world) as first:
+    async with provider(scratch) as first:
         gone = await _until_cut(first["amqpUrl"])
-        ran = await provider_command(world, "rotate", first["name"])
+        ran = await provider_command(scratch, "rotate", first["name"])
         second = ran.shown
         async with asyncio.timeout(15):
             await gone.wait()
@@ -190,36 +190,36 @@ async def test_new_passwords_end_the_old_ones(world: Scratch, system: System) ->
 
 
 async def test_a_removed_provider_is_out_and_its_rates_with_it(
-    world: Scratch, system: System, database: Database
+    scratch: Scratch, system: System, database: Database
 ) -> None:
     """Cut off, unable to sign in, its rate gone, none of its reports to be accepted; added again the same source."""
     name, coin = new_name(), asset()
-    added = (await provider_command(world, "add", name)).shown
+    added = (await provider_command(scratch, "add", name)).shown
     async with connected(added["amqpUrl"]) as channel:
         await publish(channel, f"rates.{name}.{coin}", message(fields(coin, "100"), name))
         await publish(channel, f"rates.{name}.{coin}", message(fields(coin, "999"), name))
     await _stored(database, coin, "100")
     await eventually(lambda: reasons(database, coin))
     gone = await _until_cut(added["amqpUrl"])
-    assert (await provider_command(world, "remove", name)).code == 0
+    assert (await provider_command(scratch, "remove", name)).code == 0
     async with asyncio.timeout(15):
         await gone.wait()
     login = {"email": added["email"], "password": added["password"]}
     assert (await system.api().post("/api/auth/login", login)).status == 401
     assert (await system.api().get(f"/api/market/rates/{coin}")).status == 404
-    desk = system.api(await person(database, "ADMIN"))
-    (put_aside,) = (await desk.get("/api/admin/rates/quarantine?limit=1")).body["data"]
-    refused = await desk.post(f"/api/admin/rates/quarantine/{put_aside['id']}/accept")
+    client = system.api(await person(database, "ADMIN"))
+    (put_aside,) = (await client.get("/api/admin/rates/quarantine?limit=1")).body["data"]
+    refused = await client.post(f"/api/admin/rates/quarantine/{put_aside['id']}/accept")
     assert (put_aside["asset"], refused.status, refused.code) == (coin, 409, "RATE_QUARANTINED")
-    again = await provider_command(world, "add", name)
+    again = await provider_command(scratch, "add", name)
     assert again.code == 0, again.error
     assert again.shown["email"] == added["email"]
-    assert (await provider_command(world, "remove", name)).code == 0
+    assert (await provider_command(scratch, "remove", name)).code == 0
 
 
-async def test_the_command_says_what_it_cannot_do(world: Scratch, acme: dict[str, Any]) -> None:
+async def test_the_command_says_what_it_cannot_do(scratch: Scratch, acme: dict[str, Any]) -> None:
     """One line on standard error, exit code 1 (2 for a bad name): twice, another's user, nobody, a taken address."""
-    broker_user = urlsplit(world.amqp_url).username or "guest"
+    broker_user = urlsplit(scratch.amqp_url).username or "guest"
     cases = {
         ("add", acme["name"]): (1, "rotate"),
         ("add", broker_user): (1, "no provider"),
@@ -229,11 +229,11 @@ async def test_the_command_says_what_it_cannot_do(world: Scratch, acme: dict[str
         ("add", "Not A Name"): (2, "NAME is"),
     }
     for arguments, (code, text) in cases.items():
-        ran = await provider_command(world, *arguments)
+        ran = await provider_command(scratch, *arguments)
         assert (ran.code, ran.out) == (code, ""), arguments
         assert text in ran.error
         assert "Traceback" not in ran.error
-    async with connected(world.amqp_url) as channel:
+    async with connected(scratch.amqp_url) as channel:
         assert not channel.is_closed
 
 

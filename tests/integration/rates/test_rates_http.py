@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from contracts.runtime.times import to_wire
 from db.mysql.database import Database
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.scratch import Scratch
 from tests.harness.system import Api, System
 from tests.harness.waiting import eventually
@@ -189,13 +189,13 @@ async def test_an_admin_accepts_what_was_out_of_band(
     await api.post("/api/provider/rates", report(name, "100", age=5))
     refused = await api.post("/api/provider/rates", report(name, "200"))
     path = f"/api/admin/rates/quarantine/{refused.body['quarantineId']}/accept"
-    desk = system.api(admin)
-    accepted = await desk.post(path, wait=None)
+    client = system.api(admin)
+    accepted = await client.post(path, wait=None)
     assert accepted.status == 200, accepted.body
     assert accepted.body["rate"] == "200.00000000"
     assert (await shown(api, name))["rate"] == "200.00000000"
-    assert (await desk.post(path, wait=None)).status == 200
-    rows = (await desk.get("/api/admin/rates/quarantine?status=ACCEPTED")).body["data"]
+    assert (await client.post(path, wait=None)).status == 200
+    rows = (await client.get("/api/admin/rates/quarantine?status=ACCEPTED")).body["data"]
     assert (rows[0]["asset"], rows[0]["acceptedBy"]) == (name, admin.id)
 
 
@@ -203,24 +203,24 @@ async def test_what_is_no_rate_or_overtaken_cannot_be_accepted(
     system: System, provider: Person, admin: Person
 ) -> None:
     """409 for a negative one, and for one whose source has said something later; 404 for none."""
-    api, desk, name = system.api(provider), system.api(admin), asset()
+    api, client, name = system.api(provider), system.api(admin), asset()
     await api.post("/api/provider/rates", report(name, "100", age=30))
     negative = await api.post("/api/provider/rates", report(name, "-1", age=20))
     far = await api.post("/api/provider/rates", report(name, "200", age=10))
     await api.post("/api/provider/rates", report(name, "101"))
     for refused in (negative, far):
         path = f"/api/admin/rates/quarantine/{refused.body['quarantineId']}/accept"
-        answer = await desk.post(path)
+        answer = await client.post(path)
         assert (answer.status, answer.code) == (409, "RATE_QUARANTINED")
     assert (await shown(api, name))["rate"] == "101.00000000"
-    assert (await desk.post("/api/admin/rates/quarantine/999999999/accept")).status == 404
+    assert (await client.post("/api/admin/rates/quarantine/999999999/accept")).status == 404
 
 
-async def test_the_registry_survives_a_flush(system: System, world: Scratch) -> None:
+async def test_the_registry_survives_a_flush(system: System, scratch: Scratch) -> None:
     """Redis emptied: the next read comes from MySQL and fills the copy, for 60 s at most."""
     api = system.api()
     before = await shown(api, "DOT")
-    redis = Redis.from_url(world.redis_url)
+    redis = Redis.from_url(scratch.redis_url)
     await redis.delete("rates", "rates:changing")
     after = await shown(api, "DOT")
     assert after["observedAt"] >= before["observedAt"]

@@ -30,9 +30,9 @@ def rate(price: str, seconds: float, asset: str = "REG") -> Rate:
 
 
 @pytest.fixture
-async def redis(world: Scratch) -> AsyncIterator["Redis"]:
+async def redis(scratch: Scratch) -> AsyncIterator["Redis"]:
     """Redis without a copy and without the mark of a change."""
-    client = quick_client(world.redis_url)
+    client = quick_client(scratch.redis_url)
     await client.delete(KEY, CHANGING_KEY)
     yield client
     await client.delete(KEY, CHANGING_KEY)

@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.scratch import Scratch, scratch
-from tests.integration.rush.fleet import Fleet, fleet
+from tests.harness.scratch import Scratch, scratch_servers
+from tests.integration.rush.killable_processes import KillableProcesses, killable_processes
 
 
 @pytest.fixture
 async def own_world() -> AsyncIterator[Scratch]:
-    """Scratch places for one test."""
-    async with scratch() as places:
-        yield places
+    """Scratch servers for one test."""
+    async with scratch_servers() as scratch:
+        yield scratch
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ async def own_database(own_world: Scratch) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def ships(own_world: Scratch) -> AsyncIterator[Fleet]:
+async def processes(own_world: Scratch) -> AsyncIterator[KillableProcesses]:
     """All processes, ready."""
-    async with fleet(own_world) as started:
+    async with killable_processes(own_world) as started:
         yield started

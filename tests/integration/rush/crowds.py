@@ -3,10 +3,10 @@
 import secrets
 from datetime import datetime
 
-from db.accounts.many_accounts import add_accounts
 from db.mysql.database import Database
 from gateway.accounts.tokens import Tokens, parse_keys
-from tests.harness.people import Person
+from scripts.benching.loads.many_accounts import add_accounts
+from tests.harness.accounts import Person
 from tests.harness.scratch import JWT_KEYS
 
 

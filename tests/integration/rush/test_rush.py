@@ -9,13 +9,13 @@ import pytest
 from db import stock
 from db.audit import audit
 from db.mysql.database import Database
-from scripts.benching.api import Api
-from scripts.benching.crowd import Tally, rush
-from scripts.benching.picture import as_promised
+from scripts.benching.live_display import as_promised
+from scripts.benching.loads.api import Api
+from scripts.benching.loads.crowd import Tally, rush
 from tests.harness.waiting import eventually
 from tests.integration.rush.buyers import Results, buy_all
 from tests.integration.rush.crowds import buyers_tokens, organizer
-from tests.integration.rush.fleet import Fleet
+from tests.integration.rush.killable_processes import KillableProcesses
 
 KILLED_AT = {"inventory-1": 90, "relay-1": 190, "order-1": 290, "gateway-1": 390}
 """Process -> how many orders have been accepted when it is killed."""
@@ -30,11 +30,11 @@ class Left:
     owners: int
 
 
-async def put_on_sale(ships: Fleet, database: Database, quota: int) -> int:
+async def put_on_sale(processes: KillableProcesses, database: Database, quota: int) -> int:
     """The id of a new ticket type."""
     token = (await organizer(database)).token
     async with aiohttp.ClientSession() as session:
-        show = await Api(session, ships.url, token).make_show("Rush", quotas=[quota])
+        show = await Api(session, processes.url, token).make_show("Rush", quotas=[quota])
     return show.ticket_types[0]
 
 
@@ -61,12 +61,12 @@ async def clean_audit(database: Database) -> None:
 
 @pytest.mark.timeout(180)
 async def test_three_thousand_buyers_for_a_hundred_tickets(
-    ships: Fleet, own_database: Database
+    processes: KillableProcesses, own_database: Database
 ) -> None:
     """Exactly 100 are accepted, 2,900 are told SOLD_OUT, nobody is left without an answer."""
-    ticket_type = await put_on_sale(ships, own_database, 100)
+    ticket_type = await put_on_sale(processes, own_database, 100)
     tally = Tally(3000)
-    await rush(ships.url, await buyers_tokens(own_database, 3000), ticket_type, tally, over=0)
+    await rush(processes.url, await buyers_tokens(own_database, 3000), ticket_type, tally, over=0)
     assert (tally.accepted, dict(tally.refused), dict(tally.lost)) == (100, {"SOLD_OUT": 2900}, {})
     assert as_promised(tally, 100, (await left(own_database, ticket_type)).available)
     assert await left(own_database, ticket_type) == Left(0, 100, 100)
@@ -75,25 +75,25 @@ async def test_three_thousand_buyers_for_a_hundred_tickets(
 
 @pytest.mark.timeout(240)
 async def test_processes_killed_in_turn_lose_no_order_and_make_none_twice(
-    ships: Fleet, own_database: Database
+    processes: KillableProcesses, own_database: Database
 ) -> None:
     """600 tickets, 900 buyers who retry with their keys, SIGKILL for inventory, relay, order worker and gateway in
     turn: 600 sold, 300 sold out, two orders for nobody, and the audit is clean."""
-    ticket_type = await put_on_sale(ships, own_database, 600)
+    ticket_type = await put_on_sale(processes, own_database, 600)
     tokens = await buyers_tokens(own_database, 900)
     results = Results()
 
     async def killer() -> None:
         for name, accepted in KILLED_AT.items():
             await results.orders_reach(accepted)
-            await ships.kill(name)
+            await processes.kill(name)
             # Not waited for: the sale goes on meanwhile, and the next one dies when its time has come.
-            await ships.start(name)
+            await processes.start(name)
         for name in KILLED_AT:
-            await ships.ready(name)
+            await processes.ready(name)
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(buy_all(ships.url, tokens, ticket_type, results))
+        group.create_task(buy_all(processes.url, tokens, ticket_type, results))
         group.create_task(killer())
     assert (len(results.orders), len(results.sold_out)) == (600, 300)
     assert len(set(results.orders.values())) == 600

@@ -13,38 +13,38 @@ from db import stock as stocks
 from db.mysql.database import Database
 from db.redis.seat_locks import AlwaysGranted, Seats
 from tests.faults.mutants import write_what_was_read
+from tests.harness.accounts import person
+from tests.harness.command_client import CommandClient, command_client, place
 from tests.harness.deciders import decider, items
-from tests.harness.desk import Desk, desk, place
-from tests.harness.people import person
-from tests.harness.scratch import scratch
-from tests.harness.staff import staff
+from tests.harness.scratch import scratch_servers
+from tests.harness.workers import running_workers
 from workers.inventory.handlers import HANDLERS
 
 TICKETS, ORDERS, BATCH = 100, 300, 5
 
 
 @pytest.fixture
-async def place_of_its_own() -> AsyncIterator[Desk]:
-    """A desk on a scratch place that nobody audits: these tests break it on purpose."""
-    async with scratch() as places:
-        database = await Database.connect(places.mysql_url)
-        async with desk(places, database, shards=1) as opened:
+async def place_of_its_own() -> AsyncIterator[CommandClient]:
+    """A command client on a scratch system that nobody audits: these tests break it on purpose."""
+    async with scratch_servers() as scratch:
+        database = await Database.connect(scratch.mysql_url)
+        async with command_client(scratch, database, shards=1) as opened:
             yield opened
         await database.close()
 
 
-async def sold(counter: Desk, seats: Seats | None) -> int:
+async def sold(client: CommandClient, seats: Seats | None) -> int:
     """How many tickets 300 orders of one get out of 100."""
-    database = counter.database
+    database = client.database
     organizer, buyer = await person(database, "ORGANIZER"), await person(database)
-    async with staff(counter.settings, "inventory"):
-        event_id, (type_id,) = await counter.sale(organizer, TICKETS)
+    async with running_workers(client.settings, "inventory"):
+        event_id, (type_id,) = await client.sale(organizer, TICKETS)
     handler = HANDLERS["eventhub.order.place.v1"]
 
     async def rival(stack: AsyncExitStack) -> None:
-        deciding = await decider(stack, counter.settings, seats)
+        deciding = await decider(stack, client.settings, seats)
         for _ in range(ORDERS // 3 // BATCH):
-            batch = items(counter, [place(buyer, event_id, (type_id, 1))] * BATCH)
+            batch = items(client, [place(buyer, event_id, (type_id, 1))] * BATCH)
             await deciding.decide(handler, batch)  # type: ignore[arg-type]  # a Decides by its key
             await deciding.settle()
 
@@ -56,18 +56,18 @@ async def sold(counter: Desk, seats: Seats | None) -> int:
     return int(rows[0][0])
 
 
-async def test_the_version_alone_keeps_the_promise(place_of_its_own: Desk) -> None:
+async def test_the_version_alone_keeps_the_promise(place_of_its_own: CommandClient) -> None:
     """With a lock that is always granted exactly 100 are sold."""
     assert await sold(place_of_its_own, AlwaysGranted()) == TICKETS
 
 
-async def test_lock_and_version_together(place_of_its_own: Desk) -> None:
+async def test_lock_and_version_together(place_of_its_own: CommandClient) -> None:
     """As in production: never more than 100 (an order may be told 429 and come again)."""
     assert 0 < await sold(place_of_its_own, None) <= TICKETS
 
 
 async def test_control_without_version_and_lock_it_oversells(
-    place_of_its_own: Desk, monkeypatch: pytest.MonkeyPatch
+    place_of_its_own: CommandClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: both guards off must sell more than there is, else the tests above prove nothing."""
     monkeypatch.setattr(stocks, "_write", write_what_was_read)

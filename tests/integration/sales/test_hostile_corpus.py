@@ -10,6 +10,7 @@ from typing import Any
 
 import aio_pika
 import pytest
+from aio_pika.abc import HeadersType
 from pamqp import encode
 from prometheus_client import REGISTRY
 
@@ -17,6 +18,7 @@ from contracts.commands import COMMANDS, AcceptRate
 from contracts.events import (
     BROADCAST_EVENTS,
     EVENTS,
+    DomainEvent,
     EventCancelled,
     OrderCancelled,
     OrderExpired,
@@ -44,12 +46,12 @@ from contracts.models import Wire
 from db.messages.dead_letters import DeadLetter
 from db.mysql.database import Database
 from gateway.availability.broadcast import AvailabilityListener
-from tests.harness.desk import FINGERPRINT, Desk, desk, place, result
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import FINGERPRINT, CommandClient, command_client, place, result
 from tests.harness.scratch import SECRET, Scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
-from tests.integration.payments.till import (
+from tests.harness.workers import running_workers
+from tests.integration.payments.payment_client import (
     body,
     cancel,
     cancel_event,
@@ -68,7 +70,7 @@ CONSUMED = [
 """Nobody consumes a step of the ladder: what lies there comes back to its queue by itself."""
 TALKING = [name for name in CONSUMED if name not in (RATES_QUEUE, DEAD_QUEUE)]
 """Those on which envelopes of ours are opened."""
-HEARD: Mapping[str, tuple[type[Wire], ...]] = {
+HEARD: Mapping[str, tuple[type[DomainEvent], ...]] = {
     "inventory": (OrderCancelled, OrderExpired),
     "order": (EventCancelled,),
     "payment": (OrderItemsAdded, OrderCancelled, OrderExpired),
@@ -77,31 +79,35 @@ HEARD: Mapping[str, tuple[type[Wire], ...]] = {
 
 
 @pytest.fixture(scope="module")
-async def counter(world: Scratch, database: Database) -> AsyncIterator[Desk]:
-    """A desk with every worker behind it."""
+async def client(scratch: Scratch, database: Database) -> AsyncIterator[CommandClient]:
+    """A command client with every worker behind it."""
     names = ("inventory", "order", "payment", "quote", "notify", "relay")
-    async with desk(world, database) as opened, staff(opened.settings, *names):
+    async with (
+        command_client(scratch, database) as opened,
+        running_workers(opened.settings, *names),
+    ):
         yield opened
 
 
 @pytest.fixture(scope="module")
-async def shows(counter: Desk, database: Database) -> list[tuple[int, int]]:
+async def shows(client: CommandClient, database: Database) -> list[tuple[int, int]]:
     """(event, ticket type) of one event in each shard."""
-    organizer, found = await person(database, "ORGANIZER"), {}
+    organizer = await person(database, "ORGANIZER")
+    found: dict[int, tuple[int, int]] = {}
     while len(found) < SHARDS:
-        event_id, (type_id,) = await counter.sale(organizer, 10)
+        event_id, (type_id,) = await client.sale(organizer, 10)
         found[shard_of(event_id, SHARDS)] = (event_id, type_id)
     return list(found.values())
 
 
-async def put(counter: Desk, queue: str, message: bytes, properties: Properties) -> None:
+async def put(client: CommandClient, queue: str, message: bytes, properties: Properties) -> None:
     """Straight onto a queue, as somebody with a broker password could."""
     exchange = DEAD_EXCHANGE if queue == DEAD_QUEUE else AGAIN_EXCHANGE
-    await counter.publisher.publish(exchange, queue, message, properties)
+    await client.publisher.publish(exchange, queue, message, properties)
 
 
 async def test_no_bytes_stop_a_queue(
-    counter: Desk, database: Database, shows: list[tuple[int, int]]
+    client: CommandClient, database: Database, shows: list[tuple[int, int]]
 ) -> None:
     """The whole corpus on every queue: a dead letter each (or in quarantine, for rates), then work as ever."""
     expected, reports = {}, {}
@@ -111,7 +117,7 @@ async def test_no_bytes_stop_a_queue(
                 mark = f"{secrets.token_hex(4)} {name}"
                 headers = dict(hostile.headers) | {QUEUE_HEADER: queue}
                 properties = Properties(hostile.content_type, mark, headers=headers)
-                group.create_task(put(counter, queue, hostile.body, properties))
+                group.create_task(put(client, queue, hostile.body, properties))
                 if queue == RATES_QUEUE:
                     reports[mark] = DeadLetter(queue, "", hostile.body).digest
                     continue
@@ -121,26 +127,26 @@ async def test_no_bytes_stop_a_queue(
     assert len(expected) == len(BARE) * (len(CONSUMED) - 1), "two of the corpus are the same"
     await _reports_kept(database, reports)
     await _kept(database, expected)
-    await _all_work_goes_on(counter, database, shows)
+    await _all_work_goes_on(client, database, shows)
 
 
 async def test_no_signed_data_stops_a_queue(
-    counter: Desk, database: Database, shows: list[tuple[int, int]]
+    client: CommandClient, database: Database, shows: list[tuple[int, int]]
 ) -> None:
     """A batch of ours on every queue, nothing of whose data is what it should be: a dead letter each."""
     expected = {}
     for queue in TALKING:
-        bodies = list(signed(counter.codec, _spoken(queue), queue))
+        bodies = list(signed(client.codec, _spoken(queue), queue))
         message, content_type = join_batch(bodies)
-        await put(counter, queue, message, Properties(content_type))
+        await put(client, queue, message, Properties(content_type))
         for one in bodies:
             expected[DeadLetter(queue, "", one).digest] = "data is not valid"
     await _kept(database, expected)
-    await _all_work_goes_on(counter, database, shows)
+    await _all_work_goes_on(client, database, shows)
 
 
 async def test_no_properties_stop_a_queue(
-    counter: Desk,
+    client: CommandClient,
     database: Database,
     shows: list[tuple[int, int]],
     monkeypatch: pytest.MonkeyPatch,
@@ -152,32 +158,32 @@ async def test_no_properties_stop_a_queue(
 
     monkeypatch.setitem(encode.METHODS, "shortstr", short_string)
     monkeypatch.setitem(encode.METHODS, "timestamp", lambda _: (2**62).to_bytes(8, "big"))
-    expected, channel = {}, counter.publisher._link.channel
+    expected, channel = {}, client.publisher._link.channel
     for queue in CONSUMED:
-        headers = {QUEUE_HEADER: queue}
+        headers: HeadersType = {QUEUE_HEADER: queue}
         now = datetime.now(UTC)
         sent = aio_pika.Message(b"strange", headers=headers, content_type="strange", timestamp=now)
         name = DEAD_EXCHANGE if queue == DEAD_QUEUE else AGAIN_EXCHANGE
         await (await channel.get_exchange(name, ensure=False)).publish(sent, queue)
         expected[DeadLetter(queue, "", sent.body).digest] = "content type|without a reason"
     await _kept(database, expected)
-    await _all_work_goes_on(counter, database, shows)
+    await _all_work_goes_on(client, database, shows)
 
 
-async def test_no_message_stops_a_gateway_s_news(counter: Desk, world: Scratch) -> None:
-    """All of that on a door's own queue: it hears the next event."""
+async def test_no_message_stops_a_gateway_s_news(client: CommandClient, scratch: Scratch) -> None:
+    """All of that on a cache's own queue: it hears the next event."""
     heard: list[tuple[int, ...]] = []
     door: Any = type("Door", (), {"heard": lambda _, *news: heard.append(news)})()
-    news = AvailabilityListener(world.amqp_url, "hostile", Codec(SECRET), door)
+    news = AvailabilityListener(scratch.amqp_url, "hostile", Codec(SECRET), door)
     await news.start()
 
     async def told() -> bool:
-        await _announce_stock(counter)
+        await _announce_stock(client)
         return bool(heard)
 
     try:
         await eventually(told, every=0.1)
-        await _onto_news(counter, news.queue)
+        await _onto_news(client, news.queue)
         heard.clear()
         await eventually(told, every=0.1)
     finally:
@@ -185,32 +191,33 @@ async def test_no_message_stops_a_gateway_s_news(counter: Desk, world: Scratch) 
     assert set(heard) == {(1, 5, 4)}
 
 
-async def _announce_stock(counter: Desk) -> None:
+async def _announce_stock(client: CommandClient) -> None:
     event = StockChanged(ticket_type_id=1, event_id=1, version=5, quota=10, available=4)
     now = datetime.now(UTC)
     envelope = Envelope(secrets.token_hex(8), event.TYPE, "/test", now, event.to_json())
     # Nobody listens before the queue is there.
     with contextlib.suppress(Unroutable):
-        await counter.publisher.publish(
-            BROADCAST_EXCHANGE, event.TOPIC, counter.codec.encode(envelope), Properties(SINGLE)
+        await client.publisher.publish(
+            BROADCAST_EXCHANGE, event.TOPIC, client.codec.encode(envelope), Properties(SINGLE)
         )
 
 
-async def _onto_news(counter: Desk, queue: str) -> None:
+async def _onto_news(client: CommandClient, queue: str) -> None:
     """The default exchange: nothing else leads to a gateway's queue alone."""
     bodies = [(one.body, one.content_type) for one in BARE.values()]
     listened = [(one.TYPE, one) for one in BROADCAST_EVENTS]
-    bodies += [(one, SINGLE) for one in signed(counter.codec, listened, "news")]
+    bodies += [(one, SINGLE) for one in signed(client.codec, listened, "news")]
     for message, content_type in bodies:
         sent = aio_pika.Message(message, content_type=content_type)
-        await counter.publisher._link.channel.default_exchange.publish(sent, queue)
+        await client.publisher._link.channel.default_exchange.publish(sent, queue)
 
 
 def _spoken(queue: str) -> list[tuple[str, type[Wire]]]:
     """The messages that the queue's worker deals with."""
     owner = queue.partition(".")[0]
     commands = [one for one in COMMANDS.values() if owner == one.OWNER]
-    return [(one.TYPE, one) for one in (*commands, *HEARD.get(owner, ()))]
+    events = HEARD.get(owner, ())
+    return [*((one.TYPE, one) for one in commands), *((one.TYPE, one) for one in events)]
 
 
 async def _kept(database: Database, expected: Mapping[bytes, str]) -> None:
@@ -254,23 +261,23 @@ async def _reports_kept(database: Database, reports: Mapping[str, bytes]) -> Non
 
 
 async def _all_work_goes_on(
-    counter: Desk, database: Database, shows: list[tuple[int, int]]
+    client: CommandClient, database: Database, shows: list[tuple[int, int]]
 ) -> None:
     """A good message on every queue has its effect: orders, quotes, ends, tickets that come back, news."""
     organizer, buyer = await person(database, "ORGANIZER"), await person(database)
     await set_rate(database, "BTC", "50000")
     written = _acknowledged(NOTIFY_QUEUE)
-    placed = await asyncio.gather(*(counter.ask(place(buyer, *show(one))) for one in shows))
+    placed = await asyncio.gather(*(client.ask(place(buyer, *show(one))) for one in shows))
     orders = [int(str(result(one)["id"])) for one in placed]
-    quoted = await asyncio.gather(*(counter.ask(quote(buyer, order)) for order in orders))
-    await asyncio.gather(*(counter.ask(cancel(buyer, order)) for order in orders))
-    await _is_called_off(counter, database, organizer, buyer)
+    quoted = await asyncio.gather(*(client.ask(quote(buyer, order)) for order in orders))
+    await asyncio.gather(*(client.ask(cancel(buyer, order)) for order in orders))
+    await _is_called_off(client, database, organizer, buyer)
     accepted = AcceptRate(
         principal=(await person(database, "ADMIN")).principal,
         fingerprint=FINGERPRINT,
         quarantine_id=2**60,
     )
-    assert (await counter.ask(accepted)).code == "NOT_FOUND"
+    assert (await client.ask(accepted)).code == "NOT_FOUND"
     types = ",".join(str(type_id) for _, type_id in shows)
 
     async def look() -> bool:
@@ -291,12 +298,12 @@ def show(one: tuple[int, int]) -> tuple[int, tuple[int, int]]:
 
 
 async def _is_called_off(
-    counter: Desk, database: Database, organizer: Person, buyer: Person
+    client: CommandClient, database: Database, organizer: Person, buyer: Person
 ) -> None:
     """Inventory ends an event, order hears of it and ends its orders."""
-    event_id, (type_id,) = await counter.sale(organizer, 10)
-    order = result(await counter.ask(place(buyer, event_id, (type_id, 1))))
-    result(await counter.ask(cancel_event(organizer, event_id)))
+    event_id, (type_id,) = await client.sale(organizer, 10)
+    order = result(await client.ask(place(buyer, event_id, (type_id, 1))))
+    result(await client.ask(cancel_event(organizer, event_id)))
 
     async def look() -> bool:
         return (await order_row(database, int(str(order["id"]))))[0] == "CANCELLED"

@@ -1,7 +1,7 @@
 """Seat locks and shard leases on real servers: they order the work, they never decide it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import pytest
@@ -14,23 +14,23 @@ from db.mysql.database import Database
 from db.redis.clients import quick_client
 from db.redis.seat_locks import SALES_WITHOUT_LOCK, SeatLocks, seat_key
 from scripts.proving.proxy import Proxy
-from tests.harness.desk import Desk, desk, place
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
+from tests.harness.command_client import CommandClient, command_client, place
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
 from tests.harness.waiting import eventually
+from tests.harness.workers import running_workers
 
 
 @pytest.fixture
-async def redis(world: Scratch) -> AsyncIterator["Redis"]:
-    client = quick_client(world.redis_url)
+async def redis(scratch: Scratch) -> AsyncIterator["Redis"]:
+    client = quick_client(scratch.redis_url)
     yield client
     await client.aclose()
 
 
 @pytest.fixture(scope="module")
-async def counter(world: Scratch, database: Database) -> AsyncIterator[Desk]:
-    async with desk(world, database) as opened:
+async def client(scratch: Scratch, database: Database) -> AsyncIterator[CommandClient]:
+    async with command_client(scratch, database) as opened:
         yield opened
 
 
@@ -45,42 +45,44 @@ async def buyer(database: Database) -> Person:
 
 
 async def test_a_busy_seat_refuses_only_who_needs_it(
-    counter: Desk, organizer: Person, buyer: Person, redis: "Redis"
+    client: CommandClient, organizer: Person, buyer: Person, redis: "Redis"
 ) -> None:
     """Somebody holds one type's lock: its orders get 429 SEAT_LOCKED, the neighbour type sells on."""
-    async with staff(counter.settings, "inventory"):
-        event_id, (locked, free) = await counter.sale(organizer, 10, 10)
+    async with running_workers(client.settings, "inventory"):
+        event_id, (locked, free) = await client.sale(organizer, 10, 10)
         await redis.set(seat_key(locked), "somebody", px=60_000)
         sent = await asyncio.gather(
-            counter.send(place(buyer, event_id, (locked, 1))),
-            counter.send(place(buyer, event_id, (free, 1))),
-            counter.send(place(buyer, event_id, (free, 1), (locked, 1))),
+            client.send(place(buyer, event_id, (locked, 1))),
+            client.send(place(buyer, event_id, (free, 1))),
+            client.send(place(buyer, event_id, (free, 1), (locked, 1))),
         )
-        refused, sold, both = [await counter.outcome(uuid) for uuid in sent]
+        refused, sold, both = [await client.outcome(uuid) for uuid in sent]
         assert (refused.code, sold.code, both.code) == ("SEAT_LOCKED", None, "SEAT_LOCKED")
         assert not refused.binds
         await redis.delete(seat_key(locked))
-        assert (await counter.ask(place(buyer, event_id, (locked, 1)))).code is None
+        assert (await client.ask(place(buyer, event_id, (locked, 1)))).code is None
 
 
 async def test_a_seat_freed_in_time_is_waited_for(
-    counter: Desk, organizer: Person, buyer: Person, redis: "Redis"
+    client: CommandClient, organizer: Person, buyer: Person, redis: "Redis"
 ) -> None:
     """A lock that lapses after 60 ms delays the order instead of refusing it."""
-    async with staff(counter.settings, "inventory"):
-        event_id, (type_id,) = await counter.sale(organizer)
+    async with running_workers(client.settings, "inventory"):
+        event_id, (type_id,) = await client.sale(organizer)
         await redis.set(seat_key(type_id), "somebody", px=60)
-        assert (await counter.ask(place(buyer, event_id, (type_id, 1)))).code is None
+        assert (await client.ask(place(buyer, event_id, (type_id, 1)))).code is None
 
 
-async def test_sales_go_on_without_redis(counter: Desk, organizer: Person, buyer: Person) -> None:
+async def test_sales_go_on_without_redis(
+    client: CommandClient, organizer: Person, buyer: Person
+) -> None:
     """Nobody listens at Redis's address: orders are decided, and counted as sold without a lock."""
     before = SALES_WITHOUT_LOCK._value.get()
-    nowhere = counter.settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")})
-    async with staff(nowhere, "inventory"):
-        event_id, (type_id,) = await counter.sale(organizer, 3)
-        sent = [await counter.send(place(buyer, event_id, (type_id, 1))) for _ in range(5)]
-        codes = [(await counter.outcome(uuid)).code for uuid in sent]
+    nowhere = client.settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")})
+    async with running_workers(nowhere, "inventory"):
+        event_id, (type_id,) = await client.sale(organizer, 3)
+        sent = [await client.send(place(buyer, event_id, (type_id, 1))) for _ in range(5)]
+        codes = [(await client.outcome(uuid)).code for uuid in sent]
     assert codes.count(None) == 3
     assert SALES_WITHOUT_LOCK._value.get() > before
 
@@ -189,10 +191,10 @@ async def test_a_restarted_holder_takes_its_own_back_at_once(database: Database)
 
 
 async def test_a_holder_that_the_database_is_away_from_lets_go(
-    database: Database, world: Scratch
+    database: Database, scratch: Scratch
 ) -> None:
     """Cut off alone, it gives its names up when their time is over, says so once, and another has them all."""
-    async with Proxy(world.mysql_url) as way:
+    async with Proxy(scratch.mysql_url) as way:
         theirs = await Database.connect(way.address)
         lapses: list[int] = []
         alone = Holder(theirs, "a", "1" * 32, on_lapse=lambda: lapses.append(1))
@@ -226,27 +228,29 @@ async def test_a_holder_that_cannot_work_stands_aside(database: Database) -> Non
         second.stop.set()
 
 
-async def _is(found: "asyncio.Future[tuple[int, ...]] | object", wanted: tuple[int, ...]) -> bool:
-    return await found == wanted  # type: ignore[misc]  # an awaitable made by the caller
+async def _is(found: Awaitable[tuple[int, ...]], wanted: tuple[int, ...]) -> bool:
+    return await found == wanted
 
 
 async def test_shards_move_without_losing_or_doubling_an_order(
-    counter: Desk, database: Database, organizer: Person, buyer: Person
+    client: CommandClient, database: Database, organizer: Person, buyer: Person
 ) -> None:
     """While 120 orders over 4 events arrive one by one, a worker joins and another leaves: each is decided once."""
-    async with staff(counter.settings, "inventory-1"):
-        sales = [await counter.sale(organizer, 30) for _ in range(4)]
+    async with running_workers(client.settings, "inventory-1"):
+        sales = [await client.sale(organizer, 30) for _ in range(4)]
         sent: list[bytes] = []
         async with AsyncExitStack() as second:
             for number in range(120):
                 if number == 40:
-                    await second.enter_async_context(staff(counter.settings, "inventory-2"))
+                    await second.enter_async_context(
+                        running_workers(client.settings, "inventory-2")
+                    )
                     await eventually(lambda: _shared(database, 2))
                 if number == 80:
                     await second.aclose()
                 event_id, (type_id,) = sales[number % 4]
-                sent.append(await counter.send(place(buyer, event_id, (type_id, 1))))
-        found = [await counter.outcome(uuid) for uuid in sent]
+                sent.append(await client.send(place(buyer, event_id, (type_id, 1))))
+        found = [await client.outcome(uuid) for uuid in sent]
     assert all(one.status_code == 201 for one in found)
     rows = await database.read("SELECT COUNT(*) FROM orders WHERE user_id = %s", buyer.id)
     assert rows[0][0] == 120

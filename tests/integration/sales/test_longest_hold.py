@@ -3,20 +3,20 @@
 from datetime import datetime
 
 from db.mysql.database import Database
-from tests.harness.desk import desk, place, result
-from tests.harness.people import person
+from tests.harness.accounts import person
+from tests.harness.command_client import command_client, place, result
 from tests.harness.scratch import Scratch
-from tests.harness.staff import staff
+from tests.harness.workers import running_workers
 
 
-async def test_a_new_order_ends_with_the_longest_hold(world: Scratch, database: Database) -> None:
+async def test_a_new_order_ends_with_the_longest_hold(scratch: Scratch, database: Database) -> None:
     """Unpaid orders may wait for 900 s and live for 600 s: a new one ends 600 s after it was placed."""
     async with (
-        desk(world, database, order_ttl=900, max_hold=600) as counter,
-        staff(counter.settings, "inventory"),
+        command_client(scratch, database, order_ttl=900, max_hold=600) as client,
+        running_workers(client.settings, "inventory"),
     ):
-        event_id, [type_id] = await counter.sale(await person(database, "ORGANIZER"))
+        event_id, [type_id] = await client.sale(await person(database, "ORGANIZER"))
         buyer = await person(database)
-        order = result(await counter.ask(place(buyer, event_id, (type_id, 1))))
+        order = result(await client.ask(place(buyer, event_id, (type_id, 1))))
     created, expires = (datetime.fromisoformat(str(order[k])) for k in ("createdAt", "expiresAt"))
     assert (expires - created).total_seconds() == 600

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.people import Person, person
+from tests.harness.accounts import Person, person
 from tests.harness.sales import items, sale
 from tests.harness.scratch import Scratch
 from tests.harness.system import System, running
@@ -13,8 +13,8 @@ from tests.harness.waiting import eventually
 
 
 @pytest.fixture(scope="module")
-async def system(world: Scratch) -> AsyncIterator[System]:
-    async with running(world, workers=("inventory", "order", "relay")) as started:
+async def system(scratch: Scratch) -> AsyncIterator[System]:
+    async with running(scratch, workers=("inventory", "order", "relay")) as started:
         yield started
 
 

@@ -10,7 +10,7 @@ from db.mysql.database import (
     VersionConflict,
     is_duplicate,
 )
-from tests.harness.people import person
+from tests.harness.accounts import person
 from tests.harness.scratch import Scratch
 
 ABSENT = 2**61
@@ -106,9 +106,9 @@ async def test_a_transaction_that_asked_nothing_leaves_nothing(database: Databas
     assert await database.read("SELECT 1") == [(1,)]
 
 
-async def test_a_version_not_met_costs_no_session(world: Scratch) -> None:
+async def test_a_version_not_met_costs_no_session(scratch: Scratch) -> None:
     """Conflicts are everyday: rolled back, the same session goes on."""
-    database = await Database.connect(world.mysql_url, size=1)
+    database = await Database.connect(scratch.mysql_url, size=1)
 
     async def work(transaction: Transaction) -> None:
         transaction.change_later(

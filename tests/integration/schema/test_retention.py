@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from contracts.outcomes import Outcome
-from db.accounts.many_accounts import add_accounts
 from db.messages import outcomes
 from db.migrate import migrate
 from db.mysql.database import Database, DatabaseAway
@@ -20,6 +19,7 @@ from db.retention import (
     keep_forgetting,
     retention_rules,
 )
+from scripts.benching.loads.many_accounts import add_accounts
 from tests.harness.waiting import eventually
 
 HOUR = 3600

@@ -48,7 +48,7 @@ def test_a_wrong_patch_of_an_event_names_every_member(
 @pytest.mark.parametrize(
     ("fields", "wrong"),
     [
-        ({"price": "0.00"}, ["price"]),
+        ({"price": "-0.01"}, ["price"]),
         ({"price": "0.001"}, ["price"]),
         ({"price": "-1.00"}, ["price"]),
         ({"price": "01.00"}, ["price"]),

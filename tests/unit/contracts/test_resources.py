@@ -44,6 +44,7 @@ def test_a_ticket_type_shows_its_price_as_text_and_an_open_sales_start_as_null()
         "version": 4,
         "createdAt": WIRE,
         "updatedAt": WIRE,
+        "maxPerUser": None,
     }
     assert ticket_type_etag(ticket_type_resource(ticket_type(1, 4))) == '"v4.4"'
 
