@@ -62,7 +62,7 @@ class Members(BaseModel):
     model_config = ConfigDict(frozen=True, alias_generator=to_camel)
 
 
-class NewEvent(Members):
+class EventMembers(Members):
     """A new event."""
 
     name: Name
@@ -77,7 +77,7 @@ class NewEvent(Members):
         return self
 
 
-class NewTicketType(Members):
+class TicketTypeMembers(Members):
     """A new kind of ticket. salesStart null: at once; salesEnd null: until the event ends."""
 
     name: Name

@@ -118,6 +118,7 @@ async def _reread_once(
             max_per_order=row.max_per_order,
             sales_start=row.sales_start,
             sales_end=row.sales_end,
+            event_end=row.event_end,
             cancelled=row.cancelled,
             held=held[type_id].held,
             next_release_at=held[type_id].next_release_at,

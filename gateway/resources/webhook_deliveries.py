@@ -14,7 +14,7 @@ from aiohttp import web
 from contracts.resources import IdNumber, MomentJson
 from contracts.runtime.times import to_wire
 from contracts.shapes import Answer
-from contracts.webhooks import PING, WebhookType, webhook_body
+from contracts.webhooks.messages import PING, WebhookType, webhook_body
 from db.webhooks import delivery_log
 from db.webhooks.deliveries import NewDelivery
 from db.webhooks.delivery_log import LoggedAttempt, LoggedDelivery
@@ -116,8 +116,8 @@ def _delivery(row: LoggedDelivery) -> dict[str, Any]:
         "eventType": row.event_type,
         "status": row.status,
         "attempts": row.attempts,
-        "lastStatusCode": row.status_code,
-        "lastError": row.error,
+        "lastStatusCode": row.last_status_code,
+        "lastError": row.last_error,
         "nextAttemptAt": _moment(row.next_attempt_at),
         "deliveredAt": _moment(row.delivered_at),
         "createdAt": to_wire(row.created_at),

@@ -14,9 +14,9 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from contracts.resources import IdNumber, MomentJson
 from contracts.runtime.times import to_wire
 from contracts.shapes import Answer
-from contracts.webhook_addresses import URL_LENGTH_MAX, BadUrl, webhook_url
-from contracts.webhook_secrets import SecretSealer, new_secret
-from contracts.webhooks import WebhookType
+from contracts.webhooks.addresses import URL_LENGTH_MAX, BadUrl, webhook_url
+from contracts.webhooks.messages import WebhookType
+from contracts.webhooks.secrets import SecretSealer, new_secret
 from db.webhooks import endpoints
 from db.webhooks.endpoints import Endpoint
 from gateway.http.keys import (

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from scripts.stack import bootstrap
+from workers import KINDS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-WORKERS = ("inventory", "order", "payment", "quote", "notify", "relay")
 
 PROCESS = '''"""Stand-in: answers /readyz, and /env with what it was told."""
 import http.server, json, os, signal, socket, sys
@@ -133,7 +133,7 @@ def runs(pid: int) -> bool:
 def make(root: Path) -> Checkout:
     """Lay out a checkout at `root`: real scripts, the repository's .venv, substitutes for the rest."""
     checkout = _scripts(root)
-    modules = {"gateway": PROCESS} | {f"workers/{worker}": PROCESS for worker in WORKERS}
+    modules = {"gateway": PROCESS} | {f"workers/{worker}": PROCESS for worker in KINDS}
     for module, text in modules.items():
         _write(root / module / "__main__.py", text)
     _write(root / "db" / "migrate.py", STEP)

@@ -13,6 +13,7 @@ from scripts.stack.commands import compose
 from scripts.stack.home import CHECKOUT, Home
 from scripts.stack.supervised import processes
 from scripts.stack.supervised.programs import PYTHON
+from workers import KINDS
 
 FILE = CHECKOUT / "docker-compose.yml"
 PER_PROCESS = {
@@ -40,6 +41,9 @@ def test_the_file_follows_the_compose_specification() -> None:
 
 def test_there_is_one_service_for_each_kind_of_process(services: dict[str, Any]) -> None:
     """What `scripts/up` starts, Compose starts, too; each with a probe and servers that are ready."""
+    ours = {name for name, one in services.items() if one.get("image") == "eventhub:local"}
+    assert ours - {"gateway"} >= set(KINDS)
+    assert {name for name in ours if "workers." in str(services[name]["command"])} == set(KINDS)
     for kind in processes.KINDS:
         assert "/readyz" in services[kind]["healthcheck"]["test"][-1]
         assert services[kind]["depends_on"]["mysql"] == {"condition": "service_healthy"}

@@ -16,7 +16,7 @@ from contracts.orders import OrderStatus
 from contracts.problems import Code, Problem
 from contracts.resources import OrderDetailRow, OrderRow, order_resource
 from contracts.runtime.settings import Settings
-from contracts.runtime.times import to_wire
+from contracts.sales import shortage_members
 from db import holdings, orders
 from db import stock as stocks
 from db.messages.outbox import NewEvent
@@ -201,12 +201,7 @@ async def refusal_decisions(
         extra: dict[str, object] = {}
         if answer.ticket_type_id is not None:
             shortage = shortages[answer.ticket_type_id]
-            release = shortage.next_release_at
-            extra = {
-                "available": answer.available,
-                "held": shortage.held,
-                "nextReleaseAt": to_wire(release) if release else None,
-            }
+            extra = shortage_members(answer.available, shortage.held, shortage.next_release_at)
         problem = Problem(answer.code, answer.detail, extra, retry_after=answer.retry_after)
         decisions[answer] = rejected(problem)
     return decisions

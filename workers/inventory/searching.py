@@ -5,7 +5,7 @@ In: events whose terms are stale. Out: their terms. Must stay true: what another
 
 from db import event_search
 from db.mysql.database import Transaction
-from workers.runtime.process import Services
+from workers.runtime.services import Services
 from workers.runtime.sweeps import Sweeper
 
 BATCH = 100

@@ -13,13 +13,13 @@ import subprocess
 import sys
 from functools import partial
 
+import workers
 from scripts.stack.home import CHECKOUT, Home, SetupError, State, write_private
 from scripts.stack.private_servers import readiness
 from scripts.stack.supervised import ports
 from scripts.stack.supervised.programs import PYTHON, Program
 
-WORKERS = ("inventory", "order", "payment", "quote", "notify", "relay")
-KINDS = ("gateway", *WORKERS)
+KINDS = ("gateway", *workers.KINDS)
 MOST = 32
 GATEWAY_PORT = 8080
 PACKAGES = ("contracts", "db", "gateway", "workers")

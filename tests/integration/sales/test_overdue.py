@@ -14,7 +14,8 @@ from tests.harness.waiting import eventually
 from tests.harness.workers import running_workers
 from tests.integration.payments.payment_client import cancel
 from workers.inventory import overdue
-from workers.runtime.process import Services, Worker
+from workers.runtime.process import Worker
+from workers.runtime.services import Services
 
 QUOTA, TAKEN = 10, 3
 
