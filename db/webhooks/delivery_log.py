@@ -5,9 +5,8 @@ Must stay true: asking again never makes a second delivery of the same event; ol
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
+from contracts.webhooks.resources import LoggedAttempt, LoggedDelivery
 from db.mysql.database import (
     Database,
     Transaction,
@@ -20,33 +19,6 @@ DELIVERED_DAYS = 7
 """How long a delivery stays in the log after it succeeded."""
 FAILED_DAYS = 30
 SWEEP_ROWS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedDelivery:
-    """A delivery as its owner sees it. `last_error` is why the last attempt did not count."""
-
-    id: int
-    event_id: str
-    event_type: str
-    status: str
-    attempts: int
-    last_status_code: int | None
-    last_error: str | None
-    next_attempt_at: datetime | None
-    delivered_at: datetime | None
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedAttempt:
-    """One attempt. `duration_ms` in milliseconds; `status_code` None when no answer came."""
-
-    number: int
-    started_at: datetime
-    duration_ms: int
-    status_code: int | None
-    error: str | None
 
 
 # What somebody waits for is due a day ago, to go before all others: its owner reads "now".

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import orjson
 
+from contracts.webhooks.resources import Endpoint
 from db.mysql.database import (
     Database,
     Transaction,
@@ -19,19 +20,6 @@ from db.rows import Select
 
 ROTATION_HOURS = 24
 """How long the secret before the present one still signs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """An endpoint as its owner sees it. `status`: ACTIVE or DISABLED; `disabled_reason`: GONE or FAILING."""
-
-    id: int
-    url: str
-    event_types: tuple[str, ...]
-    status: str
-    disabled_reason: str | None
-    created_at: datetime
-    updated_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

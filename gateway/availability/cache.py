@@ -22,6 +22,7 @@ from contracts.commands import Command, PlaceOrder
 from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
 from contracts.sales import EVENT_CANCELLED, left_of, on_sale, shortage_members
+from db.catalogue import SaleState
 
 FRESH_SECONDS = 1.0
 REREAD_SECONDS = 0.75
@@ -43,16 +44,9 @@ class RequestedItem(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class TypeState:
-    """A ticket type as MySQL showed it, with its event's end. `held`: tickets in unpaid orders."""
+class TypeState(SaleState):
+    """A ticket type as MySQL showed it. `held`: tickets in unpaid orders."""
 
-    version: int
-    available: int
-    max_per_order: int
-    sales_start: datetime | None
-    sales_end: datetime | None
-    event_end: datetime
-    cancelled: bool
     held: int
     next_release_at: datetime | None
 
