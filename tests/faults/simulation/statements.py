@@ -1,7 +1,7 @@
 """The statements of the simulated workers, each as what it does to rows.
 
 In: a session, the statement's parameters in their order. Out: rows as the driver gives them, or a count.
-Must stay true: which rows are locked, and which are read from the snapshot, is as in the SQL of the function that is named.
+Must stay true: which rows are locked, and which are read from the snapshot, is as in the SQL of the named function.
 """
 
 from collections.abc import Callable, Iterable, Sequence
