@@ -20,7 +20,7 @@ async def test_every_buyer_of_a_crowd_gets_an_answer() -> None:
     assert as_promised(tally, 30, 0)
 
 
-async def test_a_crowd_before_a_closed_door_is_not_called_refused() -> None:
+async def test_a_crowd_that_reaches_no_gateway_is_not_counted_as_refused() -> None:
     """Connections that fail are buyers without an answer."""
     async with stub_gateway(1) as gateway:
         pass
@@ -56,7 +56,7 @@ def test_the_summary_marks_what_is_broken() -> None:
     assert "✗ BROKEN:  Stock adds up." in bad
 
 
-async def test_the_picture_shows_the_numbers() -> None:
+async def test_the_live_display_shows_the_numbers() -> None:
     """Live or plain, both say how many got a ticket and how many are left."""
     tally, moment = sold(10, 20, 10), Moment(10, 0, 1.0)
     console = Console(width=100, record=True, file=None, quiet=True)

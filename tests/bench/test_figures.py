@@ -29,7 +29,7 @@ def test_answers_tell_refusals_from_failures() -> None:
     assert ANSWERS.per_second(8) == 4.0
 
 
-def test_cpu_is_told_per_order_and_in_total() -> None:
+def test_cpu_is_reported_per_order_and_in_total() -> None:
     """Microseconds per accepted order, for each process and for all."""
     measured = Measured(ANSWERS, {"gateway-1": 0.0016, "mysql": 0.0008}, 0.1, {})
     assert measured.cpu_micros_per(8) == {"gateway-1": 200.0, "mysql": 100.0, "total": 300.0}

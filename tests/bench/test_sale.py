@@ -57,7 +57,7 @@ async def test_a_purchase_ends_in_confirmed_payments(system: System) -> None:
     assert result["audit"]["ok"], result["audit"]
 
 
-async def test_the_door_is_compared_with_the_same_bytes(system: System) -> None:
+async def test_sold_out_answers_are_compared_with_the_same_bytes(system: System) -> None:
     """Nothing but SOLD_OUT comes from either side."""
     result = await door(system, clients=5, seconds=0.5)
     assert result["answers"] > 0

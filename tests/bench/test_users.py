@@ -25,7 +25,9 @@ async def test_made_users_are_accounts_with_good_tokens(
         assert (principal.user_id, set(principal.roles)) == (user.id, {"USER", "ORGANIZER"})
 
 
-async def test_made_users_are_no_news_to_gateways(scratch: Scratch, database: Database) -> None:
+async def test_made_users_are_no_recent_changes_of_access(
+    scratch: Scratch, database: Database
+) -> None:
     """Gateways watch recent changes of access; thousands of new accounts must not be among them."""
     system = System(
         "http://127.0.0.1:1", scratch.mysql_url, scratch.redis_url, scratch.amqp_url, None, JWT_KEYS

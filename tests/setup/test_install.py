@@ -104,7 +104,7 @@ def test_servers_that_are_given_are_not_installed(monkeypatch: pytest.MonkeyPatc
     assert len(bootstrap.missing_packages({})) == 3
 
 
-def test_without_the_right_to_install_the_command_to_run_is_told(
+def test_without_the_right_to_install_the_command_to_run_is_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A plain user reads what to ask the machine's owner for."""

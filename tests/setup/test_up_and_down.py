@@ -68,7 +68,7 @@ def test_no_secret_is_readable_by_others_or_seen_in_arguments(running: Checkout)
         assert not any(s in Path(f"/proc/{pid}/cmdline").read_text() for s in secrets)
 
 
-def test_processes_are_told_what_they_need_and_no_more(running: Checkout) -> None:
+def test_processes_get_the_settings_they_need_and_no_more(running: Checkout) -> None:
     """Only the gateway gets the token keys; nobody gets the admin's password."""
     gateway, worker = running.environment_of("gateway-1"), running.environment_of("order-1")
     assert gateway["EVENTHUB_PROCESS"] == "gateway-1"

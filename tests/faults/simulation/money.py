@@ -7,9 +7,9 @@ Must stay true: as in `statements`: which rows are locked, and which are read fr
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from db import orders, payments, rates
 from db.mysql.database import Row
-from tests.faults.simulation.statements import Change, Query
-from tests.faults.simulation.store import Session, naive
+from tests.faults.simulation.store import Change, Maker, Query, Session, naive
 
 _PAYMENT = (
     "id", "order_id", "asset", "quote_rate", "amount_crypto", "tx_hash", "status", "expires_at",
@@ -23,12 +23,12 @@ def _these(rows: Iterable[dict[str, Any]], names: str, wanted: Callable[[Any], b
 
 
 async def _places(session: Session, _: str, ids: list[Any]) -> list[Row]:
-    payments, orders = session.plain("payments"), session.plain("orders")
-    asked = {one["order_id"] for one in payments if one["id"] in ids}
-    event_of = {one["id"]: one["event_id"] for one in orders}
+    all_payments = session.plain("payments")
+    asked = {one["order_id"] for one in all_payments if one["id"] in ids}
+    event_of = {one["id"]: one["event_id"] for one in session.plain("orders")}
     return [
         (one["id"], one["order_id"], event_of[one["order_id"]])
-        for one in payments
+        for one in all_payments
         if one["order_id"] in asked
     ]
 
@@ -38,11 +38,11 @@ async def _events_of(session: Session, _: str, ids: list[Any]) -> list[Row]:
 
 
 async def _pending_of(session: Session, _: str, values: list[Any]) -> list[Row]:
-    *orders, status = values
+    *order_ids, status = values
     return _these(
         session.plain("payments"),
         "id, order_id, total_cost",
-        lambda one: one["order_id"] in orders and one["status"] == status,
+        lambda one: one["order_id"] in order_ids and one["status"] == status,
     )
 
 
@@ -149,19 +149,19 @@ async def _extend(session: Session, values: list[Any]) -> int:
     )
 
 
-QUERIES: tuple[tuple[str, Query], ...] = (
-    (r"SELECT DISTINCT p.id, o.id, o.event_id FROM payments asked", _places),
-    (r"SELECT id, event_id FROM orders WHERE id IN", _events_of),
-    (r"SELECT id, order_id, total_cost FROM payments", _pending_of),
-    (r"SELECT p.id, .* FROM payments p FORCE INDEX \(PRIMARY\) .* FOR UPDATE", _lock),
-    (r"SELECT tx_hash, .* FROM payment_receipts", _receipts),
-    (r"SELECT asset, currency, source, .* FROM rates", _rates),
-    (r"SELECT id FROM payments WHERE status = 'PENDING' AND expires_at", _past_their_time),
-)
-STATEMENTS: tuple[tuple[str, Change], ...] = (
-    (r"UPDATE payments .* AND expires_at <= UTC_TIMESTAMP", _end_past_their_time),
-    (r"UPDATE payments .* SET status = 'EXPIRED'", _end),
-    (r"UPDATE payments .* SET status = %s, .* tx_hash = CASE", _settle),
-    (r"UPDATE orders .* AND total_cost = CASE", confirm_orders),
-    (r"UPDATE orders .* SET expires_at", _extend),
-)
+QUERIES: dict[Maker, Query] = {
+    payments.places: _places,
+    payments.events_of: _events_of,
+    payments.pending_of: _pending_of,
+    payments.lock: _lock,
+    payments.receipts: _receipts,
+    payments.past_their_time: _past_their_time,
+    rates.of_pairs: _rates,
+}
+STATEMENTS: dict[Maker, Change] = {
+    payments.end: _end,
+    payments.end_past_their_time: _end_past_their_time,
+    payments._settle: _settle,
+    orders.confirm: confirm_orders,
+    orders.extend: _extend,
+}

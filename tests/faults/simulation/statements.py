@@ -1,21 +1,21 @@
 """The statements of the simulated workers, each as what it does to rows.
 
 In: a session, the statement's parameters in their order. Out: rows as the driver gives them, or a count.
-Must stay true: which rows are locked, and which are read from the snapshot, is as in the SQL that the pattern names.
+Must stay true: which rows are locked, and which are read from the snapshot, is as in the SQL of the named function.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import orjson
 
-from db.mysql.database import Row
-from tests.faults.simulation.store import Session, naive
-
-Query = Callable[[Session, str, list[Any]], Awaitable[list[Row]]]
-Change = Callable[[Session, list[Any]], Awaitable[int]]
+from db import orders, returns, stock
+from db.messages import outbox, outcomes
+from db.mysql.database import Row, Statement, Transaction
+from tests.faults.simulation.store import Change, Maker, Query, Session, naive
 
 
 async def _clock(session: Session, _: str, __: list[Any]) -> list[Row]:
@@ -106,7 +106,9 @@ async def _details(session: Session, _: str, ids: list[Any]) -> list[Row]:
     ]
 
 
-async def _unreturned(session: Session, _: str, ids: list[Any]) -> list[Row]:
+async def _unreturned(session: Session, sql: str, ids: list[Any]) -> list[Row]:
+    if "FOR UPDATE" in sql:
+        return await _still(session, ids)
     ended = {
         one["id"] for one in session.plain("orders") if one["status"] in ("CANCELLED", "EXPIRED")
     }
@@ -118,7 +120,7 @@ async def _unreturned(session: Session, _: str, ids: list[Any]) -> list[Row]:
     ]
 
 
-async def _still(session: Session, _: str, ids: list[Any]) -> list[Row]:
+async def _still(session: Session, ids: list[Any]) -> list[Row]:
     for line in ids:
         await session.lock("order_details", line)
     rows = session.current("order_details")
@@ -219,32 +221,34 @@ async def _published(session: Session, parameters: list[Any]) -> int:
     return len(sent)
 
 
-async def _alive(_: Session, __: str, ___: list[Any]) -> list[Row]:
+async def alive(_: Session, __: str, ___: list[Any]) -> list[Row]:
+    """The answer of a database that is there."""
     return [(1,)]
 
 
-QUERIES: tuple[tuple[str, Query], ...] = (
-    (r"SELECT 1$", _alive),
-    (r"SELECT UTC_TIMESTAMP", _clock),
-    (r"SELECT (id|JSON_ARRAY\(id), organizer_id.* FROM events", _events),
-    (r"SELECT JSON_ARRAY\(id, event_id, CAST\(price", _types),
-    (r"SELECT d.ticket_type_id, SUM", _shortage),
-    (r"SELECT o.id.* FROM orders o FORCE", _orders),
-    (r"SELECT d.order_id, ", _details),
-    (
-        r"SELECT d.id, d.order_id, d.ticket_type_id, d.quantity FROM order_details d JOIN",
-        _unreturned,
-    ),
-    (r"SELECT id FROM order_details FORCE", _still),
-    (r"SELECT id FROM orders WHERE status = %s AND expires_at", _overdue),
-    (r"SELECT order_id FROM pending_returns", _overdue_returns),
-    (r"SELECT id,user_id.* FROM command_outcomes", _outcomes),
-    (r"SELECT id, stream, aggregate, routing_key, body FROM outbox", _pending),
-)
-STATEMENTS: tuple[tuple[str, Change], ...] = (
-    (r"UPDATE ticket_types (FORCE INDEX \(PRIMARY\) )?SET available", _step),
-    (r"UPDATE orders (FORCE INDEX \(PRIMARY\) )?SET status", _move),
-    (r"UPDATE order_details (FORCE INDEX \(PRIMARY\) )?SET returned_version", _return),
-    (r"DELETE o FROM .* outbox AS o", _published),
-    (r"DELETE p FROM .* pending_returns AS p", _settled),
+QUERIES: dict[Maker, Query] = {
+    Transaction.now: _clock,
+    stock.share_events: _events,
+    orders._organizers: _events,
+    stock.read: _types,
+    stock.shortages: _shortage,
+    stock.unreturned: _unreturned,
+    orders.lock: _orders,
+    orders.details: _details,
+    orders.past_deadline: _overdue,
+    returns.overdue: _overdue_returns,
+    outcomes.find: _outcomes,
+    outbox.pending: _pending,
+}
+STATEMENTS: dict[Maker, Change] = {
+    stock._write: _step,
+    stock.mark_returned: _return,
+    orders.end: _move,
+    outbox.published: _published,
+    returns.settle: _settled,
+}
+AHEAD: tuple[tuple[Callable[[Sequence[Any]], Statement], Maker], ...] = (
+    (stock.share_query, stock.share_events),
+    (partial(stock.read_query, lock=True), stock.read),
+    (partial(stock.read_query, lock=False), stock.read),
 )

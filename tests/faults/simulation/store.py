@@ -1,12 +1,14 @@
 """A database in memory that understands exactly the statements of the simulated workers.
 
-In: the SQL that the modules of `db` send for them, with its parameters. Out: rows and counts.
+In: what the functions of `db` ask for them, with its parameters. Out: rows and counts. A statement is known by the
+function that made it, never by its text, so that a function that is renamed or gone is an error at import.
 Must stay true: REPEATABLE READ as InnoDB has it (plain reads from the first read's snapshot; locking reads, updates
 and unique keys on what is committed now); a statement that it does not know is an error, never an empty answer.
 """
 
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -17,6 +19,7 @@ from db.mysql.database import (
     Insert,
     JsonText,
     Row,
+    Statement,
     StatementResult,
     Transaction,
     is_transient,
@@ -24,6 +27,9 @@ from db.mysql.database import (
 from tests.faults.simulation.chance import Chance
 
 T = TypeVar("T")
+Maker = Callable[..., Any]
+Query = Callable[["Session", str, list[Any]], Awaitable[list[Row]]]
+Change = Callable[["Session", list[Any]], Awaitable[int]]
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 LOCK_WAIT_SECONDS = 3.0
 Table = dict[Any, dict[str, Any]]
@@ -68,12 +74,39 @@ def naive(value: object) -> Any:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
+@dataclass(frozen=True)
+class Language:
+    """What a store understands: for each function of `db` that makes a query or a statement, what it does to rows.
+
+    ahead: functions that make a query to be read ahead, each with the function that asks for its rows later.
+    """
+
+    queries: Mapping[Maker, Query]
+    statements: Mapping[Maker, Change]
+    ahead: Sequence[tuple[Callable[[Sequence[Any]], Statement], Maker]]
+
+
+def name_of(maker: Maker) -> str:
+    """A function by its full name."""
+    return f"{maker.__module__}.{maker.__qualname__}"
+
+
+def asking() -> str:
+    """The full name of the function that asks this module for something now."""
+    frame = sys._getframe(1)
+    while frame.f_globals["__name__"] == __name__ and frame.f_back:
+        frame = frame.f_back
+    return f"{frame.f_globals['__name__']}.{frame.f_code.co_qualname.partition('.<locals>')[0]}"
+
+
 class Store:
     """What is committed, and who holds which lock."""
 
-    def __init__(self, chance: Chance, language: tuple[Sequence[Any], Sequence[Any]]) -> None:
-        """`language`: (pattern, answer) of the queries and (pattern, change) of the statements it understands."""
-        self.chance, self.language = chance, language
+    def __init__(self, chance: Chance, language: Language) -> None:
+        self.chance = chance
+        self.queries = {name_of(maker): one for maker, one in language.queries.items()}
+        self.statements = {name_of(maker): one for maker, one in language.statements.items()}
+        self.ahead = language.ahead
         self.tables: dict[str, Table] = {name: {} for name in TABLES}
         self.locks: dict[tuple[str, Any], set[Session]] = {}
         self.shared: set[tuple[str, Any]] = set()
@@ -154,6 +187,36 @@ class Session(Transaction):
         self._snapshot: dict[str, Table] | None = None
         self._written: dict[tuple[str, Any], dict[str, Any] | None] = {}
         self._held: set[tuple[str, Any]] = set()
+        self._makers: dict[str, str] = {}
+        """Who made a statement, by its text."""
+
+    async def fetch(self, sql: str, *parameters: Any) -> list[Row]:
+        """As `Transaction.fetch`."""
+        self._makers[sql] = asking()
+        return await super().fetch(sql, *parameters)
+
+    async def execute(self, sql: str, *parameters: Any) -> int:
+        """As `Transaction.execute`."""
+        self._makers[sql] = asking()
+        return await super().execute(sql, *parameters)
+
+    def later(self, sql: str, *parameters: Any) -> None:
+        """As `Transaction.later`."""
+        self._makers[sql] = asking()
+        super().later(sql, *parameters)
+
+    def change_later(self, sql: str, *parameters: Any, expect: int, conflict: str) -> None:
+        """As `Transaction.change_later`."""
+        self._makers[sql] = asking()
+        super().change_later(sql, *parameters, expect=expect, conflict=conflict)
+
+    def read_ahead(self, *queries: Statement) -> None:
+        """As `Transaction.read_ahead`. Whoever made a query makes the very same again for its parameters."""
+        for query in queries:
+            for make, asks in self.store.ahead:
+                if make(query.parameters) == query:
+                    self._makers[query.sql] = name_of(asks)
+        super().read_ahead(*queries)
 
     async def _results(self, flight: Sequence[Any]) -> AsyncIterator[tuple[Any, StatementResult]]:
         """What each statement of a round trip gives; between two of them others have their turn."""
@@ -167,14 +230,12 @@ class Session(Transaction):
 
     async def _answer(self, sql: str, parameters: list[Any]) -> StatementResult:
         """The rows of a query that is known, or how many rows a known statement changed."""
-        queries, statements = self.store.language
-        for pattern, answer in queries:
-            if re.match(pattern, sql):
-                return StatementResult(await answer(self, sql, parameters), 0, 0)
-        for pattern, change in statements:
-            if re.match(pattern, sql):
-                return StatementResult([], await change(self, parameters), 0)
-        raise self.store.unknown(sql)
+        maker = self._makers.get(sql, "")
+        if answer := self.store.queries.get(maker):
+            return StatementResult(await answer(self, sql, parameters), 0, 0)
+        if change := self.store.statements.get(maker):
+            return StatementResult([], await change(self, parameters), 0)
+        raise self.store.unknown(f"{maker}: {sql}")
 
     async def _insert(self, insert: Insert) -> int:
         """The id of the first row. Raises IntegrityError (1062)."""

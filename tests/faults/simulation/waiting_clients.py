@@ -15,7 +15,7 @@ from typing import Any
 import pymysql.err
 
 from contracts.outcomes import Outcome
-from db.messages.outcomes import _COLUMNS
+from db.messages import outcomes
 from gateway.submission.outcomes import (
     Deadlines,
     Opened,
@@ -24,8 +24,7 @@ from gateway.submission.outcomes import (
 )
 from gateway.submission.waiting import OutcomeWaiters, poll
 from tests.faults.simulation.chance import Chance
-from tests.faults.simulation.statements import Change
-from tests.faults.simulation.store import Database, Session, stored
+from tests.faults.simulation.store import Change, Database, Maker, Session, stored
 
 SKEW_SECONDS, WAIT_SECONDS, AGAIN_SECONDS, TIMES = 2.0, 1.5, 2.0, 2
 RETENTION_SECONDS = 7 * 86400.0
@@ -99,7 +98,7 @@ def _shifted(now: Callable[[], datetime], skew: timedelta) -> Callable[[], datet
 
 async def _insert_missing(session: Session, values: list[Any]) -> int:
     """INSERT IGNORE: wait for whoever is writing that key, then write only what is missing."""
-    row = {name: stored(name, one) for name, one in zip(_COLUMNS, values, strict=True)}
+    row = {name: stored(name, one) for name, one in zip(outcomes._COLUMNS, values, strict=True)}
     await session.lock("command_outcomes.('id',)", (row["id"],))
     if any(one["id"] == row["id"] for one in session.current("command_outcomes")):
         return 0
@@ -107,6 +106,4 @@ async def _insert_missing(session: Session, values: list[Any]) -> int:
     return 1
 
 
-STATEMENTS: tuple[tuple[str, Change], ...] = (
-    (r"INSERT IGNORE INTO command_outcomes", _insert_missing),
-)
+STATEMENTS: dict[Maker, Change] = {outcomes.insert_missing: _insert_missing}

@@ -39,7 +39,7 @@ from tests.faults.simulation import money, statements, verdict, waiting_clients
 from tests.faults.simulation.broker import Broker, Intake
 from tests.faults.simulation.chance import Chance
 from tests.faults.simulation.loop import PROCESS, SimulatedLoop
-from tests.faults.simulation.store import BEGINNING, Database, Store
+from tests.faults.simulation.store import BEGINNING, Database, Language, Store
 from workers.inventory.handlers import HANDLERS
 from workers.inventory.overdue import OVERDUE
 from workers.order.handlers import cancel_orders
@@ -118,9 +118,10 @@ class World:
 
     def __post_init__(self) -> None:
         self.chance = Chance(self.seed)
-        language = (
-            money.QUERIES + statements.QUERIES,
-            waiting_clients.STATEMENTS + money.STATEMENTS + statements.STATEMENTS,
+        language = Language(
+            {World._road: statements.alive} | money.QUERIES | statements.QUERIES,
+            waiting_clients.STATEMENTS | money.STATEMENTS | statements.STATEMENTS,
+            statements.AHEAD,
         )
         self.store = Store(self.chance, language)
         self.broker = Broker(self.chance, topology(1, 1000))

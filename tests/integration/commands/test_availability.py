@@ -54,7 +54,7 @@ async def test_it_says_what_a_worker_would_say(
     assert refused.body["instance"] == refused.headers["X-Request-Id"]
 
 
-async def test_more_than_the_limit_is_told_first(
+async def test_the_limit_is_checked_before_the_stock(
     system: System, buyer: Person, organizer: Person
 ) -> None:
     """LIMIT_EXCEEDED comes before SOLD_OUT, whoever says it."""
@@ -125,7 +125,7 @@ async def test_it_opens_when_the_quota_grows(
     await eventually(placed)
 
 
-async def test_without_news_it_is_right_all_the_same(
+async def test_without_broadcasts_the_answers_are_right_all_the_same(
     own_scratch: Scratch, organizer: Person, buyer: Person
 ) -> None:
     """No relay, so no StockChanged: what is known grows old within a second, and is read again."""
@@ -151,7 +151,7 @@ async def _refuses(channel: AbstractChannel, queue: str) -> bool:
     return False
 
 
-async def test_news_that_nobody_can_take_hold_up_no_event(
+async def test_a_broadcast_that_nobody_can_take_holds_up_no_event(
     system: System, own_scratch: Scratch, own_database: Database, buyer: Person, organizer: Person
 ) -> None:
     """A gateway's queue whose broker node cannot serve it (here it refuses): orders' events go on all the same."""
@@ -185,7 +185,7 @@ async def test_news_that_nobody_can_take_hold_up_no_event(
             await queue.delete(if_unused=False, if_empty=False)
 
 
-async def test_a_cancelled_event_is_closed_at_the_door(
+async def test_orders_for_a_cancelled_event_are_refused_by_the_cache(
     system: System, buyer: Person, organizer: Person
 ) -> None:
     """SALES_CLOSED for good, before SOLD_OUT."""
@@ -194,7 +194,7 @@ async def test_a_cancelled_event_is_closed_at_the_door(
     await _shut(system.api(buyer), show.ticket_type, "SALES_CLOSED")
 
 
-async def test_a_shut_door_does_not_outlive_a_cancelled_event(
+async def test_sold_out_does_not_outlive_a_cancelled_event(
     system: System, buyer: Person, organizer: Person
 ) -> None:
     """SOLD_OUT until the cancel is answered, SALES_CLOSED in the very next call."""
@@ -207,7 +207,7 @@ async def test_a_shut_door_does_not_outlive_a_cancelled_event(
         assert answer.code == "SALES_CLOSED"
 
 
-async def test_a_shut_door_hears_of_a_lower_limit(
+async def test_a_lower_limit_reaches_a_cache_that_says_sold_out(
     system: System, buyer: Person, organizer: Person
 ) -> None:
     """LIMIT_EXCEEDED comes before SOLD_OUT as soon as the limit is under what is wanted."""

@@ -243,7 +243,7 @@ async def test_a_connection_that_never_asks_is_closed(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half a header and then silence."""
-    monkeypatch.setattr("gateway.http.server.FIRST_REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr("contracts.runtime.overrides.http_connections.FIRST_REQUEST_SECONDS", 0.3)
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
         await send(system.url, b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ")
 

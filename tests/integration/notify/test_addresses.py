@@ -41,7 +41,7 @@ def policy() -> Policy:
     return Policy(connect_seconds=0.3, total_seconds=2)
 
 
-async def test_a_name_with_several_addresses_inside_is_told_why(
+async def test_a_name_with_several_private_addresses_gets_the_reason(
     receiver: Receiver, policy: Policy
 ) -> None:
     """`localhost` leads to 127.0.0.1 and ::1: the reason is given as for one address."""

@@ -72,10 +72,10 @@ async def test_each_hears_only_what_they_may(
         assert [call.id for call in await receiver.heard(f"/{name}")] == [own.id]
 
 
-async def test_payments_and_events_reach_their_people(
+async def test_events_of_payments_reach_their_owners(
     system: System, database: Database, receiver: Receiver, event_publisher: EventPublisher
 ) -> None:
-    """A payment reaches buyer and organizer, an event its organizer; quotes and stock leave the house for nobody."""
+    """A payment reaches buyer and organizer, an event its organizer; quotes and stock reach nobody."""
     buyer, organizer = await person(database), await person(database, "ORGANIZER")
     await hook(system, buyer, receiver, "/buyer")
     await hook(system, organizer, receiver, "/organizer")

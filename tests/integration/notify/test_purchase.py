@@ -25,7 +25,7 @@ async def system() -> AsyncIterator[System]:
         yield system
 
 
-async def test_a_purchase_is_heard_by_buyer_and_organizer_in_order(
+async def test_webhooks_of_buyer_and_organizer_get_a_purchase_in_order(
     system: System, receiver: Receiver
 ) -> None:
     """Placed, added to, quoted, paid: each step's resource arrives as the API shows it, signed, in its order."""

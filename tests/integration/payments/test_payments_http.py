@@ -179,7 +179,7 @@ async def test_a_missing_rate_binds_no_key(
     assert again.headers["Idempotent-Replayed"] == "true"
 
 
-async def test_each_step_is_told_once_in_order(
+async def test_each_step_is_published_once_in_order(
     system: System, place: Scratch, show: Sale, buyer: Person
 ) -> None:
     """Quote, payment confirmed, order confirmed, then late money with its hash: one order's events in order."""

@@ -104,7 +104,9 @@ async def test_one_call_brings_all_prices(services: Services, stub: CoinGeckoStu
     assert found["DOGE", "USD"].rate == Decimal("0.12123457")
 
 
-async def test_what_has_not_moved_is_not_news(services: Services, stub: CoinGeckoStub) -> None:
+async def test_a_rate_of_the_same_moment_is_not_stored_again(
+    services: Services, stub: CoinGeckoStub
+) -> None:
     """The same `last_updated_at` again: nothing stored, nothing put aside; later ones are taken."""
     stub.age = 30
     said = body(json.dumps(stub.answer(",".join(PRICES), ",".join(PER_USD))))
@@ -160,7 +162,7 @@ async def test_a_failing_answer_is_tried_again_and_leaves_no_trace(
         assert await known(services.database) == before
 
 
-async def test_a_feed_that_asks_for_patience_gets_it(
+async def test_a_feed_that_asks_for_a_pause_gets_it(
     services: Services, stub: CoinGeckoStub
 ) -> None:
     """429 with Retry-After: one call, no second attempt, no circuit opened; without it a minute."""

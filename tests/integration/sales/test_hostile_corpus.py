@@ -170,7 +170,9 @@ async def test_no_properties_stop_a_queue(
     await _all_work_goes_on(client, database, shows)
 
 
-async def test_no_message_stops_a_gateway_s_news(client: CommandClient, scratch: Scratch) -> None:
+async def test_no_message_stops_a_gateway_s_broadcasts(
+    client: CommandClient, scratch: Scratch
+) -> None:
     """All of that on a cache's own queue: it hears the next event."""
     heard: list[tuple[int, ...]] = []
     door: Any = type("Door", (), {"heard": lambda _, *news: heard.append(news)})()

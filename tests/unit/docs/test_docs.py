@@ -41,7 +41,9 @@ def proofs() -> list[tuple[str, str]]:
     named: list[tuple[str, str]] = []
     for line in table.splitlines():
         for name, words in re.findall(r"`([\w/.]*test_\w+(?:\.py)?)`(?: \(([^)]*)\))?", line):
-            path = name if "/" in name else f"tests/faults/{name}.py"
+            found = [ROOT / name] if "/" in name else [*(ROOT / "tests/faults").rglob(f"{name}.py")]
+            assert len(found) == 1, name
+            path = str(found[0].relative_to(ROOT))
             named += [(path, word) for word in words.split(", ")]
     return named
 

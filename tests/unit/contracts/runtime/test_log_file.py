@@ -114,7 +114,7 @@ def test_what_cannot_be_written_harms_nobody_and_is_told(tmp_path: Path) -> None
     assert (lost["event"], lost["bytes"]) == ("log lines lost", len("cut off here\nlost\n"))
 
 
-def test_a_file_that_cannot_be_opened_is_told_at_once(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_reported_at_once(tmp_path: Path) -> None:
     """A wrong path stops the process before it does anything, its outputs as they were."""
     before = os.fstat(1).st_ino
     with pytest.raises(FileNotFoundError, match="missing"):

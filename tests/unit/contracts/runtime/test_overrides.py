@@ -53,4 +53,5 @@ def test_the_driver_still_sends_several_statements_in_one_packet() -> None:
         importlib.import_module(name) for name in ("aiomysql", "pymysql.constants.CLIENT")
     )
     connection = aiomysql.Connection(host="127.0.0.1", loop=None)
+    connection.close()
     assert connection.client_flag & constants.MULTI_STATEMENTS

@@ -55,7 +55,7 @@ async def test_an_unknown_account_is_hashed_like_a_known_one(
     assert parameters[0] == parameters[1]
 
 
-async def test_too_many_at_once_are_told_to_come_back(
+async def test_too_many_at_once_get_a_retry_after(
     pool: Passwords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The queue is bounded: 429 BUSY with a Retry-After; those inside are served."""

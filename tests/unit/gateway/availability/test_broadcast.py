@@ -56,12 +56,14 @@ async def told(event: DomainEvent, codec: Codec) -> list[tuple[object, ...]]:
         (CANCELLED, ("changed", 7)),
     ],
 )
-async def test_the_door_is_told(event: DomainEvent, call: tuple[object, ...]) -> None:
+async def test_the_cache_gets_stock_from_a_broadcast(
+    event: DomainEvent, call: tuple[object, ...]
+) -> None:
     """Stock by version; a change or a cancellation by its event."""
     assert await told(event, Codec(SECRET)) == [call]
 
 
 @pytest.mark.parametrize("event", [STOCK, CHANGED, CANCELLED])
-async def test_forged_news_are_none(event: DomainEvent) -> None:
+async def test_forged_broadcasts_are_ignored(event: DomainEvent) -> None:
     """Signed by somebody else: nothing is heard."""
     assert await told(event, Codec("x" * 32)) == []

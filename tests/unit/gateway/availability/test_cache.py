@@ -78,7 +78,9 @@ def test_a_smaller_order_may_still_fit(cache: AvailabilityCache, clock: Clock) -
     assert refusal(cache, (1, 2)) is None
 
 
-def test_the_door_opens_at_once_when_stock_returns(cache: AvailabilityCache, clock: Clock) -> None:
+def test_orders_are_let_through_at_once_when_stock_returns(
+    cache: AvailabilityCache, clock: Clock
+) -> None:
     """A higher version with tickets wins over everything known before."""
     see(cache, clock)
     assert refusal(cache, (1, 1)) is not None
@@ -86,7 +88,7 @@ def test_the_door_opens_at_once_when_stock_returns(cache: AvailabilityCache, clo
     assert refusal(cache, (1, 1)) is None
 
 
-def test_old_news_do_not_shut_it_again(cache: AvailabilityCache, clock: Clock) -> None:
+def test_old_broadcasts_do_not_say_sold_out_again(cache: AvailabilityCache, clock: Clock) -> None:
     """Messages may come in any order: version 5 after version 6 says nothing."""
     see(cache, clock, replace(EMPTY, version=6, available=4))
     cache.heard(1, 5, 0)

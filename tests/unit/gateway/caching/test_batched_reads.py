@@ -58,7 +58,7 @@ async def test_a_batch_is_bounded() -> None:
     assert [len(query) for query in table.queries] == [10, 10, 5]
 
 
-async def test_a_failure_is_told_and_the_next_query_is_a_fresh_one() -> None:
+async def test_a_failure_reaches_its_caller_and_the_next_query_is_a_fresh_one() -> None:
     """Nothing of it is kept."""
     table = Table()
     batched = Batched(table.read)

@@ -66,7 +66,7 @@ async def test_what_changed_meanwhile_is_read_again() -> None:
     assert fresh.peek("a") == 2
 
 
-async def test_a_failure_is_told_to_all_and_not_kept() -> None:
+async def test_a_failure_reaches_all_callers_and_is_not_kept() -> None:
     """The next one asks again."""
     fresh = Fresh[str, int](1.0, 10)
 

@@ -57,7 +57,7 @@ def envelope(event: DomainEvent, sequence: str | None = "4") -> Envelope:
 
 
 @pytest.mark.parametrize("event", ALL_EVENTS, ids=lambda e: e.TOPIC)
-def test_only_announced_events_leave_the_house(event: DomainEvent) -> None:
+def test_only_announced_events_become_webhooks(event: DomainEvent) -> None:
     """Stock, quotes and rates are heard by nobody, admins included; all others by every admin."""
     announced = type(event) in WEBHOOK_TYPES
     assert may_hear(listener(OTHER, "ADMIN"), event) == announced

@@ -111,7 +111,7 @@ async def test_many_do_not_wait_for_the_time() -> None:
     assert channel.said == [(MESSAGES_MAX, True)]
 
 
-async def test_a_single_one_is_told_after_a_moment() -> None:
+async def test_a_single_acknowledgement_is_sent_after_a_moment() -> None:
     """Nobody needs to flush."""
     channel, acknowledging = Channel(), Acknowledger(0.001)
     acknowledging.acknowledge(delivered(channel, 1)[0])

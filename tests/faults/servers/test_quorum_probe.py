@@ -37,7 +37,9 @@ async def link(proxy: Proxy) -> AsyncIterator[Link]:
     await made.stop()
 
 
-async def test_a_broker_without_a_pulse_is_away_until_it_has_one(proxy: Proxy, link: Link) -> None:
+async def test_a_broker_without_a_majority_is_away_until_it_has_one(
+    proxy: Proxy, link: Link
+) -> None:
     """Not open while nobody answers, however often it connects; open again soon after."""
     trap = proxy.set(Trap("down", queue_purged, "drop", times=ALWAYS))
 
@@ -58,7 +60,7 @@ async def test_a_broker_without_a_pulse_is_away_until_it_has_one(proxy: Proxy, l
     await eventually(back, within=30)
 
 
-async def test_who_consumes_from_a_broker_without_a_pulse_is_not_open(proxy: Proxy) -> None:
+async def test_a_link_to_a_broker_without_a_majority_is_not_open(proxy: Proxy) -> None:
     """So that leases are given back to somebody whose broker decides (`Share`'s `able`)."""
     intake = Intake(proxy.address, LINK)
     await intake.start(wait=20)
@@ -73,7 +75,7 @@ async def test_who_consumes_from_a_broker_without_a_pulse_is_not_open(proxy: Pro
         await intake.stop()
 
 
-async def test_a_confirm_is_as_good_as_a_pulse(
+async def test_a_confirm_counts_as_an_answer_of_the_broker(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A busy connection pays nothing for it."""

@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from contracts.outcomes import Outcome
+from db import orders, stock
 from gateway.submission.outcomes import Deadlines, Opened
 from tests.faults.crowd import note
 from tests.faults.simulation import money, statements, store, world
@@ -73,15 +74,13 @@ def _rows(lived: World) -> list[object]:
     ] + [tuple(row.values()) for row in tables["stock_ledger"].values()]
 
 
-async def _every_line(session: Session, _: str, ids: list[int]) -> list[tuple[object, ...]]:
-    """Lines of orders, whether they came back or not."""
+async def _every_line(session: Session, sql: str, ids: list[int]) -> list[tuple[object, ...]]:
+    """Lines of orders, whether they came back or not; when they are locked, whoever holds them."""
+    if "FOR UPDATE" in sql:
+        return [(one,) for one in ids]
     rows = [one for one in session.current("order_details") if one["order_id"] in ids]
     names = ("id", "order_id", "ticket_type_id", "quantity")
     return [tuple(one[name] for name in names) for one in rows]
-
-
-async def _these(_: Session, __: str, ids: list[int]) -> list[tuple[object, ...]]:
-    return [(one,) for one in ids]
 
 
 async def _mark_again(session: Session, values: list[object]) -> int:
@@ -93,13 +92,8 @@ async def _mark_again(session: Session, values: list[object]) -> int:
 
 
 def _without_return_guard(monkeypatch: pytest.MonkeyPatch) -> None:
-    queries = [
-        ("SELECT d.id, d.order_id", _every_line),
-        ("SELECT id FROM order_details", _these),
-    ]
-    marks = [("UPDATE order_details", _mark_again)]
-    monkeypatch.setattr(statements, "QUERIES", (*queries, *statements.QUERIES))
-    monkeypatch.setattr(statements, "STATEMENTS", (*marks, *statements.STATEMENTS))
+    monkeypatch.setitem(statements.QUERIES, stock.unreturned, _every_line)
+    monkeypatch.setitem(statements.STATEMENTS, stock.mark_returned, _mark_again)
 
 
 async def _blind_step(session: Session, values: list[Any]) -> int:
@@ -113,8 +107,7 @@ async def _blind_step(session: Session, values: list[Any]) -> int:
 
 
 def _without_version_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    blind = [("UPDATE ticket_types", _blind_step)]
-    monkeypatch.setattr(statements, "STATEMENTS", (*blind, *statements.STATEMENTS))
+    monkeypatch.setitem(statements.STATEMENTS, stock._write, _blind_step)
     # The ledger's key would notice as well: this build has none.
     monkeypatch.setitem(store.UNIQUE, "stock_ledger", ())
 
@@ -143,10 +136,8 @@ async def _unlocked(session: Session, _: str, ids: list[Any]) -> list[tuple[obje
 
 
 def _without_order_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    unlocked = [("SELECT o.id.* FROM orders o FORCE", _unlocked)]
-    blind = [("UPDATE orders .* AND total_cost = CASE", _confirm_at_any_rate)]
-    monkeypatch.setattr(money, "QUERIES", (*unlocked, *money.QUERIES))
-    monkeypatch.setattr(money, "STATEMENTS", (*blind, *money.STATEMENTS))
+    monkeypatch.setitem(statements.QUERIES, orders.lock, _unlocked)
+    monkeypatch.setitem(money.STATEMENTS, orders.confirm, _confirm_at_any_rate)
     # The key of the history would notice as well: this build has none.
     monkeypatch.setitem(store.UNIQUE, "order_history", ())
 
