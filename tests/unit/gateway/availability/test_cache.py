@@ -11,6 +11,7 @@ from gateway.availability.cache import AvailabilityCache, TypeState
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 EMPTY = TypeState(
+    id=1,
     version=5,
     available=0,
     max_per_order=10,
