@@ -47,11 +47,11 @@ def test_a_change_inside_a_library_is_noticed() -> None:
     assert [first in found[1], "is now gone" in found[2]] == [True, True]
 
 
-def test_the_driver_still_sends_several_statements_in_one_packet() -> None:
+async def test_the_driver_still_sends_several_statements_in_one_packet() -> None:
     """The capability that no documentation of the driver promises."""
     aiomysql, constants = (
         importlib.import_module(name) for name in ("aiomysql", "pymysql.constants.CLIENT")
     )
-    connection = aiomysql.Connection(host="127.0.0.1", loop=None)
+    connection = aiomysql.Connection(host="127.0.0.1")
     connection.close()
     assert connection.client_flag & constants.MULTI_STATEMENTS
