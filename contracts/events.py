@@ -43,6 +43,8 @@ class OrderPlaced(OrderEvent):
 class OrderItemsAdded(OrderEvent):
     TYPE = "eventhub.order.items_added.v1"
     TOPIC = "order.items_added"
+    items_version: int = 0
+    """The order's after the addition; 0 in events of before it was told."""
 
 
 class OrderConfirmed(OrderEvent):

@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from contracts.problems import Code
-from contracts.resources import PaymentRow
+from contracts.resources import OrderRow, PaymentRow
 
 
 class ReceiptStatus(StrEnum):
@@ -21,10 +21,19 @@ class ReceiptStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A payment with the total that it priced: it pays for exactly that."""
+    """A payment with the total and the items that it priced: it pays for exactly those."""
 
     row: PaymentRow
     total_cost: Decimal
+    items_version: int = 1
+
+
+def priced(order: OrderRow, total_cost: Decimal, items_version: int) -> bool:
+    """Whether a quote of this total and of these items pays for the order as it is.
+
+    The total alone is no proof: a free line changes none.
+    """
+    return total_cost == order.total_cost and items_version == order.items_version
 
 
 @dataclass(frozen=True, slots=True)

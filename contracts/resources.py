@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from contracts.runtime.times import from_wire, to_wire
-from contracts.shapes import Answer, AsJson, json_writer, shows
+from contracts.shapes import INTERNAL, Answer, AsJson, json_writer, shows
 
 
 def money(amount: Decimal) -> str:
@@ -99,6 +99,8 @@ class OrderDetailRow:
     ticket_type_id: IdNumber
     quantity: Annotated[int, Field(ge=1)]
     unit_price: Money
+    items_version: Annotated[int, INTERNAL] = 1
+    """The order's `items_version` that brought it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,8 @@ class OrderRow:
     version: IdNumber
     created_at: Moment
     updated_at: Moment
+    items_version: Annotated[int, INTERNAL] = 1
+    """Rises with each addition of items: a quote pays for the items that it priced, and a free one changes no total."""
 
 
 @dataclass(frozen=True, slots=True)

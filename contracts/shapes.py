@@ -35,6 +35,10 @@ class AsJson:
     read: Convert | None = None
 
 
+INTERNAL = "internal"
+"""In an `Annotated` column: it is no member of the JSON."""
+
+
 class Answer(BaseModel):
     """Base of the models that describe what clients are shown. They describe and check; they do not serialise."""
 
@@ -56,11 +60,12 @@ class Column:
 
 
 def columns_of(row: type[Any]) -> list[Column]:
-    """The columns of a row class, in their order."""
+    """The columns of a row class that its JSON shows, in their order."""
     hints = get_type_hints(row, include_extras=True)
     return [
         _column(one.name, hints[one.name], ... if one.default is MISSING else one.default)
         for one in fields(row)
+        if INTERNAL not in getattr(hints[one.name], "__metadata__", ())
     ]
 
 

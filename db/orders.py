@@ -47,6 +47,7 @@ class NewLine:
     quantity: int
     unit_price: Decimal
     taken_version: int
+    items_version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def insert_lines(
     columns = ("order_id", "ticket_type_id", "quantity", "unit_price", "cost", "taken_version")
     transaction.insert_later(
         "order_details",
-        (*columns, "command_id", "created_at", "updated_at"),
+        (*columns, "items_version", "command_id", "created_at", "updated_at"),
         [
             (
                 order_id,
@@ -112,6 +113,7 @@ def insert_lines(
                 line.unit_price,
                 line.unit_price * line.quantity,
                 line.taken_version,
+                line.items_version,
                 command,
                 at,
                 at,
@@ -192,22 +194,21 @@ def change(
     now: datetime,
     reason: str,
     *,
-    total_cost: Decimal | None = None,
-    expires_at: datetime | None = None,
+    total_cost: Decimal,
 ) -> OrderRow:
-    """Give an unpaid, locked order another total or another end."""
+    """Give an unpaid, locked order another total, because it has more items."""
     changed = replace(
         order,
-        total_cost=order.total_cost if total_cost is None else total_cost,
-        expires_at=order.expires_at if expires_at is None else expires_at,
+        total_cost=total_cost,
+        items_version=order.items_version + 1,
         version=order.version + 1,
         updated_at=now,
     )
     transaction.change_later(
-        "UPDATE orders SET total_cost = %s, expires_at = %s, version = version + 1, updated_at = %s "
+        "UPDATE orders SET total_cost = %s, items_version = %s, version = version + 1, updated_at = %s "
         "WHERE id = %s AND status = %s AND version = %s",
         changed.total_cost,
-        to_sql(changed.expires_at),
+        changed.items_version,
         to_sql(now),
         order.id,
         _PENDING,

@@ -35,6 +35,7 @@ _INSERTED = (
     "quote_rate",
     "amount_crypto",
     "total_cost",
+    "items_version",
     "expires_at",
     "rate_source",
     "rate_observed_at",
@@ -62,6 +63,7 @@ class NewQuote:
     quote_rate: Decimal
     amount_crypto: Decimal
     total_cost: Decimal
+    items_version: int
     expires_at: datetime
     rate_source: str
     rate_observed_at: datetime
@@ -95,16 +97,16 @@ async def events_of(transaction: Transaction, order_ids: Iterable[int]) -> dict[
 
 async def pending_of(
     transaction: Transaction, order_ids: Iterable[int]
-) -> dict[int, tuple[int, Decimal]]:
-    """Pending payments of these orders: id -> (order id, the total that was priced). Takes no lock."""
+) -> dict[int, tuple[int, Decimal, int]]:
+    """Pending payments of these orders: id -> (order id, the total and the items that were priced). Takes no lock."""
     wanted = sorted(set(order_ids))
     rows = await transaction.fetch(
-        "SELECT id, order_id, total_cost FROM payments "
+        "SELECT id, order_id, total_cost, items_version FROM payments "
         f"WHERE order_id IN ({placeholders(wanted)}) AND status = %s",
         *wanted,
         str(PaymentStatus.PENDING),
     )
-    return {id_: (order_id, total_cost) for id_, order_id, total_cost in rows}
+    return {id_: (order_id, total, items) for id_, order_id, total, items in rows}
 
 
 async def lock(transaction: Transaction, ids: Iterable[int]) -> dict[int, Quote]:
@@ -113,7 +115,7 @@ async def lock(transaction: Transaction, ids: Iterable[int]) -> dict[int, Quote]
     if not wanted:
         return {}
     rows = await transaction.fetch(
-        f"SELECT {PAYMENTS.columns}, p.total_cost FROM payments p FORCE INDEX (PRIMARY) "
+        f"SELECT {PAYMENTS.columns}, p.total_cost, p.items_version FROM payments p FORCE INDEX (PRIMARY) "
         f"WHERE p.id IN ({placeholders(wanted)}) ORDER BY p.id FOR UPDATE",
         *wanted,
     )
@@ -138,6 +140,7 @@ async def insert(
             quote.quote_rate,
             quote.amount_crypto,
             quote.total_cost,
+            quote.items_version,
             to_sql(quote.expires_at),
             quote.rate_source,
             to_sql(quote.rate_observed_at),

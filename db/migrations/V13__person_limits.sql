@@ -11,4 +11,10 @@ ALTER TABLE ticket_types
 ALTER TABLE orders
     ADD KEY ix_orders_person (user_id, event_id, status, expires_at),
     DROP CONSTRAINT ck_orders_total,
-    ADD CONSTRAINT ck_orders_total CHECK (total_cost >= 0);
+    ADD CONSTRAINT ck_orders_total CHECK (total_cost >= 0),
+    -- Rises with each addition of items: a free one changes no total, and yet its quotes must be made anew.
+    ADD COLUMN items_version INT NOT NULL DEFAULT 1;
+
+ALTER TABLE order_details ADD COLUMN items_version INT NOT NULL DEFAULT 1;
+
+ALTER TABLE payments ADD COLUMN items_version INT NOT NULL DEFAULT 1;

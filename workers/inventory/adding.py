@@ -123,7 +123,8 @@ async def _store(
     after = stocks.take(transaction, state.stock, quantities, context.now)
     total: Decimal = order.total_cost + grant.cost
     row = orders.change(transaction, order, context.now, "items_added", total_cost=total)
-    lines = [(order.id, one.uuid, line) for line in new_lines(grant, after)]
+    added_lines = new_lines(grant, after, row.items_version)
+    lines = [(order.id, one.uuid, line) for line in added_lines]
     orders.insert_lines(transaction, lines, context.now)
     state.stock.update(after)
     person = (order.user_id, order.event_id)
@@ -131,10 +132,10 @@ async def _store(
     for type_id, quantity in quantities.items():
         holding.tickets[type_id] = holding.tickets.get(type_id, 0) + quantity
     state.orders[order.id] = replace(row)
-    state.details[order.id] += [OrderDetailRow(*line) for line in grant.lines]
+    state.details[order.id] += [OrderDetailRow(*line, row.items_version) for line in grant.lines]
     resource = order_resource(row, state.details[order.id])
     organizer = state.events[order.event_id].organizer_id
-    added = OrderItemsAdded(order=resource, organizer_id=organizer)
+    added = OrderItemsAdded(order=resource, organizer_id=organizer, items_version=row.items_version)
     happened = NewEvent(added, f"order:{row.id}", row.version, row.event_id)
     location = f"/api/orders/{row.id}"
     return succeeded(201, resource, location=location, events=(happened, *stock_events(after)))

@@ -146,10 +146,12 @@ async def _store(
     return await orders.insert(context.transaction, new, context.now)
 
 
-def new_lines(grant: AllocationGranted, after: Mapping[int, Stock]) -> tuple[orders.NewLine, ...]:
-    """A grant's lines with the version step that takes them."""
+def new_lines(
+    grant: AllocationGranted, after: Mapping[int, Stock], items_version: int = 1
+) -> tuple[orders.NewLine, ...]:
+    """A grant's lines with the version step that takes them, and the order's version that they bring."""
     return tuple(
-        orders.NewLine(type_id, quantity, price, after[type_id].version)
+        orders.NewLine(type_id, quantity, price, after[type_id].version, items_version)
         for type_id, quantity, price in grant.lines
     )
 

@@ -114,8 +114,13 @@ async def _write(context: Context, settlement: Settlement, locked: dict[int, Loc
 
 
 def _check_lines(order: OrderRow, lines: Sequence[OrderDetailRow]) -> None:
-    """Raise VersionConflict when the lines come from an older snapshot than the locked order."""
-    if sum((line.unit_price * line.quantity for line in lines), Decimal()) != order.total_cost:
+    """Raise VersionConflict when the lines come from an older snapshot than the locked order.
+
+    Their sum is looked at as well: an older release's additions raise no version.
+    """
+    newest = max((line.items_version for line in lines), default=0)
+    cost = sum((line.unit_price * line.quantity for line in lines), Decimal())
+    if (newest, cost) != (order.items_version, order.total_cost):
         raise VersionConflict(f"lines of order {order.id} were added since the snapshot")
 
 

@@ -92,7 +92,9 @@ async def _lock(context: Context, commands: Sequence[Received[CreateQuote]]) -> 
     for quote in quotes.values():
         row = quote.row
         by_order[row.order_id].append(
-            PendingQuote(row.id, row.asset, row.status, quote.total_cost, row.expires_at)
+            PendingQuote(
+                row.id, row.asset, row.status, quote.total_cost, quote.items_version, row.expires_at
+            )
         )
     return _QuotingState(
         events=events,
@@ -166,6 +168,7 @@ def _add(
             quote_rate=priced.rate.rate,
             amount_crypto=priced.amount_crypto,
             total_cost=order.total_cost,
+            items_version=order.items_version,
             expires_at=priced.expires_at,
             rate_source=priced.rate.source,
             rate_observed_at=priced.rate.observed_at,
@@ -174,7 +177,12 @@ def _add(
     )
     key = -len(state.new)
     added = PendingQuote(
-        key, one.message.asset, PaymentStatus.PENDING, order.total_cost, priced.expires_at
+        key,
+        one.message.asset,
+        PaymentStatus.PENDING,
+        order.total_cost,
+        order.items_version,
+        priced.expires_at,
     )
     state.pending[order.id] = [quote for quote in quotes if quote.key not in gone] + [added]
     if priced.order_expires_at > order.expires_at:

@@ -19,27 +19,31 @@ BATCH = 500
 
 
 async def end_quotes(context: Context, events: Sequence[Received[OrderEvent]]) -> NewEvents:
-    """End the pending quotes of these orders: all of an ended order, else those of a smaller total.
+    """End the pending quotes of these orders: all of an ended order, else those of fewer items.
 
-    Totals only grow, so a quote of a larger total than the event's was made after it and stands.
+    Items only grow, so a quote of more of them than the event's was made after it and stands.
     """
     pending = await payments.pending_of(
         context.transaction, (one.message.order["id"] for one in events)
     )
-    floor: dict[int, Decimal] = {}
+    heard: dict[int, list[OrderEvent]] = {}
     for one in events:
-        order_id = one.message.order["id"]
-        floor[order_id] = max(floor.get(order_id, Decimal()), _smallest_that_stands(one.message))
+        heard.setdefault(one.message.order["id"], []).append(one.message)
     over = [
-        payment_id for payment_id, (order_id, total) in pending.items() if total < floor[order_id]
+        payment_id
+        for payment_id, (order_id, total, items) in pending.items()
+        if any(_outdates(event, total, items) for event in heard[order_id])
     ]
     await payments.end(context.transaction, over, context.now)
     return []
 
 
-def _smallest_that_stands(event: OrderEvent) -> Decimal:
-    added = isinstance(event, OrderItemsAdded)
-    return Decimal(event.order["totalCost"]) if added else Decimal("Infinity")
+def _outdates(event: OrderEvent, total: Decimal, items: int) -> bool:
+    """Whether a quote of this total and of these items can no longer pay after the event."""
+    if not isinstance(event, OrderItemsAdded):
+        return True
+    # An event of an older release does not say which items: its total does, but for free ones.
+    return items < event.items_version or total < Decimal(event.order["totalCost"])
 
 
 async def sweep(services: Services) -> int:

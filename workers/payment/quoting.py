@@ -2,7 +2,7 @@
 
 In: the order, its event and its pending quotes as they stand (locked), the rate, the database's time.
 Out: `Reused`, `Priced` or a `Problem`, and which of the order's pending quotes have come to their end.
-Must stay true: an order has at most one pending quote per asset, and it prices the order's present total.
+Must stay true: an order has at most one pending quote per asset, and it prices the order's present items.
 """
 
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from contracts.orders import OrderStatus, PaymentStatus
+from contracts.payments import priced
 from contracts.problems import Code, Problem
 from contracts.rates import Rate
 from contracts.resources import OrderRow
@@ -25,7 +26,12 @@ class PendingQuote:
     asset: str
     status: str
     total_cost: Decimal
+    items_version: int
     expires_at: datetime
+
+    def pays_for(self, order: OrderRow) -> bool:
+        """Whether it priced the order as it is."""
+        return priced(order, self.total_cost, self.items_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +61,12 @@ def over(order: OrderRow, now: datetime) -> Problem | None:
 
 
 def outdated(order: OrderRow, quotes: Iterable[PendingQuote], now: datetime) -> list[int]:
-    """Keys of the pending quotes that can no longer pay: too old, or priced for another total."""
+    """Keys of the pending quotes that can no longer pay: too old, or priced for other items."""
     return [
         quote.key
         for quote in quotes
         if quote.status == PaymentStatus.PENDING
-        and (now >= quote.expires_at or quote.total_cost != order.total_cost)
+        and (now >= quote.expires_at or not quote.pays_for(order))
     ]
 
 
@@ -72,7 +78,7 @@ def reusable(
         if (
             quote.asset == asset
             and quote.status == PaymentStatus.PENDING
-            and quote.total_cost == order.total_cost
+            and quote.pays_for(order)
             and now < quote.expires_at
         ):
             return Reused(quote.key)

@@ -4,9 +4,9 @@ In: the payments, orders and receipts that a batch of confirmations touches, as 
 database's time.
 Out: one `Ruling` per confirmation, decided in order on the state as it evolves, and what has to be written for
 all of them.
-Must stay true: money buys an order at most once, and only the total that its quote priced; every well-formed
-hash that the payment's owner shows leaves one receipt, applied or late, and a hash belongs to one payment for
-ever.
+Must stay true: money buys an order at most once, and only the items and the total that its quote priced; every
+well-formed hash that the payment's owner shows leaves one receipt, applied or late, and a hash belongs to one payment
+for ever.
 
 The decision table (api.md, Payment), first match wins:
 
@@ -16,8 +16,8 @@ The decision table (api.md, Payment), first match wins:
 | has a receipt of this payment | any | any | the same answer again, nothing written |
 | has a receipt of another payment | any | any | TX_HASH_USED, the other's receipt stays as it is |
 | new | any | not PENDING_PAYMENT, past its end, or its event is off | ORDER_NOT_PENDING, late |
-| new | not PENDING, past its end, or priced another total | pending | QUOTE_EXPIRED, late |
-| new | PENDING and in time | pending, same total | CONFIRMED, applied |
+| new | not PENDING, past its end, or priced other items | pending | QUOTE_EXPIRED, late |
+| new | PENDING and in time | pending, same items | CONFIRMED, applied |
 
 Late: the receipt is LATE, the payment becomes LATE unless it is CONFIRMED (a second transfer to a paid quote), and
 PaymentLate asks for a refund. Which of the two codes was said is kept in the receipt, for the same answer again.
@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from contracts.orders import OrderStatus, PaymentStatus, payment_may_move
-from contracts.payments import Quote, Receipt, ReceiptStatus
+from contracts.payments import Quote, Receipt, ReceiptStatus, priced
 from contracts.problems import Code
 from contracts.resources import OrderRow, PaymentRow
 
@@ -125,7 +125,7 @@ class Settlement:
         if (
             quote.row.status != PaymentStatus.PENDING
             or self._now >= quote.row.expires_at
-            or quote.total_cost != order.total_cost
+            or not priced(order, quote.total_cost, quote.items_version)
         ):
             return Code.QUOTE_EXPIRED
         return None

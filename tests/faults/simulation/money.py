@@ -13,7 +13,7 @@ from tests.faults.simulation.store import Change, Maker, Query, Session, naive
 
 _PAYMENT = (
     "id", "order_id", "asset", "quote_rate", "amount_crypto", "tx_hash", "status", "expires_at",
-    "rate_source", "rate_observed_at", "created_at", "updated_at", "total_cost",
+    "rate_source", "rate_observed_at", "created_at", "updated_at", "total_cost", "items_version",
 )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ async def _pending_of(session: Session, _: str, values: list[Any]) -> list[Row]:
     *order_ids, status = values
     return _these(
         session.plain("payments"),
-        "id, order_id, total_cost",
+        "id, order_id, total_cost, items_version",
         lambda one: one["order_id"] in order_ids and one["status"] == status,
     )
 

@@ -7,12 +7,11 @@ Must stay true: which rows are locked, and which are read from the snapshot, is 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 import orjson
 
-from db import orders, returns, stock
+from db import holdings, orders, returns, stock
 from db.messages import outbox, outcomes
 from db.mysql.database import Row, Statement, Transaction
 from tests.faults.simulation.store import Change, Maker, Query, Session, naive
@@ -48,7 +47,7 @@ def _json_value(value: Any) -> Any:
 
 _TYPE = (
     "id", "event_id", "price", "currency", "quota",
-    "available", "max_per_order", "sales_start", "sales_end", "version",
+    "available", "max_per_order", "max_per_user", "sales_start", "sales_end", "version",
 )  # fmt: skip
 
 
@@ -58,6 +57,11 @@ async def _types(session: Session, sql: str, ids: list[Any]) -> list[Row]:
             await session.lock("ticket_types", type_id)
     rows = session.current("ticket_types") if "FOR UPDATE" in sql else session.plain("ticket_types")
     return _as_json((*(one[name] for name in _TYPE), False) for one in rows if one["id"] in ids)
+
+
+async def _no_limits(_: Session, __: str, ___: list[Any]) -> list[Row]:
+    """No simulated type has a limit per person."""
+    return []
 
 
 async def _shortage(session: Session, _: str, ids: list[Any]) -> list[Row]:
@@ -79,7 +83,7 @@ async def _shortage(session: Session, _: str, ids: list[Any]) -> list[Row]:
 
 _ORDER = (
     "id", "user_id", "event_id", "status", "total_cost",
-    "currency", "expires_at", "version", "created_at", "updated_at",
+    "currency", "expires_at", "version", "created_at", "updated_at", "items_version",
 )  # fmt: skip
 
 
@@ -98,7 +102,7 @@ async def _orders(session: Session, sql: str, ids: list[Any]) -> list[Row]:
 
 
 async def _details(session: Session, _: str, ids: list[Any]) -> list[Row]:
-    names = ("order_id", "ticket_type_id", "quantity", "unit_price")
+    names = ("order_id", "ticket_type_id", "quantity", "unit_price", "items_version")
     return [
         tuple(one[name] for name in names)
         for one in session.plain("order_details")
@@ -237,6 +241,7 @@ QUERIES: dict[Maker, Query] = {
     orders.details: _details,
     orders.past_deadline: _overdue,
     returns.overdue: _overdue_returns,
+    holdings.read: _no_limits,
     outcomes.find: _outcomes,
     outbox.pending: _pending,
 }
@@ -247,8 +252,19 @@ STATEMENTS: dict[Maker, Change] = {
     outbox.published: _published,
     returns.settle: _settled,
 }
-AHEAD: tuple[tuple[Callable[[Sequence[Any]], Statement], Maker], ...] = (
-    (stock.share_query, stock.share_events),
-    (partial(stock.read_query, lock=True), stock.read),
-    (partial(stock.read_query, lock=False), stock.read),
+
+
+def _held_queries(parameters: Sequence[Any]) -> list[Statement]:
+    """Every query of `holdings.ticket_query` with these parameters: accounts, then types."""
+    return [
+        holdings.ticket_query([(user, 0) for user in parameters[:border]], parameters[border:])
+        for border in range(1, len(parameters))
+    ]
+
+
+AHEAD: tuple[tuple[Callable[[Sequence[Any]], list[Statement]], Maker], ...] = (
+    (lambda ids: [stock.share_query(ids)], stock.share_events),
+    (lambda ids: [stock.read_query(ids, lock=True)], stock.read),
+    (lambda ids: [stock.read_query(ids, lock=False)], stock.read),
+    (_held_queries, holdings.read),
 )

@@ -56,7 +56,7 @@ PARTIAL: dict[tuple[str, tuple[str, ...]], dict[str, str]] = {
 }
 """Keys that only such rows have."""
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "orders": {"status": "PENDING_PAYMENT", "version": 1},
+    "orders": {"status": "PENDING_PAYMENT", "version": 1, "items_version": 1},
     "order_details": {"returned_version": None},
     "payments": {"status": "PENDING", "tx_hash": None},
 }
@@ -78,12 +78,12 @@ def naive(value: object) -> Any:
 class Language:
     """What a store understands: for each function of `db` that makes a query or a statement, what it does to rows.
 
-    ahead: functions that make a query to be read ahead, each with the function that asks for its rows later.
+    ahead: functions that make queries to be read ahead, each with the function that asks for its rows later.
     """
 
     queries: Mapping[Maker, Query]
     statements: Mapping[Maker, Change]
-    ahead: Sequence[tuple[Callable[[Sequence[Any]], Statement], Maker]]
+    ahead: Sequence[tuple[Callable[[Sequence[Any]], list[Statement]], Maker]]
 
 
 def name_of(maker: Maker) -> str:
@@ -214,7 +214,7 @@ class Session(Transaction):
         """As `Transaction.read_ahead`. Whoever made a query makes the very same again for its parameters."""
         for query in queries:
             for make, asks in self.store.ahead:
-                if make(query.parameters) == query:
+                if query in make(query.parameters):
                     self._makers[query.sql] = name_of(asks)
         super().read_ahead(*queries)
 

@@ -130,6 +130,8 @@ class World:
             | {
                 "shards": 1,
                 "order_ttl": ORDER_TTL,
+                "unpaid_orders": 0,
+                "hold_cooldown": 0,
                 "command_deadline": self.chance.random.choice(DEADLINES),
             }
             | {"quote_ttl": QUOTE_TTL, "max_hold": 2 * ORDER_TTL}
@@ -147,7 +149,8 @@ class World:
         for type_id, quota in QUOTAS.items():
             self.store.tables["ticket_types"][type_id] = {
                 "id": type_id, "event_id": EVENT, "price": Decimal("49.90"), "currency": "USD", "quota": quota,
-                "available": quota, "max_per_order": 10, "sales_start": None, "sales_end": None, "version": 1,
+                "available": quota, "max_per_order": 10, "max_per_user": None,
+                "sales_start": None, "sales_end": None, "version": 1,
             }  # fmt: skip
         self.store.tables["rates"][1] = {
             "id": 1, "asset": "BTC", "currency": "USD", "source": "feed", "rate": Decimal(50000),

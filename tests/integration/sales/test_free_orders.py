@@ -6,9 +6,11 @@ import pytest
 
 from db.mysql.database import Database
 from tests.harness.accounts import Person, person
-from tests.harness.sales import items, sale
+from tests.harness.sales import items, order, sale
 from tests.harness.scratch import Scratch
 from tests.harness.system import System, running
+from tests.harness.waiting import eventually
+from tests.integration.payments.payment_client import fresh_hash, set_rate
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,32 @@ async def test_a_free_ticket_beside_a_paid_one_waits_for_the_payment(
         "/api/orders", items((both.ticket_types[0], 1), (both.ticket_types[1], 1))
     )
     assert (placed.body["status"], placed.body["totalCost"]) == ("PENDING_PAYMENT", "49.90")
+
+
+async def test_a_free_addition_ends_the_quotes_of_before(
+    system: System, buyer: Person, organizer: Person, database: Database
+) -> None:
+    """The total is the same and the items are not: the old quote pays for nothing, a new one for all."""
+    await set_rate(database, "BTC", "50000")
+    both = await sale(system, organizer, 5, 5)
+    free_type = both.ticket_types[1]
+    await system.api(organizer).patch(f"/api/ticket-types/{free_type}", {"price": "0.00"})
+    api = system.api(buyer)
+    order_id = await order(api, both.ticket_types[0])
+    asked = {"orderId": order_id, "asset": "BTC"}
+    old = (await api.post("/api/public/payment/create-quote", asked)).body["id"]
+    added = await api.post("/api/orders", items((free_type, 1)) | {"orderId": order_id})
+    assert (added.status, added.body["totalCost"]) == (201, "49.90")
+
+    async def ended() -> bool:
+        return bool((await api.get(f"/api/payments/{old}")).body["status"] == "EXPIRED")
+
+    await eventually(ended, within=20)
+    late = await api.post(f"/api/public/payment/confirm-payment/{old}", {"txHash": fresh_hash()})
+    assert (late.code, late.body["paymentStatus"]) == ("QUOTE_EXPIRED", "LATE")
+    new = (await api.post("/api/public/payment/create-quote", asked)).body["id"]
+    paid = await api.post(f"/api/public/payment/confirm-payment/{new}", {"txHash": fresh_hash()})
+    assert (paid.status, paid.body["status"]) == (200, "CONFIRMED")
 
 
 @pytest.mark.parametrize("price", ["-0.01", "0.001", "", "free"])

@@ -26,7 +26,7 @@ ORDER = OrderRow(
     updated_at=NOW,
 )
 RATE = Rate("BTC", "USD", "fake", Decimal("64000"), NOW, NOW)
-STANDING = PendingQuote(1, "BTC", "PENDING", Decimal("99.80"), LATER)
+STANDING = PendingQuote(1, "BTC", "PENDING", Decimal("99.80"), 1, LATER)
 
 
 def test_a_standing_quote_is_given_again_until_its_very_end() -> None:
