@@ -61,6 +61,7 @@ from tests.integration.payments.payment_client import (
     set_rate,
 )
 from tests.integration.sales.corpus import BARE, signed
+from workers import KINDS
 from workers.runtime.processing import QUEUE_HEADER
 
 SHARDS = 4
@@ -81,10 +82,9 @@ HEARD: Mapping[str, tuple[type[DomainEvent], ...]] = {
 @pytest.fixture(scope="module")
 async def client(scratch: Scratch, database: Database) -> AsyncIterator[CommandClient]:
     """A command client with every worker behind it."""
-    names = ("inventory", "order", "payment", "quote", "notify", "relay")
     async with (
         command_client(scratch, database) as opened,
-        running_workers(opened.settings, *names),
+        running_workers(opened.settings, *KINDS),
     ):
         yield opened
 

@@ -23,15 +23,15 @@ from tests.harness.command_client import CommandClient, command_client, place, r
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually
 from tests.harness.workers import running_workers
+from workers import KINDS
 
 
 @pytest.fixture(scope="module")
 async def client(scratch: Scratch, database: Database) -> AsyncIterator[CommandClient]:
     """A command client with every worker behind it."""
-    names = ("inventory", "order", "payment", "quote", "notify", "relay")
     async with (
         command_client(scratch, database) as opened,
-        running_workers(opened.settings, *names),
+        running_workers(opened.settings, *KINDS),
     ):
         yield opened
 
