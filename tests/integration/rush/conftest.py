@@ -1,4 +1,4 @@
-"""A world of this folder's own, with real processes in it: their audit must find nothing that other tests left."""
+"""Scratch servers of this folder's own, with real processes: their audit finds nothing that other tests left."""
 
 from collections.abc import AsyncIterator
 
@@ -10,22 +10,22 @@ from tests.integration.rush.killable_processes import KillableProcesses, killabl
 
 
 @pytest.fixture
-async def own_world() -> AsyncIterator[Scratch]:
+async def own_scratch() -> AsyncIterator[Scratch]:
     """Scratch servers for one test."""
     async with scratch_servers() as scratch:
         yield scratch
 
 
 @pytest.fixture
-async def own_database(own_world: Scratch) -> AsyncIterator[Database]:
+async def own_database(own_scratch: Scratch) -> AsyncIterator[Database]:
     """A pool on them."""
-    opened = await Database.connect(own_world.mysql_url, size=2)
+    opened = await Database.connect(own_scratch.mysql_url, size=2)
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-async def processes(own_world: Scratch) -> AsyncIterator[KillableProcesses]:
+async def processes(own_scratch: Scratch) -> AsyncIterator[KillableProcesses]:
     """All processes, ready."""
-    async with killable_processes(own_world) as started:
+    async with killable_processes(own_scratch) as started:
         yield started
