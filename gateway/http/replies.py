@@ -24,7 +24,7 @@ NO_BODY = frozenset({204, 304})
 class Reply(web.Response):
     """An answer whose whole body is known, written by itself: half the work of aiohttp's general way.
 
-    What that way does beside (cookies, compression, chunks, prepare signals, payload objects) no `Reply` has.
+    What that way does beside (cookies, chunks, prepare signals, payload objects) no `Reply` has.
     """
 
     _body: bytes | None  # narrower than aiohttp's: see above
@@ -47,6 +47,11 @@ class Reply(web.Response):
         version = "1.1" if request.version >= (1, 1) else "1.0"
         await writer.write_headers(f"HTTP/{version} {status} {self._reason}", headers)
         return writer
+
+    def send_coded(self, coded: bytes, coding: str) -> None:
+        """Send the body in another form of itself (Content-Encoding)."""
+        self._body = coded
+        self._headers["Content-Encoding"] = coding
 
     def _say_how_it_ends(self, request: web.BaseRequest) -> None:
         """Whether the connection stays: RFC 9112 section 9.3; HTTP/1.0 has to be told when it does."""

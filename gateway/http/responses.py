@@ -111,3 +111,4 @@ class CommandResource(ResponseModel):
     status_code: int | None
     result: Any
     problem: ProblemDocument | None
+    events_url: Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]

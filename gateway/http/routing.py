@@ -32,9 +32,11 @@ class Everyone(Enum):
 
     ANYONE = "anyone, signed in or not"
     SIGNED_IN = "any active account"
+    SEALED_URL = "any active account, or whoever was given the sealed URL"
+    """The handler opens the seal: a browser's EventSource sends no Authorization header."""
 
 
-ANYONE, SIGNED_IN = Everyone.ANYONE, Everyone.SIGNED_IN
+ANYONE, SIGNED_IN, SEALED_URL = Everyone.ANYONE, Everyone.SIGNED_IN, Everyone.SEALED_URL
 Access = Everyone | frozenset[RoleName]
 ADMIN: Access = frozenset({"ADMIN"})
 USER: Access = frozenset({"USER"})
@@ -138,5 +140,5 @@ class Route:
         if self.limit is not LimitClass.NONE:
             codes.add(Code.RATE_LIMITED)
         if self.is_command:
-            codes |= {Code.IDEMPOTENCY_MISMATCH, Code.BUSY}
+            codes |= {Code.IDEMPOTENCY_MISMATCH, Code.BUSY, Code.UNDECIDED}
         return frozenset(codes)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from contracts.models import Asset, Id, Quantity, TxHash
 from gateway.http.models import (
     Body,
+    Line,
     PageQuery,
     Query,
     whole_number,
@@ -73,3 +74,9 @@ class CommandQuery(Query):
         BeforeValidator(whole_number),
         AfterValidator(lambda seconds: min(seconds, WAIT_MAX)),
     ] = 0
+
+
+class StreamQuery(Query):
+    """`?token=` of an `eventsUrl`."""
+
+    token: Annotated[Line | None, Field(max_length=64)] = None
