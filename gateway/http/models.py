@@ -59,6 +59,14 @@ class NoQuery(Query):
     """A call whose query says nothing."""
 
 
+class MemberError(ValueError):
+    """Raised by a validator of a whole model: which member is wrong, and how."""
+
+    def __init__(self, member: str, detail: str) -> None:
+        super().__init__(detail)
+        self.member = member
+
+
 def whole_number(value: Any) -> Any:
     """A query's digits as a number; what is none is an error, what is no text stays."""
     if isinstance(value, str):

@@ -13,6 +13,7 @@ from contracts.runtime.times import from_wire
 from gateway.http.models import (
     Body,
     Line,
+    MemberError,
     MomentText,
     PageQuery,
     Prose,
@@ -59,9 +60,9 @@ Quota = Annotated[int, Field(ge=0, le=QUOTA_MAX, examples=[100])]
 PerOrder = Annotated[int, Field(ge=1, le=PER_ORDER_MAX, examples=[10])]
 
 
-def _in_order(first: str | None, second: str | None, what: str) -> None:
+def _in_order(first: str | None, second: str | None, names: tuple[str, str]) -> None:
     if first is not None and second is not None and from_wire(first) >= from_wire(second):
-        raise ValueError(what)
+        raise MemberError(names[1], f"is not after {names[0]}")
 
 
 class CreateEventBody(Body):
@@ -75,7 +76,7 @@ class CreateEventBody(Body):
 
     @model_validator(mode="after")
     def _ends_after_its_start(self) -> Self:
-        _in_order(self.start_time, self.end_time, "endTime is not after startTime")
+        _in_order(self.start_time, self.end_time, ("startTime", "endTime"))
         return self
 
 
@@ -113,7 +114,7 @@ class CreateTicketTypeBody(Body):
 
     @model_validator(mode="after")
     def _window_opens_before_it_closes(self) -> Self:
-        _in_order(self.sales_start, self.sales_end, "salesEnd is not after salesStart")
+        _in_order(self.sales_start, self.sales_end, ("salesStart", "salesEnd"))
         return self
 
 

@@ -12,7 +12,8 @@ from contracts.webhook_addresses import URL_LENGTH_MAX
 from contracts.webhooks import WebhookType
 from gateway.http.models import Body
 
-EventType = WebhookType | Literal["*"]
+EventType = Literal[WebhookType, "*"]
+"""One list of words, not a union of two: a wrong word is one error."""
 
 
 def _each_once(types: list[EventType]) -> list[EventType]:
