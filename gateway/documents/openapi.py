@@ -30,6 +30,7 @@ from gateway.http.models import NoBody
 from gateway.http.responses import CommandResource, ProblemDocument
 from gateway.http.routing import (
     ANYONE,
+    SEALED_URL,
     LimitClass,
     Route,
     RouteAnswer,
@@ -116,7 +117,7 @@ def _operation(route: Route, models: Models, responses: dict[str, Schema]) -> Sc
         "tags": [route.tag],
         "parameters": [*_path_parameters(route), *_query_parameters(route), *_headers(route)],
         "responses": _answers(route, models) | _problems(route, models, responses),
-        "security": [] if route.access is ANYONE else [{"bearer": []}],
+        "security": _security(route),
     }
     if route.takes_body and route.body is not NoBody:
         media = models.media(route.body)
@@ -125,6 +126,13 @@ def _operation(route: Route, models: Models, responses: dict[str, Schema]) -> Sc
             content["application/merge-patch+json"] = media
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _security(route: Route) -> list[Schema]:
+    """A token is needed, or taken where it says more, or of no use."""
+    if route.access not in (ANYONE, SEALED_URL):
+        return [{"bearer": []}]
+    return [{}, {"bearer": []}] if Code.UNAUTHENTICATED in route.codes else []
 
 
 def _description(route: Route) -> str:

@@ -67,13 +67,18 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
         "example": '"v3.41"',
     },
+    "Age": {
+        "description": "Seconds since the answer was made, for caches: they count from there.",
+        "schema": {"type": "integer", "minimum": 0},
+        "example": 12,
+    },
     "X-Command-Id": {
         "description": "The command's id, for GET /api/commands/{commandId}.",
         "schema": {"type": "string"},
         "example": "QJx0pO3kTTSmBMmZ5Qk7rgAGQvxs0i8AkU1o0JZr6r0Rkq3sTtJ8Ug",
     },
     "Preference-Applied": {
-        "description": "The wait that was granted.",
+        "description": "What was granted of Prefer.",
         "schema": {"type": "string"},
         "example": "wait=10",
     },
@@ -96,7 +101,8 @@ HEADERS: dict[str, dict[str, Any]] = {
 
 REQUEST_HEADERS: dict[str, dict[str, Any]] = {
     "Prefer": {
-        "description": "`wait=N`: answer with the decision if it comes within N seconds (at most 30).",
+        "description": "`wait=N`: answer with the decision if it comes within N seconds (at most 30), else with 202. "
+        "`wait=N, handling=strict`: else with 503 UNDECIDED, never with 202.",
         "schema": {"type": "string"},
         "example": "wait=10",
     },
@@ -116,9 +122,9 @@ REQUEST_HEADERS: dict[str, dict[str, Any]] = {
         "example": '"v3.41"',
     },
     "Last-Event-ID": {
-        "description": "Sent by an event stream's client that connects again; changes nothing.",
+        "description": "Sent by an event stream's client that connects again: the last message it had.",
         "schema": {"type": "string"},
-        "example": "1",
+        "example": "decided-201",
     },
 }
 
@@ -135,7 +141,7 @@ DETAILS: dict[Code, str] = {
 
 EXTRAS: dict[Code, dict[str, Any]] = {
     Code.INVALID: {
-        "errors": [{"pointer": "/items/0/quantity", "detail": "Input should be a number"}]
+        "errors": [{"pointer": "/items/0/quantity", "detail": "must be a whole number"}]
     },
     Code.SOLD_OUT: {"available": 1, "held": 12, "nextReleaseAt": "2030-01-01T18:15:00.000000Z"},
     Code.QUOTE_EXPIRED: {"paymentStatus": "LATE"},

@@ -20,6 +20,7 @@ from db import order_reads
 from db.order_reads import OrderFilter
 from gateway.availability.cache import AVAILABILITY
 from gateway.caching.catalogue import CATALOGUE, CachedResource
+from gateway.caching.event_list import LIST_SECONDS
 from gateway.http.keys import (
     CONTEXT,
     DATABASE,
@@ -29,7 +30,8 @@ from gateway.http.keys import (
     query,
 )
 from gateway.http.problems import forbidden, invalid, unauthenticated
-from gateway.http.replies import json_reply, raw_reply
+from gateway.http.replies import json_reply
+from gateway.http.representations import Representation, representation_reply
 from gateway.http.routing import (
     ANYONE,
     ORGANIZER_OR_ADMIN,
@@ -42,10 +44,10 @@ from gateway.resources.requests_catalogue import CreateEventBody, EventsQuery, U
 from gateway.resources.requests_orders import OrdersQuery
 from gateway.resources.responses_catalogue import EventPage, EventResource, Sales
 from gateway.resources.responses_orders import OrderPage
-from gateway.submission.answers import matches, not_modified
 from gateway.submission.submit import Call, submit
 
-REVALIDATE = {"Cache-Control": "no-cache"}
+EVENT_CACHING = {"Cache-Control": "public, max-age=1"}
+LIST_CACHING = {"Cache-Control": f"public, max-age={LIST_SECONDS:.0f}"}
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _IF_MATCH = re.compile(rf"\*|{_TAG}(?:\s*,\s*{_TAG})*")
 _TIMES = frozenset({"startTime", "endTime", "salesStart", "salesEnd"})
@@ -72,22 +74,23 @@ def canonical(members: dict[str, Any]) -> dict[str, Any]:
 
 def shown_reply(request: web.Request, shown: CachedResource) -> web.Response:
     """The resource with its entity tag, or 304."""
-    if matches(shown.etag, request.headers.get("If-None-Match")):
-        return not_modified(shown.etag, REVALIDATE)
-    return raw_reply(shown.body, 200, {"ETag": shown.etag, **REVALIDATE})
+    return representation_reply(request, shown.shown, EVENT_CACHING)
 
 
 async def list_events(request: web.Request) -> web.Response:
     """GET /api/events."""
     wanted, catalogue = query(request, EventsQuery), request.app[CATALOGUE]
     if not wanted.mine:
-        return raw_reply(await catalogue.published(wanted), 200, REVALIDATE)
+        page = await catalogue.published(wanted)
+        # Caches count from when the page was read, not from now (RFC 9111 section 5.1).
+        return representation_reply(request, page.shown, {"Age": str(page.age), **LIST_CACHING})
     caller = request[CONTEXT].caller
     if caller is None:
         raise unauthenticated("Your own events need an access token.")
     if not caller.has(("ORGANIZER",)):
         raise forbidden()
-    return raw_reply(await catalogue.of_organizer(caller.user_id, wanted))
+    own = Representation(await catalogue.of_organizer(caller.user_id, wanted))
+    return representation_reply(request, own)
 
 
 async def show_event(request: web.Request) -> web.Response:
@@ -186,8 +189,12 @@ ROUTES = (
         summary="Published events by start time; with mine=true own ones in every status",
         handler=list_events,
         access=ANYONE,
-        answers={200: RouteAnswer(EventPage, "A page of events.")},
+        answers={
+            200: RouteAnswer(EventPage, "A page of events.", ("ETag", "Age")),
+            304: _NOT_MODIFIED,
+        },
         tag="Events",
+        request_headers=("If-None-Match",),
         query=EventsQuery,
         problems=frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN}),
         description="`q` is looked for in name, venue and description; `from` and `to` bound startTime. "

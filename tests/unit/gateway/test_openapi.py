@@ -9,13 +9,13 @@ from openapi_spec_validator import validate
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from contracts.problems import STATUS
+from contracts.problems import STATUS, Code
 from gateway.documents.openapi_parts import TAGS
 from gateway.documents.pages import page, render_document
-from gateway.http.routing import ANYONE, LimitClass, Route
+from gateway.http.routing import ANYONE, SEALED_URL, LimitClass, Route
 from gateway.routes import TABLE
 
-DOCUMENT: dict[str, Any] = json.loads(render_document(TABLE))
+DOCUMENT: dict[str, Any] = json.loads(render_document(TABLE).body)
 OPERATIONS = pytest.mark.parametrize("route", TABLE, ids=lambda route: route.operation_id)
 
 
@@ -110,13 +110,17 @@ def test_a_call_has_a_tag_with_words(route: Route) -> None:
 
 @OPERATIONS
 def test_calls_that_need_a_token_say_so(route: Route) -> None:
-    """`security` mirrors the table's access."""
-    assert bool(operation(route)["security"]) == (route.access is not ANYONE)
+    """`security` mirrors the table's access; where a token is only taken, the way without one stands first."""
+    security = operation(route)["security"]
+    if route.access in (ANYONE, SEALED_URL):
+        assert security == [{}, {"bearer": []}] * (Code.UNAUTHENTICATED in route.codes)
+    else:
+        assert security == [{"bearer": []}]
 
 
 def test_the_page_calls_nobody() -> None:
     """No address outside, and a policy that would stop it."""
-    html, policy = page("docs.html")
+    html, policy = page("docs.html").html, page("docs.html").policy
     assert "http://" not in html
     assert "https://" not in html
     assert "connect-src 'self'" in policy
