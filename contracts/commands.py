@@ -5,9 +5,10 @@ Must stay true: a type string never changes its meaning (a new meaning is a new 
 caller and the fingerprint of the request that made it.
 """
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from contracts.models import Amount, Asset, Currency, Id, Principal, Quantity, TxHash, Wire
+from contracts.catalogue import EventPatch, NewEvent, NewTicketType, TicketTypePatch
+from contracts.models import Asset, Id, Principal, Quantity, TxHash, Wire
 
 Owner = Literal["inventory", "order", "payment", "quote"]
 
@@ -56,16 +57,11 @@ class CancelOrder(Command):
     order_id: Id
 
 
-class CreateEvent(Command):
+class CreateEvent(NewEvent, Command):
     """A new event of the caller's. Times are RFC 3339 texts."""
 
     TYPE = "eventhub.event.create.v1"
     OWNER = "inventory"
-    name: str
-    description: str | None = None
-    venue: str | None = None
-    start_time: str
-    end_time: str
 
 
 class UpdateEvent(Command):
@@ -74,9 +70,13 @@ class UpdateEvent(Command):
     TYPE = "eventhub.event.update.v1"
     OWNER = "inventory"
     event_id: Id
-    patch: dict[str, str | None]
+    patch: EventPatch
     if_match: str | None = None
     """The If-Match header as sent; only its version part counts."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As of any command; what the client did not send stays away."""
+        return {**super().to_json(), "patch": self.patch.sent()}
 
 
 class CancelEvent(Command):
@@ -87,19 +87,12 @@ class CancelEvent(Command):
     event_id: Id
 
 
-class CreateTicketType(Command):
+class CreateTicketType(NewTicketType, Command):
     """A new kind of ticket for an event."""
 
     TYPE = "eventhub.ticket_type.create.v1"
     OWNER = "inventory"
     event_id: Id
-    name: str
-    price: Amount
-    currency: Currency
-    quota: int
-    max_per_order: int
-    sales_start: str | None = None
-    sales_end: str | None = None
 
 
 class UpdateTicketType(Command):
@@ -109,8 +102,12 @@ class UpdateTicketType(Command):
     OWNER = "inventory"
     event_id: Id
     ticket_type_id: Id
-    patch: dict[str, str | int | None]
+    patch: TicketTypePatch
     if_match: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As of any command; what the client did not send stays away."""
+        return {**super().to_json(), "patch": self.patch.sent()}
 
 
 class DeleteTicketType(Command):

@@ -1,13 +1,22 @@
 """What has happened: one frozen model per event, its wire type and where it is routed.
 
 In: a worker's decision, written to the outbox in its transaction. Out: the `data` of an envelope on `eventhub.events`.
-Must stay true: an event is a fact that is already committed; resources inside are those of api.md; a type
-string never changes its meaning.
+Must stay true: an event is a fact that is already committed; resources inside are those of api.md, and an event whose
+resource lacks a member or has one of another kind is malformed; a type string never changes its meaning.
 """
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from contracts.models import Id, Wire
+from contracts.rates import QuarantinedReport, RateResource
+from contracts.resources import EventResource, Order, Payment
+from contracts.shapes import JsonOf
+
+OrderJson = Annotated[dict[str, Any], JsonOf(Order)]
+EventJson = Annotated[dict[str, Any], JsonOf(EventResource)]
+PaymentJson = Annotated[dict[str, Any], JsonOf(Payment)]
+RateJson = Annotated[dict[str, Any], JsonOf(RateResource)]
+QuarantinedJson = Annotated[dict[str, Any], JsonOf(QuarantinedReport)]
 
 
 class DomainEvent(Wire):
@@ -22,7 +31,7 @@ class DomainEvent(Wire):
 class OrderEvent(DomainEvent):
     """Something happened to an order. `order` is the order resource after it."""
 
-    order: dict[str, Any]
+    order: OrderJson
     organizer_id: Id
 
 
@@ -72,7 +81,7 @@ class EventChanged(DomainEvent):
 
     TYPE = "eventhub.event.changed.v1"
     TOPIC = "event.changed"
-    event: dict[str, Any]
+    event: EventJson
     organizer_id: Id
 
 
@@ -81,14 +90,14 @@ class EventCancelled(DomainEvent):
 
     TYPE = "eventhub.event.cancelled.v1"
     TOPIC = "event.cancelled"
-    event: dict[str, Any]
+    event: EventJson
     organizer_id: Id
 
 
 class PaymentEvent(DomainEvent):
     """Something happened to a payment. `payment` is the payment resource after it."""
 
-    payment: dict[str, Any]
+    payment: PaymentJson
     user_id: Id
     event_id: Id
     organizer_id: Id
@@ -115,13 +124,13 @@ class PaymentLate(PaymentEvent):
 class RateUpdated(DomainEvent):
     TYPE = "eventhub.rate.updated.v1"
     TOPIC = "rate.updated"
-    rate: dict[str, Any]
+    rate: RateJson
 
 
 class RateQuarantined(DomainEvent):
     TYPE = "eventhub.rate.quarantined.v1"
     TOPIC = "rate.quarantined"
-    rate: dict[str, Any]
+    rate: QuarantinedJson
     reason: str
 
 

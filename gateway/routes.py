@@ -11,18 +11,21 @@ from gateway.http.authorization import Authorization
 from gateway.http.routing import Route
 from gateway.resources import (
     commands,
+    event_lists,
     events,
     operations,
     orders,
     payments,
     rates,
     ticket_types,
+    webhook_deliveries,
     webhooks,
 )
 
 TABLE: tuple[Route, ...] = (
     *sign_in.ROUTES,
     *administration.ROUTES,
+    *event_lists.ROUTES,
     *events.ROUTES,
     *ticket_types.ROUTES,
     *orders.ROUTES,
@@ -30,6 +33,7 @@ TABLE: tuple[Route, ...] = (
     *rates.ROUTES,
     *commands.ROUTES,
     *webhooks.ROUTES,
+    *webhook_deliveries.ROUTES,
     *operations.ROUTES,
     *pages.ROUTES,
     *asyncapi_served.ROUTES,

@@ -18,27 +18,17 @@ from contracts.commands import COMMANDS, Command
 from contracts.events import EVENTS, DomainEvent
 from contracts.messaging.envelope import BATCH, SINGLE, Envelope
 from contracts.models import Asset, Currency, Wire
+from contracts.rates import QuarantinedReport, RateResource
+from contracts.resources import EventResource, IdNumber, Order, Payment
+from contracts.shapes import Answer
 from contracts.webhooks import PING, WEBHOOK_TYPES
 from gateway.documents.openapi_examples import example_of
-from gateway.http.responses import IdNumber, ResponseModel
-from gateway.resources import responses_catalogue, responses_orders, responses_rates
 
 Schema = dict[str, Any]
 JSON = "application/json"
 _REF = "#/components/schemas/{model}"
 _MOMENT: Schema = {"type": "string", "format": "date-time"}
 _TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 1024}
-
-
-class QuarantinedReport(ResponseModel):
-    """A report of a rate that was put aside, its fields as they came."""
-
-    id: IdNumber
-    source: str
-    asset: str
-    currency: str
-    rate: str
-    observed_at: str
 
 
 class ProviderRate(Wire):
@@ -50,17 +40,17 @@ class ProviderRate(Wire):
     observed_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
-class Pinged(ResponseModel):
+class Pinged(Answer):
     """Which webhook was tried out."""
 
     webhook_id: IdNumber
 
 
 _RESOURCES: dict[str, type[BaseModel]] = {
-    "order": responses_orders.Order,
-    "payment": responses_orders.Payment,
-    "event": responses_catalogue.EventResource,
-    "rate": responses_rates.RateResource,
+    "order": Order,
+    "payment": Payment,
+    "event": EventResource,
+    "rate": RateResource,
 }
 """Events carry resources of the HTTP contract as plain JSON: what stands behind the member's name."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gateway.http.models import ONE_LINE, SEVERAL_LINES, MemberError
+from contracts.models import ONE_LINE, SEVERAL_LINES, MemberError
 from gateway.http.problems import Refusal, invalid
 
 ERRORS_MAX = 20

@@ -8,18 +8,23 @@ again having had it gets a 204, at which a browser's EventSource stops.
 
 import asyncio
 from datetime import timedelta
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from aiohttp.client_exceptions import ClientConnectionResetError
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from contracts.command_ids import EPOCH, CommandIds
+from contracts.models import Line
 from contracts.outcomes import Outcome
 from contracts.problems import Code
+from contracts.resources import MomentJson
+from contracts.shapes import Answer
 from gateway.http import keys
-from gateway.http.problems import not_found, unauthenticated
+from gateway.http.models import Query, whole_number
+from gateway.http.problems import ProblemDocument, not_found, unauthenticated
 from gateway.http.replies import no_content, raw_reply
 from gateway.http.representations import matches, not_modified
-from gateway.http.responses import CommandResource
 from gateway.http.routing import (
     SEALED_URL,
     SIGNED_IN,
@@ -27,7 +32,6 @@ from gateway.http.routing import (
     Route,
     RouteAnswer,
 )
-from gateway.resources.requests_orders import CommandQuery, StreamQuery
 from gateway.submission.answers import (
     COMMAND_ID,
     events_url,
@@ -43,6 +47,40 @@ MICROSECOND = timedelta(microseconds=1)
 _ID_PATTERN = r"[A-Za-z0-9_-]{1,128}"
 
 COMMAND_IDS = web.AppKey("command_ids", CommandIds)
+
+
+WAIT_MAX = 30
+
+
+class CommandQuery(Query):
+    """`?wait=N`: seconds to wait for the decision; more than 30 count as 30."""
+
+    wait: Annotated[
+        int,
+        Field(ge=0),
+        BeforeValidator(whole_number),
+        AfterValidator(lambda seconds: min(seconds, WAIT_MAX)),
+    ] = 0
+
+
+class StreamQuery(Query):
+    """`?token=` of an `eventsUrl`."""
+
+    token: Annotated[Line | None, Field(max_length=64)] = None
+
+
+class CommandResource(Answer):
+    """The command resource: what became of a ⚡ call."""
+
+    id: str
+    type: str
+    status: Literal["PENDING", "SUCCEEDED", "REJECTED", "FAILED"]
+    accepted_at: MomentJson
+    decided_at: MomentJson | None
+    status_code: int | None
+    result: Any
+    problem: ProblemDocument | None
+    events_url: Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]
 
 
 async def show_command(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Events over HTTP: create, change, cancel (commands), list, show, orders and sales (reads).
+"""Events over HTTP: create, change, cancel (commands), show (a read). Lists stand in `event_lists`.
 
 In: an event's members, a merge patch, an id. Out: the event, or why not.
 Must stay true: a foreign event is 404 for organizers (403 is for those without the role); If-Match is the
@@ -10,28 +10,22 @@ from typing import Any
 
 from aiohttp import web
 
+from contracts.catalogue import EventPatch, NewEvent
 from contracts.commands import CancelEvent, Command, CreateEvent, UpdateEvent
 from contracts.models import Principal
 from contracts.outcomes import Outcome
 from contracts.problems import Code
-from contracts.resources import event_etag, money
+from contracts.resources import EventResource, event_etag
 from contracts.runtime.times import from_wire, to_wire
-from db import order_reads
-from db.order_reads import OrderFilter
 from gateway.availability.cache import AVAILABILITY
 from gateway.caching.catalogue import CATALOGUE, CachedResource
-from gateway.caching.event_list import LIST_SECONDS
 from gateway.http.keys import (
-    CONTEXT,
-    DATABASE,
     body,
     path_id,
-    principal,
-    query,
 )
-from gateway.http.problems import forbidden, invalid, unauthenticated
-from gateway.http.replies import json_reply
-from gateway.http.representations import Representation, representation_reply
+from gateway.http.models import Body
+from gateway.http.problems import invalid
+from gateway.http.representations import representation_reply
 from gateway.http.routing import (
     ANYONE,
     ORGANIZER_OR_ADMIN,
@@ -39,18 +33,20 @@ from gateway.http.routing import (
     Route,
     RouteAnswer,
 )
-from gateway.resources.orders import order_page
-from gateway.resources.requests_catalogue import CreateEventBody, EventsQuery, UpdateEventBody
-from gateway.resources.requests_orders import OrdersQuery
-from gateway.resources.responses_catalogue import EventPage, EventResource, Sales
-from gateway.resources.responses_orders import OrderPage
 from gateway.submission.submit import Call, submit
 
-EVENT_CACHING = {"Cache-Control": "public, max-age=1"}
-LIST_CACHING = {"Cache-Control": f"public, max-age={LIST_SECONDS:.0f}"}
+CACHING = {"Cache-Control": "public, max-age=1"}
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _IF_MATCH = re.compile(rf"\*|{_TAG}(?:\s*,\s*{_TAG})*")
 _TIMES = frozenset({"startTime", "endTime", "salesStart", "salesEnd"})
+
+
+class CreateEventBody(NewEvent, Body):
+    """A new event."""
+
+
+class UpdateEventBody(EventPatch, Body):
+    """A merge patch: only what is sent changes; null removes a description or a venue."""
 
 
 def if_match(request: web.Request) -> str | None:
@@ -74,23 +70,7 @@ def canonical(members: dict[str, Any]) -> dict[str, Any]:
 
 def shown_reply(request: web.Request, shown: CachedResource) -> web.Response:
     """The resource with its entity tag, or 304."""
-    return representation_reply(request, shown.shown, EVENT_CACHING)
-
-
-async def list_events(request: web.Request) -> web.Response:
-    """GET /api/events."""
-    wanted, catalogue = query(request, EventsQuery), request.app[CATALOGUE]
-    if not wanted.mine:
-        page = await catalogue.published(wanted)
-        # Caches count from when the page was read, not from now (RFC 9111 section 5.1).
-        return representation_reply(request, page.shown, {"Age": str(page.age), **LIST_CACHING})
-    caller = request[CONTEXT].caller
-    if caller is None:
-        raise unauthenticated("Your own events need an access token.")
-    if not caller.has(("ORGANIZER",)):
-        raise forbidden()
-    own = Representation(await catalogue.of_organizer(caller.user_id, wanted))
-    return representation_reply(request, own)
+    return representation_reply(request, shown.shown, CACHING)
 
 
 async def show_event(request: web.Request) -> web.Response:
@@ -121,7 +101,7 @@ async def update_event(request: web.Request) -> web.Response:
             principal=caller,
             fingerprint=fingerprint,
             event_id=event_id,
-            patch=patch,
+            patch=EventPatch.model_validate(patch),
             if_match=precondition,
         )
 
@@ -152,54 +132,10 @@ def _changed(request: web.Request) -> Any:
     return changed
 
 
-async def list_event_orders(request: web.Request) -> web.Response:
-    """GET /api/events/{eventId}/orders."""
-    event_id = path_id(request, "eventId")
-    await request.app[CATALOGUE].managed_event(event_id, principal(request))
-    return await order_page(request, OrderFilter(event_id=event_id))
-
-
-async def show_sales(request: web.Request) -> web.Response:
-    """GET /api/events/{eventId}/sales."""
-    event_id = path_id(request, "eventId")
-    await request.app[CATALOGUE].managed_event(event_id, principal(request))
-    sales = await order_reads.sales_of_event(request.app[DATABASE], event_id)
-    types = [
-        {
-            "id": one.id,
-            "quota": one.quota,
-            "available": one.available,
-            "held": one.held,
-            "sold": one.sold,
-            "revenue": money(one.revenue),
-        }
-        for one in sales
-    ]
-    return json_reply({"ticketTypes": types})
-
-
 _EVENT = RouteAnswer(EventResource, "The event.", ("ETag",))
-_NOT_MODIFIED = RouteAnswer(None, "It is still what If-None-Match names.", ("ETag",))
+NOT_MODIFIED = RouteAnswer(None, "It is still what If-None-Match names.", ("ETag",))
 
 ROUTES = (
-    Route(
-        method="GET",
-        path="/api/events",
-        operation_id="listEvents",
-        summary="Published events by start time; with mine=true own ones in every status",
-        handler=list_events,
-        access=ANYONE,
-        answers={
-            200: RouteAnswer(EventPage, "A page of events.", ("ETag", "Age")),
-            304: _NOT_MODIFIED,
-        },
-        tag="Events",
-        request_headers=("If-None-Match",),
-        query=EventsQuery,
-        problems=frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN}),
-        description="`q` is looked for in name, venue and description; `from` and `to` bound startTime. "
-        "Up to 30 s old. `mine=true` needs the role ORGANIZER and takes no filter.",
-    ),
     Route(
         method="GET",
         path="/api/events/{eventId}",
@@ -207,7 +143,7 @@ ROUTES = (
         summary="An event with its ticket types",
         handler=show_event,
         access=ANYONE,
-        answers={200: _EVENT, 304: _NOT_MODIFIED},
+        answers={200: _EVENT, 304: NOT_MODIFIED},
         tag="Events",
         request_headers=("If-None-Match",),
         description="At most 1 s old.",
@@ -252,28 +188,5 @@ ROUTES = (
         tag="Events",
         is_command=True,
         problems=frozenset({Code.EVENT_HAS_SALES}),
-    ),
-    Route(
-        method="GET",
-        path="/api/events/{eventId}/orders",
-        operation_id="listEventOrders",
-        summary="Orders of an event, the newest first",
-        handler=list_event_orders,
-        access=ORGANIZER_OR_ADMIN,
-        ownership=Ownership.EVENT_ORGANIZER_OR_ADMIN,
-        answers={200: RouteAnswer(OrderPage, "A page of orders.")},
-        tag="Events",
-        query=OrdersQuery,
-    ),
-    Route(
-        method="GET",
-        path="/api/events/{eventId}/sales",
-        operation_id="showSales",
-        summary="What became of an event's tickets",
-        handler=show_sales,
-        access=ORGANIZER_OR_ADMIN,
-        ownership=Ownership.EVENT_ORGANIZER_OR_ADMIN,
-        answers={200: RouteAnswer(Sales, "Per ticket type.")},
-        tag="Events",
     ),
 )

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from gateway.accounts.requests import Register, SetRoles, UsersQuery
+from gateway.accounts.administration import SetRoles, UsersQuery
+from gateway.accounts.sign_in import Register
 from gateway.http.models import Body, PageQuery, Query
 from gateway.http.validation import PATTERNS, SENTENCES, bad_body, bad_query
-from gateway.resources.requests_catalogue import CreateEventBody, CreateTicketTypeBody, EventsQuery
-from gateway.resources.requests_orders import PlaceOrderBody
-from gateway.resources.requests_webhooks import NewWebhook
+from gateway.resources.event_lists import EventsQuery
+from gateway.resources.events import CreateEventBody
+from gateway.resources.orders import PlaceOrderBody
+from gateway.resources.ticket_types import CreateTicketTypeBody
+from gateway.resources.webhooks import NewWebhook
 from gateway.routes import TABLE
 
 MODELS = sorted({m for r in TABLE for m in (r.body, r.query)}, key=lambda model: model.__name__)

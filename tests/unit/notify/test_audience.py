@@ -4,18 +4,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from contracts.events import EVENTS, DomainEvent
+from contracts.events import EVENTS, DomainEvent, RateQuarantined
 from contracts.messaging.envelope import Envelope
 from contracts.webhooks import WEBHOOK_TYPES
 from db.webhooks.endpoints import Listener
+from tests.harness.resources import a_payment, a_rate, an_event, an_order
 from workers.notify.audience import concerned, deliveries, may_hear, sequence_of
 
 BUYER, ORGANIZER, OTHER = 5, 7, 9
 FIELDS: dict[str, object] = {
-    "order": {"id": 1, "userId": BUYER},
-    "payment": {"id": 2, "orderId": 1},
-    "event": {"id": 3, "organizerId": ORGANIZER},
-    "rate": {"asset": "BTC"},
+    "order": an_order(userId=BUYER),
+    "payment": a_payment(),
+    "event": an_event(organizerId=ORGANIZER),
     "user_id": BUYER,
     "organizer_id": ORGANIZER,
     "event_id": 3,
@@ -26,10 +26,23 @@ FIELDS: dict[str, object] = {
     "tx_hash": "0x" + "a" * 64,
     "reason": "buyer",
 }
-ALL_EVENTS: list[DomainEvent] = [
-    model(**{k: v for k, v in FIELDS.items() if k in model.model_fields})  # type: ignore[arg-type]  # by name
-    for model in EVENTS.values()
-]
+QUARANTINED = {
+    "id": 1,
+    "source": "provider:x",
+    "asset": "BTC",
+    "currency": "USD",
+    "rate": "1",
+    "observedAt": "t",
+}
+
+
+def _event(model: type[DomainEvent]) -> DomainEvent:
+    rate = QUARANTINED if model is RateQuarantined else a_rate()
+    values = {"rate": rate, **FIELDS}
+    return model.model_validate({k: v for k, v in values.items() if k in model.model_fields})
+
+
+ALL_EVENTS: list[DomainEvent] = [_event(model) for model in EVENTS.values()]
 
 
 def listener(user_id: int, *roles: str, types: tuple[str, ...] = ("*",)) -> Listener:
