@@ -17,6 +17,7 @@ from aiohttp import web
 from contracts.messaging.topology import topology
 from gateway.documents.asyncapi import build
 from gateway.documents.asyncapi_page import render
+from gateway.documents.openapi_schemas import open_up
 from gateway.documents.pages import Page, page_reply
 from gateway.http.keys import SETTINGS
 from gateway.http.representations import Representation, representation_reply
@@ -62,7 +63,8 @@ def page() -> Page:
 
 def cut(document: dict[str, Any]) -> dict[str, Any]:
     """The part of a whole document that is about `PUBLIC_CHANNELS`."""
-    rest = _opened(deepcopy(document))
+    rest = deepcopy(document)
+    open_up(rest)
     rest["info"] |= _INFO
     rest["channels"] = {n: c for n, c in rest["channels"].items() if n in PUBLIC_CHANNELS}
     rest["operations"] = {
@@ -92,19 +94,6 @@ def _references(value: Any) -> Iterator[str]:
             yield reference.removeprefix(_COMPONENTS)
         for one in value.values():
             yield from _references(one)
-
-
-def _opened(value: Any) -> Any:
-    """The same without "no further members"."""
-    if isinstance(value, list):
-        return [_opened(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: _opened(one)
-        for name, one in value.items()
-        if not (name == "additionalProperties" and one is False)
-    }
 
 
 async def asyncapi_json(request: web.Request) -> web.Response:

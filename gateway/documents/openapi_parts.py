@@ -7,12 +7,16 @@ Must stay true: a header's name stands here once, with its schema and an example
 from typing import Any
 
 from contracts.problems import Code
+from gateway.documents.openapi_story import COMMAND_ID
 
 ID_MAX = 2**63 - 1
 
 INFO: dict[str, Any] = {
     "title": "EventHub",
     "version": "1.0.0",
+    "contact": {"name": "Whoever runs this gateway"},
+    # Whoever owns EventHub chooses a licence; until then the law's own rule holds, and the field names no other.
+    "license": {"name": "All rights reserved", "identifier": "LicenseRef-None-Granted"},
     "summary": "Tickets for events: never more sold than there are.",
     "description": (
         "Money is a decimal text, time is RFC 3339 in UTC, ids are integers. Every error is "
@@ -24,6 +28,8 @@ INFO: dict[str, Any] = {
     ),
 }
 
+SERVERS = [{"url": "/", "description": "The gateway that this document comes from."}]
+
 TAGS = {
     "Accounts": "Make an account, sign in and out.",
     "Administration": "Accounts and roles, for admins.",
@@ -33,6 +39,7 @@ TAGS = {
     "Rates": "What an asset costs.",
     "Commands": "What became of a call that was accepted.",
     "Webhooks": "Be told, signed, when something happens.",
+    "Notifications": "What webhooks are told, signed.",
     "Operations": "Probes, metrics and these pages.",
 }
 
@@ -75,7 +82,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     "X-Command-Id": {
         "description": "The command's id, for GET /api/commands/{commandId}.",
         "schema": {"type": "string"},
-        "example": "QJx0pO3kTTSmBMmZ5Qk7rgAGQvxs0i8AkU1o0JZr6r0Rkq3sTtJ8Ug",
+        "example": COMMAND_ID,
     },
     "Preference-Applied": {
         "description": "What was granted of Prefer.",
@@ -145,5 +152,7 @@ EXTRAS: dict[Code, dict[str, Any]] = {
     },
     Code.SOLD_OUT: {"available": 1, "held": 12, "nextReleaseAt": "2030-01-01T18:15:00.000000Z"},
     Code.QUOTE_EXPIRED: {"paymentStatus": "LATE"},
+    Code.RATE_QUARANTINED: {"reason": "OUT_OF_BAND", "quarantineId": 9},
+    Code.UNDECIDED: {"commandId": COMMAND_ID},
 }
 """Members beside the standard ones, as examples."""

@@ -49,10 +49,14 @@ class ProblemDocument(BaseModel):
     """SOLD_OUT: tickets in unpaid orders."""
     next_release_at: MomentJson | None = None
     """SOLD_OUT: when the earliest unpaid order gives its tickets back."""
+    reason: str | None = None
+    """RATE_QUARANTINED: what is wrong with the report."""
+    quarantine_id: int | None = None
+    """RATE_QUARANTINED: under which id an admin may accept it."""
     payment_status: Literal["LATE"] | None = None
     """The money is recorded for a refund."""
     command_id: str | None = None
-    """A publish whose end is unknown: what to poll."""
+    """UNDECIDED, or a publish whose end is unknown: what to poll."""
 
 
 class Refusal(Exception):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -79,6 +79,8 @@ class RouteAnswer:
     headers: tuple[str, ...] = ()
     """Names in `gateway.documents.openapi_parts.HEADERS`, beside X-Request-Id and RateLimit that every answer has."""
     media_type: str = "application/json"
+    example: Mapping[str, Any] = field(default_factory=dict)
+    """Members of the example that this call's answer has and others of the model have not."""
 
 
 _PLACEHOLDER = re.compile(r"\{([a-zA-Z]+)\}")

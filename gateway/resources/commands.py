@@ -8,7 +8,7 @@ again having had it gets a 204, at which a browser's EventSource stops.
 
 import asyncio
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from aiohttp import web
 from aiohttp.client_exceptions import ClientConnectionResetError
@@ -18,7 +18,8 @@ from contracts.command_ids import EPOCH, CommandIds
 from contracts.models import Line
 from contracts.outcomes import Outcome
 from contracts.problems import Code
-from contracts.resources import MomentJson
+from contracts.rates import RateResource
+from contracts.resources import EventResource, MomentJson, Order, Payment, TicketType
 from contracts.shapes import Answer
 from gateway.http import keys
 from gateway.http.models import Query, whole_number
@@ -78,7 +79,7 @@ class CommandResource(Answer):
     accepted_at: MomentJson
     decided_at: MomentJson | None
     status_code: int | None
-    result: Any
+    result: EventResource | TicketType | Order | Payment | RateResource | None
     problem: ProblemDocument | None
     events_url: Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]
 

@@ -184,7 +184,14 @@ ROUTES = (
         handler=cancel_event,
         access=ORGANIZER_OR_ADMIN,
         ownership=Ownership.EVENT_ORGANIZER_OR_ADMIN,
-        answers={200: RouteAnswer(EventResource, "The event, CANCELLED.", ("ETag",))},
+        answers={
+            200: RouteAnswer(
+                EventResource,
+                "The event, CANCELLED.",
+                ("ETag",),
+                example={"status": "CANCELLED", "version": 2},
+            )
+        },
         tag="Events",
         is_command=True,
         problems=frozenset({Code.EVENT_HAS_SALES}),
