@@ -61,7 +61,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     },
     "Retry-After": {
         "description": "Seconds after which the call makes sense again.",
-        "schema": {"type": "integer", "minimum": 1},
+        "schema": {"type": "integer", "format": "int32", "minimum": 1},
         "example": 1,
     },
     "Location": {
@@ -76,7 +76,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     },
     "Age": {
         "description": "Seconds since the answer was made, for caches: they count from there.",
-        "schema": {"type": "integer", "minimum": 0},
+        "schema": {"type": "integer", "format": "int32", "minimum": 0},
         "example": 12,
     },
     "X-Command-Id": {

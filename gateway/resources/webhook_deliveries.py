@@ -33,7 +33,7 @@ class DeliveryResource(Answer):
 
     id: IdNumber
     event_id: str
-    event_type: WebhookType | Literal["webhook.ping"]
+    event_type: Literal[WebhookType, "webhook.ping"]
     status: Literal["PENDING", "DELIVERED", "FAILED"]
     attempts: int
     last_status_code: int | None

@@ -92,7 +92,7 @@ class CreatedWebhook(Answer):
 
     id: IdNumber
     url: str
-    event_types: list[WebhookType | Literal["*"]]
+    event_types: list[EventType]
     secret: Secret
 
 
@@ -107,7 +107,7 @@ class Webhook(Answer):
 
     id: IdNumber
     url: str
-    event_types: list[WebhookType | Literal["*"]]
+    event_types: list[EventType]
     status: Literal["ACTIVE", "DISABLED"]
     disabled_reason: Literal["GONE", "FAILING"] | None
     created_at: MomentJson
