@@ -69,7 +69,7 @@ class Account:
     created_at: datetime
     updated_at: datetime
     access_changed_at: datetime
-    roles: tuple[RoleName, ...]
+    roles: tuple[RoleName, ...] = ()
 
     @property
     def access(self) -> AccountAccess:

@@ -65,7 +65,7 @@ class Members(BaseModel):
     model_config = ConfigDict(frozen=True, alias_generator=to_camel)
 
 
-class NewEvent(Members):
+class EventMembers(Members):
     """A new event."""
 
     name: Name
@@ -80,7 +80,7 @@ class NewEvent(Members):
         return self
 
 
-class NewTicketType(Members):
+class TicketTypeMembers(Members):
     """A new kind of ticket. salesStart null: at once; salesEnd null: until the event ends."""
 
     name: Name

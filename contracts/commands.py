@@ -5,10 +5,13 @@ Must stay true: a type string never changes its meaning (a new meaning is a new 
 caller and the fingerprint of the request that made it.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from contracts.catalogue import EventPatch, NewEvent, NewTicketType, TicketTypePatch
+from pydantic import Field
+
+from contracts.catalogue import EventMembers, EventPatch, TicketTypeMembers, TicketTypePatch
 from contracts.models import Asset, Id, Principal, Quantity, TxHash, Wire
+from contracts.sales import ITEMS_MAX
 
 Owner = Literal["inventory", "order", "payment", "quote"]
 
@@ -30,13 +33,16 @@ class OrderItem(Wire):
     quantity: Quantity
 
 
+OrderItems = Annotated[tuple[OrderItem, ...], Field(min_length=1, max_length=ITEMS_MAX)]
+
+
 class PlaceOrder(Command):
     """A new order: all items of one event, or none."""
 
     TYPE = "eventhub.order.place.v1"
     OWNER = "inventory"
     event_id: Id
-    items: tuple[OrderItem, ...]
+    items: OrderItems
 
 
 class AddItems(Command):
@@ -46,7 +52,7 @@ class AddItems(Command):
     OWNER = "inventory"
     event_id: Id
     order_id: Id
-    items: tuple[OrderItem, ...]
+    items: OrderItems
 
 
 class CancelOrder(Command):
@@ -57,7 +63,7 @@ class CancelOrder(Command):
     order_id: Id
 
 
-class CreateEvent(NewEvent, Command):
+class CreateEvent(EventMembers, Command):
     """A new event of the caller's. Times are RFC 3339 texts."""
 
     TYPE = "eventhub.event.create.v1"
@@ -87,7 +93,7 @@ class CancelEvent(Command):
     event_id: Id
 
 
-class CreateTicketType(NewTicketType, Command):
+class CreateTicketType(TicketTypeMembers, Command):
     """A new kind of ticket for an event."""
 
     TYPE = "eventhub.ticket_type.create.v1"

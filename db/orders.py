@@ -21,7 +21,7 @@ from db.mysql.database import (
     Transaction,
     placeholders,
 )
-from db.rows import ORDER_COLUMNS, ORDER_DETAIL_COLUMNS, order_detail_row, order_row
+from db.rows import ORDER_DETAILS, ORDERS
 
 _PENDING = str(OrderStatus.PENDING_PAYMENT)
 
@@ -139,12 +139,12 @@ async def lock(
     if not wanted:
         return {}
     rows = await transaction.fetch(
-        f"SELECT {ORDER_COLUMNS} FROM orders o FORCE INDEX (PRIMARY) "
+        f"SELECT {ORDERS.columns} FROM orders o FORCE INDEX (PRIMARY) "
         f"WHERE o.id IN ({placeholders(wanted)}) ORDER BY o.id FOR UPDATE"
         f"{' SKIP LOCKED' if skip_locked else ''}",
         *wanted,
     )
-    orders = [order_row(row) for row in rows]
+    orders = ORDERS.rows(rows)
     organizers = await _organizers(transaction, {order.event_id for order in orders})
     return {order.id: LockedOrder(order, organizers[order.event_id]) for order in orders}
 
@@ -157,7 +157,7 @@ async def _organizers(transaction: Transaction, event_ids: set[int]) -> dict[int
         f"SELECT id, organizer_id FROM events WHERE id IN ({placeholders(list(event_ids))})",
         *event_ids,
     )
-    return {row[0]: row[1] for row in rows}
+    return dict(rows)
 
 
 async def details(transaction: Transaction, ids: Iterable[int]) -> dict[int, list[OrderDetailRow]]:
@@ -171,12 +171,12 @@ async def details(transaction: Transaction, ids: Iterable[int]) -> dict[int, lis
     if not wanted:
         return found
     rows = await transaction.fetch(
-        f"SELECT d.order_id, {ORDER_DETAIL_COLUMNS} FROM order_details d "
+        f"SELECT d.order_id, {ORDER_DETAILS.columns} FROM order_details d "
         f"WHERE d.order_id IN ({placeholders(wanted)}) ORDER BY d.id",
         *wanted,
     )
-    for row in rows:
-        found[row[0]].append(order_detail_row(row[1:]))
+    for order_id, *detail in rows:
+        found[order_id].append(ORDER_DETAILS.row(tuple(detail)))
     return found
 
 
@@ -319,7 +319,7 @@ async def past_deadline(database: Database, limit: int) -> list[int]:
         _PENDING,
         limit,
     )
-    return [row[0] for row in rows]
+    return [id_ for (id_,) in rows]
 
 
 async def unpaid_of_event(database: Database, event_id: int, limit: int) -> list[int]:
@@ -330,4 +330,4 @@ async def unpaid_of_event(database: Database, event_id: int, limit: int) -> list
         _PENDING,
         limit,
     )
-    return [row[0] for row in rows]
+    return [id_ for (id_,) in rows]

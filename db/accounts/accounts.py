@@ -7,28 +7,29 @@ other at once.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, cast
 
 from contracts.accounts import Account, AccountAccess, AccountStatus
 from contracts.command_ids import EPOCH
 from contracts.models import RoleName
-from contracts.runtime.times import from_sql, to_sql
+from contracts.runtime.times import to_sql
 from db.mysql.database import (
     Database,
     Row,
     Transaction,
     is_duplicate,
 )
+from db.rows import Select
 
 ADMIN_ROLE_ID = 1
 """V1__first_sale.sql."""
 
+_ACCOUNTS = Select(Account, "u", but=("roles",))
 _ACCOUNT = (
-    "SELECT u.id, u.email, u.status, u.failed_login_count, u.created_at, u.updated_at, "
-    "u.access_changed_at, (SELECT GROUP_CONCAT(r.role_name ORDER BY r.id) FROM user_roles ur "
-    "JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id) FROM users u "
+    f"SELECT {_ACCOUNTS.columns}, (SELECT GROUP_CONCAT(r.role_name ORDER BY r.id) "
+    "FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id) FROM users u "
 )
 
 
@@ -55,16 +56,8 @@ def _roles(names: str | None) -> tuple[RoleName, ...]:
 
 
 def _account(row: Row) -> Account:
-    return Account(
-        id=row[0],
-        email=row[1],
-        status=cast("AccountStatus", row[2]),
-        failed_login_count=row[3],
-        created_at=from_sql(row[4]),
-        updated_at=from_sql(row[5]),
-        access_changed_at=from_sql(row[6]),
-        roles=_roles(row[7]),
-    )
+    [roles] = _ACCOUNTS.rest(row)
+    return replace(_ACCOUNTS.row(row), roles=_roles(roles))
 
 
 async def find(reader: Database | Transaction, user_id: int) -> Account | None:

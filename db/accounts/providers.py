@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from contracts.rates import PROVIDER_PREFIX
 from db import rates
 from db.mysql.database import Database, Transaction, placeholders
+from db.rows import Select
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,9 @@ class ProviderAccount:
     active: bool
 
 
+_PROVIDERS = Select(ProviderAccount, "p", email="u.email", active="p.removed_at IS NULL")
+
+
 async def names_of(transaction: Transaction, user_ids: Iterable[int]) -> dict[int, str]:
     """Account -> provider name, for those that are active."""
     wanted = sorted(set(user_ids))
@@ -31,7 +35,7 @@ async def names_of(transaction: Transaction, user_ids: Iterable[int]) -> dict[in
         f"WHERE user_id IN ({placeholders(wanted)}) AND removed_at IS NULL",
         *wanted,
     )
-    return {row[0]: row[1] for row in rows}
+    return dict(rows)
 
 
 async def active_of(transaction: Transaction, names: Iterable[str]) -> set[str]:
@@ -44,18 +48,18 @@ async def active_of(transaction: Transaction, names: Iterable[str]) -> set[str]:
         f"WHERE p.name IN ({placeholders(wanted)}) AND p.removed_at IS NULL AND u.status = 'ACTIVE'",
         *wanted,
     )
-    return {row[0] for row in rows}
+    return {name for (name,) in rows}
 
 
 async def find(reader: Database | Transaction, name: str) -> ProviderAccount | None:
     """The provider of that name, removed or not."""
     fetch = reader.fetch if isinstance(reader, Transaction) else reader.read
     rows = await fetch(
-        "SELECT p.name, p.user_id, u.email, p.removed_at IS NULL FROM providers p "
+        f"SELECT {_PROVIDERS.columns} FROM providers p "
         "JOIN users u ON u.id = p.user_id WHERE p.name = %s",
         name,
     )
-    return ProviderAccount(rows[0][0], rows[0][1], rows[0][2], bool(rows[0][3])) if rows else None
+    return _PROVIDERS.row(rows[0]) if rows else None
 
 
 async def add(transaction: Transaction, name: str, user_id: int) -> None:

@@ -85,13 +85,12 @@ async def _lock_family(transaction: Transaction, token_hash: bytes) -> tuple[byt
     )
     if not found:
         return None
-    family: bytes = found[0][0]
+    [[family]] = found
     rows = await transaction.fetch(
         "SELECT user_id, revoked_at FROM refresh_families WHERE id = %s FOR UPDATE", family
     )
-    if not rows or rows[0][1] is not None:
-        return None
-    return family, rows[0][0]
+    live = [user_id for user_id, revoked_at in rows if revoked_at is None]
+    return (family, live[0]) if live else None
 
 
 async def _revoke(transaction: Transaction, family: bytes) -> None:

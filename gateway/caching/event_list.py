@@ -18,7 +18,7 @@ from math import ceil
 
 from redis.asyncio import Redis
 
-from gateway.caching.optional_redis import OptionalRedis
+from db.redis.optional import OptionalRedis
 from gateway.caching.short_lived import Fresh
 from gateway.http.representations import Representation
 

@@ -1,6 +1,6 @@
 """Every message of EventHub as AsyncAPI describes it: schemas, headers, an example each. Generated from the contracts.
 
-In: `contracts.commands`, `contracts.events`, `contracts.webhooks`, the resource models of the HTTP contract.
+In: `contracts.commands`, `contracts.events`, `contracts.webhooks.messages`, the resource models of the HTTP contract.
 Out: the `schemas` and `messages` of an AsyncAPI document's components.
 Must stay true: a message that is not described here does not travel; the schemas are closed (no member that
 they do not name) and are plain JSON Schema draft 07, the default of AsyncAPI: a `$ref` stands alone.
@@ -21,7 +21,7 @@ from contracts.models import Asset, Currency, Wire
 from contracts.rates import QuarantinedReport, RateResource
 from contracts.resources import EventResource, IdNumber, Order, Payment
 from contracts.shapes import Answer
-from contracts.webhooks import PING, WEBHOOK_TYPES
+from contracts.webhooks.messages import PING, WEBHOOK_TYPES
 from gateway.documents.openapi_examples import example_of
 
 Schema = dict[str, Any]
@@ -296,4 +296,16 @@ WEBHOOK_HEADERS_EXAMPLE = {
     "webhook-id": "6f9ba6b8-5a3e-4c52-9a51-5c8b5e3a1f02",
     "webhook-timestamp": "1893520800",
     "webhook-signature": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+}
+RETRY_HEADERS: Schema = {
+    "type": "object",
+    "properties": {
+        "x-eventhub-attempt": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "How often it was put aside.",
+        },
+        "x-eventhub-reason": {"type": "string", "description": "Why."},
+        "x-eventhub-queue": {"type": "string", "description": "Where it came from."},
+    },
 }

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, create_model
 
 from contracts.resources import EventResource, MomentJson, Order, Payment, TicketType
 from contracts.shapes import Answer
-from contracts.webhooks import PING, WEBHOOK_TYPES
+from contracts.webhooks.messages import PING, WEBHOOK_TYPES
 from gateway.documents.asyncapi_messages import (
     WEBHOOK_HEADERS_EXAMPLE,
     Pinged,

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from contracts.catalogue import EventPatch, NewEvent
+from contracts.catalogue import EventMembers, EventPatch
 from contracts.commands import CancelEvent, Command, CreateEvent, UpdateEvent
 from contracts.models import Principal
 from contracts.outcomes import Outcome
@@ -41,7 +41,7 @@ _IF_MATCH = re.compile(rf"\*|{_TAG}(?:\s*,\s*{_TAG})*")
 _TIMES = frozenset({"startTime", "endTime", "salesStart", "salesEnd"})
 
 
-class CreateEventBody(NewEvent, Body):
+class CreateEventBody(EventMembers, Body):
     """A new event."""
 
 

@@ -15,6 +15,7 @@ from contracts.commands import AddItems, CancelOrder, Command, OrderItem, PlaceO
 from contracts.models import Id, Principal, Quantity
 from contracts.problems import Code, Problem
 from contracts.resources import Order, OrderStatusName, order_resource
+from contracts.sales import ITEMS_MAX, each_once
 from db import order_reads
 from db.order_reads import OrderFilter, OrderRead
 from gateway.availability.cache import AVAILABILITY
@@ -43,9 +44,6 @@ from gateway.submission.submit import Call, submit
 NO_ORDER = "There is no such order, or it is not yours."
 
 
-ITEMS_MAX = 50
-
-
 class OrderItemBody(Body):
     """So many tickets of one type."""
 
@@ -54,7 +52,7 @@ class OrderItemBody(Body):
 
 
 def _one_line_each(items: tuple[OrderItemBody, ...]) -> tuple[OrderItemBody, ...]:
-    if len(items) > 1 and len({item.ticket_type_id for item in items}) != len(items):
+    if len(items) > 1 and not each_once(item.ticket_type_id for item in items):
         raise ValueError("names a ticket type twice")
     return items
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from contracts.catalogue import NewTicketType, TicketTypePatch
+from contracts.catalogue import TicketTypeMembers, TicketTypePatch
 from contracts.commands import Command, CreateTicketType, DeleteTicketType, UpdateTicketType
 from contracts.models import Principal
 from contracts.outcomes import Outcome
@@ -31,7 +31,7 @@ from gateway.resources.events import canonical, if_match, shown_reply
 from gateway.submission.submit import Call, submit
 
 
-class CreateTicketTypeBody(NewTicketType, Body):
+class CreateTicketTypeBody(TicketTypeMembers, Body):
     """A new kind of ticket. salesStart null: at once; salesEnd null: until the event ends."""
 
 

@@ -7,18 +7,20 @@ for again keeps its id.
 
 import uuid
 from datetime import UTC, datetime
-from typing import Any, Literal
 
 from aiohttp import web
 
-from contracts.resources import IdNumber, MomentJson
-from contracts.runtime.times import to_wire
-from contracts.shapes import Answer
-from contracts.webhooks import PING, WebhookType, webhook_body
+from contracts.webhooks.messages import PING, webhook_body
+from contracts.webhooks.resources import (
+    DeliveryResource,
+    DeliveryWithAttempts,
+    Endpoint,
+    LoggedDelivery,
+    attempt_resource,
+    delivery_resource,
+)
 from db.webhooks import delivery_log
 from db.webhooks.deliveries import NewDelivery
-from db.webhooks.delivery_log import LoggedAttempt, LoggedDelivery
-from db.webhooks.endpoints import Endpoint
 from gateway.http.keys import DATABASE, path_id, query
 from gateway.http.models import PageQuery
 from gateway.http.paging import Page, from_cursor, page
@@ -28,41 +30,10 @@ from gateway.http.routing import SIGNED_IN, Ownership, Route, RouteAnswer
 from gateway.resources.webhooks import PATH, own_webhook
 
 
-class DeliveryResource(Answer):
-    """One event on its way to one webhook. `eventId` is the `webhook-id` that the receiver sees."""
-
-    id: IdNumber
-    event_id: str
-    event_type: Literal[WebhookType, "webhook.ping"]
-    status: Literal["PENDING", "DELIVERED", "FAILED"]
-    attempts: int
-    last_status_code: int | None
-    last_error: str | None
-    next_attempt_at: MomentJson | None
-    delivered_at: MomentJson | None
-    created_at: MomentJson
-
-
 class DeliveryPage(Page):
     """A page of deliveries, newest first."""
 
     data: list[DeliveryResource]
-
-
-class AttemptResource(Answer):
-    """One attempt. `durationMs` in milliseconds; `statusCode` null: no answer came."""
-
-    number: int
-    started_at: MomentJson
-    duration_ms: int
-    status_code: int | None
-    error: str | None
-
-
-class DeliveryWithAttempts(DeliveryResource):
-    """A delivery and its attempts, first to last."""
-
-    attempt_log: list[AttemptResource]
 
 
 async def ping_webhook(request: web.Request) -> web.Response:
@@ -80,7 +51,7 @@ async def list_deliveries(request: web.Request) -> web.Response:
     webhook, wanted = await own_webhook(request), query(request, PageQuery)
     before = int(from_cursor(wanted.cursor, int)[0]) if wanted.cursor else None
     rows = await delivery_log.page(request.app[DATABASE], webhook.id, before, wanted.limit + 1)
-    return json_reply(page(rows, wanted.limit, lambda row: (row.id,), _delivery))
+    return json_reply(page(rows, wanted.limit, lambda row: (row.id,), delivery_resource))
 
 
 async def show_delivery(request: web.Request) -> web.Response:
@@ -90,7 +61,9 @@ async def show_delivery(request: web.Request) -> web.Response:
     if logged is None:
         raise not_found("This webhook has no such delivery.")
     attempts = await delivery_log.attempts(database, logged.id)
-    return json_reply(_delivery(logged) | {"attemptLog": [_attempt(one) for one in attempts]})
+    return json_reply(
+        delivery_resource(logged) | {"attemptLog": [attempt_resource(one) for one in attempts]}
+    )
 
 
 async def resend_delivery(request: web.Request) -> web.Response:
@@ -106,36 +79,7 @@ async def resend_delivery(request: web.Request) -> web.Response:
 
 def _accepted(webhook: Endpoint, logged: LoggedDelivery) -> web.Response:
     location = f"/api/webhooks/{webhook.id}/deliveries/{logged.id}"
-    return json_reply(_delivery(logged), 202, {"Location": location})
-
-
-def _delivery(row: LoggedDelivery) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "eventId": row.event_id,
-        "eventType": row.event_type,
-        "status": row.status,
-        "attempts": row.attempts,
-        "lastStatusCode": row.status_code,
-        "lastError": row.error,
-        "nextAttemptAt": _moment(row.next_attempt_at),
-        "deliveredAt": _moment(row.delivered_at),
-        "createdAt": to_wire(row.created_at),
-    }
-
-
-def _attempt(row: LoggedAttempt) -> dict[str, Any]:
-    return {
-        "number": row.number,
-        "startedAt": to_wire(row.started_at),
-        "durationMs": row.duration_ms,
-        "statusCode": row.status_code,
-        "error": row.error,
-    }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return to_wire(moment) if moment is not None else None
+    return json_reply(delivery_resource(logged), 202, {"Location": location})
 
 
 ROUTES = (

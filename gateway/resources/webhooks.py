@@ -5,20 +5,19 @@ Must stay true: an account reaches its own webhooks only (404 otherwise); a secr
 that must not be called is refused here with its reason, and again at each connection.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import structlog
 from aiohttp import web
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from contracts.resources import IdNumber, MomentJson
-from contracts.runtime.times import to_wire
+from contracts.resources import IdNumber
 from contracts.shapes import Answer
-from contracts.webhook_addresses import URL_LENGTH_MAX, BadUrl, webhook_url
-from contracts.webhook_secrets import SecretSealer, new_secret
-from contracts.webhooks import WebhookType
+from contracts.webhooks.addresses import URL_LENGTH_MAX, BadUrl, webhook_url
+from contracts.webhooks.messages import WebhookType
+from contracts.webhooks.resources import Endpoint, Webhook, webhook_resource
+from contracts.webhooks.secrets import SecretSealer, new_secret
 from db.webhooks import endpoints
-from db.webhooks.endpoints import Endpoint
 from gateway.http.keys import (
     DATABASE,
     SETTINGS,
@@ -102,18 +101,6 @@ class NewSecret(Answer):
     secret: Secret
 
 
-class Webhook(Answer):
-    """A webhook. `disabledReason`: GONE (it answered 410) or FAILING (nothing got through for three days)."""
-
-    id: IdNumber
-    url: str
-    event_types: list[EventType]
-    status: Literal["ACTIVE", "DISABLED"]
-    disabled_reason: Literal["GONE", "FAILING"] | None
-    created_at: MomentJson
-    updated_at: MomentJson
-
-
 class WebhookPage(Page):
     """A page of webhooks."""
 
@@ -149,12 +136,12 @@ async def list_webhooks(request: web.Request) -> web.Response:
     rows = await endpoints.page(
         request.app[DATABASE], principal(request).user_id, after, wanted.limit + 1
     )
-    return json_reply(page(rows, wanted.limit, lambda row: (row.id,), _webhook))
+    return json_reply(page(rows, wanted.limit, lambda row: (row.id,), webhook_resource))
 
 
 async def show_webhook(request: web.Request) -> web.Response:
     """GET /api/webhooks/{webhookId}."""
-    return json_reply(_webhook(await own_webhook(request)))
+    return json_reply(webhook_resource(await own_webhook(request)))
 
 
 async def delete_webhook(request: web.Request) -> web.Response:
@@ -193,18 +180,6 @@ async def own_webhook(request: web.Request) -> Endpoint:
 
 def _no_webhook() -> Exception:
     return not_found("There is no such webhook, or it is not yours.")
-
-
-def _webhook(row: Endpoint) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "url": row.url,
-        "eventTypes": list(row.event_types),
-        "status": row.status,
-        "disabledReason": row.disabled_reason,
-        "createdAt": to_wire(row.created_at),
-        "updatedAt": to_wire(row.updated_at),
-    }
 
 
 PATH = "/api/webhooks/{webhookId}"

@@ -19,10 +19,10 @@ from typing import Any
 
 from contracts.catalogue import (
     TYPES_MAX,
+    EventMembers,
     EventPatch,
     Members,
-    NewEvent,
-    NewTicketType,
+    TicketTypeMembers,
     TicketTypePatch,
 )
 from contracts.commands import CreateEvent, CreateTicketType
@@ -79,7 +79,7 @@ def new_event(command: CreateEvent, now: datetime) -> EventRow | Problem:
     row = EventRow(
         id=0,
         organizer_id=command.principal.user_id,
-        **from_json(EventRow, _said(command, NewEvent)),
+        **from_json(EventRow, _said(command, EventMembers)),
         status="PUBLISHED",
         version=1,
         created_at=now,
@@ -90,7 +90,7 @@ def new_event(command: CreateEvent, now: datetime) -> EventRow | Problem:
 
 def patched_event(row: EventRow, patch: EventPatch, now: datetime) -> EventRow | Problem:
     """The event after a merge patch; the same row when that changes nothing."""
-    after = replace(row, **from_json(EventRow, patch.values(NewEvent)))
+    after = replace(row, **from_json(EventRow, patch.values(EventMembers)))
     if after == row:
         return row
     return _event_fault(after) or replace(after, updated_at=now)
@@ -106,7 +106,7 @@ def new_ticket_type(
     row = TicketTypeRow(
         id=0,
         event_id=command.event_id,
-        **from_json(TicketTypeRow, _said(command, NewTicketType)),
+        **from_json(TicketTypeRow, _said(command, TicketTypeMembers)),
         available=command.quota,
         version=1,
         created_at=now,
@@ -122,7 +122,7 @@ def patched_ticket_type(
     now: datetime,
 ) -> TicketTypeRow | Problem:
     """The type after a merge patch, `available` moved along with `quota`; the same row when nothing changes."""
-    after = replace(row, **from_json(TicketTypeRow, patch.values(NewTicketType)))
+    after = replace(row, **from_json(TicketTypeRow, patch.values(TicketTypeMembers)))
     after = replace(after, available=row.available + after.quota - row.quota)
     if after == row:
         return row

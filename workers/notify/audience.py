@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from contracts.events import DomainEvent, OrderEvent, PaymentEvent
 from contracts.messaging.envelope import Envelope
-from contracts.webhooks import ALL, WEBHOOK_TYPES, subject_of, webhook_body
+from contracts.webhooks.messages import ALL, WEBHOOK_TYPES, subject_of, webhook_body
 from db.webhooks.deliveries import NewDelivery
 from db.webhooks.endpoints import Listener
 

@@ -12,7 +12,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from contracts.problems import STATUS, Code
-from contracts.webhooks import PING, WEBHOOK_TYPES
+from contracts.webhooks.messages import PING, WEBHOOK_TYPES
 from gateway.documents.openapi_parts import TAGS
 from gateway.documents.pages import page, render_document
 from gateway.http.routing import ANYONE, SEALED_URL, LimitClass, Route

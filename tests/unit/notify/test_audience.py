@@ -6,7 +6,7 @@ import pytest
 
 from contracts.events import EVENTS, DomainEvent, RateQuarantined
 from contracts.messaging.envelope import Envelope
-from contracts.webhooks import WEBHOOK_TYPES
+from contracts.webhooks.messages import WEBHOOK_TYPES
 from db.webhooks.endpoints import Listener
 from tests.harness.resources import a_payment, a_rate, an_event, an_order
 from workers.notify.audience import concerned, deliveries, may_hear, sequence_of
