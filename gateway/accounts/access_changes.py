@@ -40,6 +40,11 @@ class AccessChanges:
             return None
         return Principal(user_id=change.user_id, roles=change.roles)
 
+    def is_disabled(self, user_id: int, since_micros: int) -> bool:
+        """Whether the account was disabled after that moment, as far as changes are remembered."""
+        change = self._changes.get(user_id)
+        return change is not None and not change.active and change.changed_micros > since_micros
+
     def note(self, change: AccountAccess) -> None:
         """Take over a change, unless a later one is known."""
         known = self._changes.get(change.user_id)

@@ -24,6 +24,7 @@ from gateway.http.problems import forbidden, unauthenticated
 from gateway.http.rate_limits import Limiter
 from gateway.http.routing import (
     ANYONE,
+    SEALED_URL,
     Handler,
     LimitClass,
     Route,
@@ -53,6 +54,7 @@ class Authorization:
         """The route's handler behind its checks."""
         required = route.access if isinstance(route.access, frozenset) else None
         ids, limited = route.ids, route.limit is not LimitClass.NONE
+        needs_token = route.access not in (ANYONE, SEALED_URL)
         asks, takes_body = route.query is not NoQuery, route.takes_body
 
         async def guarded(request: web.Request) -> web.StreamResponse:
@@ -62,7 +64,7 @@ class Authorization:
             if limited and not self.limiter.is_off(request):
                 context.counted = True
                 await self.limiter.count(request, route.limit, caller)
-            if caller is None and route.access is not ANYONE:
+            if caller is None and needs_token:
                 raise unauthenticated()
             if required is not None and caller is not None and required.isdisjoint(caller.roles):
                 raise forbidden()

@@ -20,6 +20,7 @@ from db.mysql.database import Database
 from gateway.accounts.access_changes import AccessChanges
 from gateway.accounts.passwords import Passwords
 from gateway.accounts.tokens import Tokens
+from gateway.http.representations import Representation
 
 SETTINGS = web.AppKey("settings", Settings)
 DATABASE = web.AppKey("database", Database)
@@ -32,8 +33,7 @@ CLOCK = web.AppKey("clock", DatabaseClock)
 """The database's time, without asking it."""
 STOPPING = web.AppKey("stopping", asyncio.Event)
 """Set when the process begins to stop: whoever waits for something answers now."""
-OPENAPI = web.AppKey("openapi", bytes)
-"""The document, encoded."""
+OPENAPI = web.AppKey("openapi", Representation)
 METRICS = web.AppKey("metrics", Metrics)
 
 

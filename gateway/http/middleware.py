@@ -29,6 +29,7 @@ from gateway.http.problems import (
 )
 from gateway.http.rate_limits import LIMIT_STATE, limit_headers
 from gateway.http.replies import empty_reply
+from gateway.http.representations import compress
 from gateway.http.request_metrics import RequestMetrics
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
@@ -40,12 +41,14 @@ SECURITY_HEADERS = {
 }
 """OWASP REST Security Cheat Sheet, "Security Headers". A handler that needs another value has set it already."""
 EXPOSED = (
-    "ETag, Link, Location, Preference-Applied, Idempotent-Replayed, RateLimit, RateLimit-Policy, "
-    "Retry-After, X-Command-Id, X-Request-Id"
+    "Age, Allow, Deprecation, ETag, Idempotent-Replayed, Link, Location, Preference-Applied, RateLimit, "
+    "RateLimit-Policy, Retry-After, Sunset, WWW-Authenticate, X-Command-Id, X-Request-Id"
 )
+"""What pages of another origin may read beside what the Fetch standard lets them (Cache-Control and such)."""
 PREFLIGHT_SECONDS = 600
-_ALLOWED_HEADERS = (
-    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, X-Request-Id"
+ALLOWED = (
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, "
+    "traceparent, tracestate, X-Request-Id"
 )
 
 log = structlog.get_logger("access")
@@ -92,6 +95,7 @@ class RequestMiddleware:
             if self._stopping.is_set():
                 response.force_close()
             if isinstance(response, Reply):
+                compress(request, response)
                 self._complete(request, context, response.headers)
         spent = time.perf_counter() - started
         self._seen.add(context.operation, response.status, spent)
@@ -172,7 +176,7 @@ def _options(request: web.Request, error: web.HTTPMethodNotAllowed) -> web.Respo
     headers = {"Allow": allowed}
     if "Access-Control-Request-Method" in request.headers:
         headers["Access-Control-Allow-Methods"] = allowed
-        headers["Access-Control-Allow-Headers"] = _ALLOWED_HEADERS
+        headers["Access-Control-Allow-Headers"] = ALLOWED
         headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
     return empty_reply(204, headers)
 
