@@ -49,17 +49,19 @@ _DELIVERY = {
     "deliveredAt": _WHEN,
 }
 
+_EVENT = {
+    "id": 7,
+    "organizerId": 2,
+    "name": "Summer Night",
+    "venue": "Town Hall",
+    "startTime": "2030-06-01T18:00:00.000000Z",
+    "endTime": "2030-06-01T23:00:00.000000Z",
+}
+
 STORY: dict[str, dict[str, Any]] = {
     "User": {"id": 5, "roles": ["USER"], "failedLoginCount": 0},
-    "EventResource": {
-        "id": 7,
-        "organizerId": 2,
-        "name": "Summer Night",
-        "description": "Three bands under the open sky.",
-        "venue": "Town Hall",
-        "startTime": "2030-06-01T18:00:00.000000Z",
-        "endTime": "2030-06-01T23:00:00.000000Z",
-    },
+    "EventResource": {**_EVENT, "description": "Three bands under the open sky."},
+    "ListedEvent": _EVENT,
     "TicketType": {
         "id": 12,
         "eventId": 7,
@@ -67,6 +69,7 @@ STORY: dict[str, dict[str, Any]] = {
         "quota": 100,
         "available": 98,
         "maxPerOrder": 10,
+        "maxPerUser": None,
         "salesStart": None,
         "salesEnd": None,
         "version": 2,
