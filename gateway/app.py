@@ -16,6 +16,7 @@ from contracts.accounts import AccountAccess
 from contracts.runtime.logs import LineLog
 from contracts.runtime.metrics import Metrics
 from contracts.runtime.settings import Settings
+from contracts.runtime.streak import Streak
 from contracts.runtime.tasks import end
 from db.accounts import accounts
 from db.mysql.database import Database
@@ -121,10 +122,12 @@ def build_app(
     stopping = asyncio.Event()
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     access_log = _access_log(settings)
+    streak = Streak()
     middleware = app[MIDDLEWARE] = RequestMiddleware(
-        RequestMetrics(metrics), access_log, stopping, settings.cors_origins
+        RequestMetrics(metrics), access_log, stopping, settings.cors_origins, streak
     )
     app[SETTINGS], app[METRICS], app[CHECKS] = settings, metrics, Checks()
+    app[CHECKS].require("requests", lambda: _not_broken(streak))
     app[STOPPING] = stopping
     app[REDIS] = quick_client(settings.redis_url.get_secret_value())
     app[TOKENS] = Tokens(parse_keys(settings.jwt_keys.get_secret_value()), settings.access_ttl)
@@ -146,6 +149,12 @@ def build_app(
     app.on_cleanup.append(_last_lines(access_log))
     app.on_response_prepare.append(middleware.before_stream)
     return app
+
+
+async def _not_broken(streak: Streak) -> None:
+    """Raises when the latest requests all ended with an error of ours."""
+    if streak.broken:
+        raise RuntimeError("the latest requests all failed")
 
 
 def _access_log(settings: Settings) -> LineLog | None:

@@ -20,6 +20,7 @@ from structlog.contextvars import bind_contextvars
 from contracts.problems import Code, Problem
 from contracts.runtime.logs import LineLog
 from contracts.runtime.overrides.http_replies import Reply
+from contracts.runtime.streak import Streak
 from gateway.http.keys import CONTEXT, RequestContext
 from gateway.http.problems import (
     INTERNAL,
@@ -46,6 +47,8 @@ EXPOSED = (
 )
 """What pages of another origin may read beside what the Fetch standard lets them (Cache-Control and such)."""
 PREFLIGHT_SECONDS = 600
+SAYS_NOTHING = frozenset({"none", "livez", "readyz", "metrics"})
+"""Operations whose success is no sign that requests are answered."""
 ALLOWED = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, "
     "traceparent, tracestate, X-Request-Id"
@@ -76,7 +79,9 @@ class RequestMiddleware:
         access: LineLog | None,
         stopping: asyncio.Event,
         cors_origins: tuple[str, ...] = (),
+        streak: Streak | None = None,
     ) -> None:
+        self._streak = streak or Streak()
         self._seen, self._access, self._stopping = seen, access, stopping
         self._any_origin, self._origins = "*" in cors_origins, frozenset(cors_origins)
 
@@ -89,8 +94,10 @@ class RequestMiddleware:
         response: web.StreamResponse
         try:
             response = await handler(request)
+            if context.operation not in SAYS_NOTHING:
+                self._streak.succeeded()
         except Exception as error:
-            response = _answer(context, request, error)
+            response = _answer(context, request, error, self._streak)
         if not response.prepared:
             if self._stopping.is_set():
                 response.force_close()
@@ -155,7 +162,9 @@ def _write_line(
     access.write(line)
 
 
-def _answer(context: RequestContext, request: web.Request, error: Exception) -> web.Response:
+def _answer(
+    context: RequestContext, request: web.Request, error: Exception, streak: Streak
+) -> web.Response:
     if context.begun:
         # Half an answer is out: the only honest end is a cut connection.
         log.warning("request.cut", reason=type(error).__name__)
@@ -164,6 +173,7 @@ def _answer(context: RequestContext, request: web.Request, error: Exception) -> 
         return _options(request, error)
     refusal = from_exception(error)
     if refusal is None:
+        streak.failed()
         log.error("request.failed", exc_info=error)
         return to_response(INTERNAL, context.request_id)
     if refusal.problem.code is Code.UNAVAILABLE:
