@@ -42,7 +42,7 @@ class CommandId:
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class StreamOpening:
     """Who may listen to a command by a stream token, and since when (UTC)."""
 
     user_id: int
@@ -97,7 +97,7 @@ class CommandIds:
         body = caller.to_bytes(8, "big") + minute.to_bytes(4, "big")
         return to_text(body + self._streams.sign(body + text.encode()))
 
-    def open_stream(self, text: str, token: str, now: datetime) -> Listener | None:
+    def open_stream(self, text: str, token: str, now: datetime) -> StreamOpening | None:
         """Who was given `token` for the command `text`; None when it is malformed, forged, another's or too old."""
         try:
             raw = from_text(token)
@@ -109,4 +109,4 @@ class CommandIds:
         since = EPOCH + timedelta(seconds=int.from_bytes(body[8:], "big") * _STREAM_STEP)
         if now - since >= STREAM_LIFE + timedelta(seconds=_STREAM_STEP):
             return None
-        return Listener(int.from_bytes(body[:8], "big"), since)
+        return StreamOpening(int.from_bytes(body[:8], "big"), since)

@@ -18,7 +18,7 @@ from contracts.messaging.topology import topology
 from gateway.documents.asyncapi import build
 from gateway.documents.asyncapi_page import render
 from gateway.documents.openapi_schemas import open_up
-from gateway.documents.pages import Page, page_reply
+from gateway.documents.pages import HtmlPage, page_reply
 from gateway.http.keys import SETTINGS
 from gateway.http.representations import Representation, representation_reply
 from gateway.http.routing import (
@@ -56,9 +56,9 @@ def public() -> Representation:
 
 
 @cache
-def page() -> Page:
+def page() -> HtmlPage:
     """What concerns the world, as a page."""
-    return Page(*render(orjson.loads(public().body)))
+    return HtmlPage(*render(orjson.loads(public().body)))
 
 
 def cut(document: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def render_document(table: Sequence[Route]) -> Representation:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class HtmlPage:
     """HTML, and the policy it runs under."""
 
     html: str
@@ -46,7 +46,7 @@ class Page:
 
 
 @cache
-def page(name: str) -> Page:
+def page(name: str) -> HtmlPage:
     """A page of this package: its own inline parts are allowed by hash."""
     html = resources.files("gateway.documents").joinpath(name).read_text("utf-8")
     hashes: dict[str, list[str]] = {"script": [], "style": []}
@@ -58,10 +58,10 @@ def page(name: str) -> Page:
         f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    return Page(html, policy)
+    return HtmlPage(html, policy)
 
 
-def page_reply(request: web.Request, shown: Page) -> web.Response:
+def page_reply(request: web.Request, shown: HtmlPage) -> web.Response:
     """A page under its policy."""
     headers = {"Content-Security-Policy": shown.policy}
     return representation_reply(request, shown.shown, headers, "text/html", "utf-8")
