@@ -130,7 +130,8 @@ class RequestMiddleware:
             self._allow_origin(request, headers)
 
     def _allow_origin(self, request: web.Request, headers: CIMultiDict[str]) -> None:
-        headers.add("Vary", "Origin")
+        other = headers.get("Vary")
+        headers["Vary"] = f"Origin, {other}" if other else "Origin"
         origin = request.headers.get("Origin")
         if origin is not None and (self._any_origin or origin in self._origins):
             headers["Access-Control-Allow-Origin"] = "*" if self._any_origin else origin

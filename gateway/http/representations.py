@@ -103,7 +103,7 @@ def compress(request: web.BaseRequest, reply: Reply) -> None:
     body = reply.body
     if not isinstance(body, bytes) or len(body) < COMPRESS_FROM_BYTES:
         return
-    reply.headers.add("Vary", "Accept-Encoding")
+    reply.headers["Vary"] = "Accept-Encoding"
     if not accepts_gzip(request.headers.get("Accept-Encoding", "")):
         return
     if isinstance(reply, RepresentationReply):

@@ -35,6 +35,19 @@ async def test_a_disabled_account_is_nobody() -> None:
     assert changes.apply(old) is None
 
 
+async def test_what_was_given_to_a_disabled_account_is_known() -> None:
+    """A sealed URL of before; not one of after it was enabled again, not another account's."""
+    table = Table(AccountAccess(7, False, ("USER",), HOUR + 5))
+    changes = AccessChanges(table.fetch, 900)
+    assert not changes.is_disabled(7, HOUR)
+    await changes.poll(HOUR)
+    assert changes.is_disabled(7, HOUR)
+    assert not changes.is_disabled(7, HOUR + 5)
+    assert not changes.is_disabled(8, HOUR)
+    changes.note(AccountAccess(7, True, ("USER",), HOUR + 9))
+    assert not changes.is_disabled(7, HOUR)
+
+
 async def test_new_roles_reach_an_old_token_and_not_a_newer_one() -> None:
     """The token that was issued for the changed account keeps what it says."""
     table = Table(AccountAccess(7, True, ("USER", "ORGANIZER"), HOUR + 5))
