@@ -5,9 +5,9 @@ from dataclasses import replace
 from contracts.commands import CancelOrder
 from contracts.events import EventCancelled
 from db import orders
-from workers.made_up import unpaid_order
 from workers.order.handlers import cancel_unpaid
 from workers.order.sweep import end_over
+from workers.runtime.made_up import unpaid_order
 from workers.runtime.self_test import SelfTestFailed, Stage
 
 

@@ -6,7 +6,7 @@ from contracts.commands import ConfirmPayment, CreateQuote
 from contracts.events import OrderCancelled, OrderExpired, OrderItemsAdded
 from contracts.rates import Rate
 from db import payments, rates
-from workers.made_up import MadeUp, unpaid_order
+from workers.runtime.made_up import MadeUp, unpaid_order
 from workers.runtime.self_test import NAME, Stage, made_up_hash
 
 ASSET = "SELFTEST"

@@ -117,7 +117,7 @@ async def test_a_worker_whose_statements_fail_takes_no_message() -> None:
             organizer, buyer = await person(database, "ORGANIZER"), await person(database)
             async with running_workers(client.settings, "inventory"):
                 event_id, [seat] = await client.sale(organizer, 10)
-            await database.write("ALTER TABLE order_details RENAME COLUMN taken_version TO gone")
+            await database.write("ALTER TABLE order_details RENAME COLUMN command_id TO gone")
             seen: list[Services] = []
 
             def make(services: Services) -> Worker:
@@ -134,9 +134,7 @@ async def test_a_worker_whose_statements_fail_takes_no_message() -> None:
                 missing = await seen[0].readiness.missing(database=True)
                 assert "1054" in missing["selfTest"]
                 assert seen[0].intake.waiting == 0
-                await database.write(
-                    "ALTER TABLE order_details RENAME COLUMN gone TO taken_version"
-                )
+                await database.write("ALTER TABLE order_details RENAME COLUMN gone TO command_id")
                 outcome = await client.outcome(sent)
             assert outcome.status_code == 201
             assert await seen[0].readiness.missing(database=False) == {}

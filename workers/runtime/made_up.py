@@ -26,11 +26,12 @@ class MadeUp:
     buyer: Principal
     organizer: Principal
     event: EventRow
+    line: OrderDetailRow
 
     @property
     def resource(self) -> dict[str, object]:
         """As events carry it."""
-        return order_resource(self.row, [OrderDetailRow(0, _TICKETS, _PRICE)])
+        return order_resource(self.row, [self.line])
 
 
 async def unpaid_order(stage: Stage) -> MadeUp:
@@ -55,4 +56,5 @@ async def unpaid_order(stage: Stage) -> MadeUp:
         lines=(NewLine(ticket_type.id, _TICKETS, _PRICE, ticket_type.version),),
     )
     [row] = await orders.insert(stage.transaction, [new], now)
-    return MadeUp(row, buyer, organizer, event)
+    line = OrderDetailRow(ticket_type.id, _TICKETS, _PRICE)
+    return MadeUp(row, buyer, organizer, event, line)
