@@ -43,6 +43,7 @@ from gateway.http.request_metrics import RequestMetrics
 from gateway.http.routing import Route
 from gateway.resources.operations import CHECKS, Checks
 from gateway.routes import TABLE, check, register
+from gateway.secret_renewal import secret_renewal
 from gateway.submission.lifespan import command_submission
 
 DATABASE_SESSIONS = 8
@@ -103,7 +104,13 @@ async def announce_stop(app: web.Application) -> None:
     app[STOPPING].set()
 
 
-CONTEXTS: tuple[Context, ...] = (stores, access_changes, password_pool, command_submission)
+CONTEXTS: tuple[Context, ...] = (
+    stores,
+    access_changes,
+    password_pool,
+    secret_renewal,
+    command_submission,
+)
 
 
 def build_app(

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from contracts.command_ids import CommandId, CommandIds
+from contracts.command_ids import IDEMPOTENCY_PURPOSE, CommandId, CommandIds
 from contracts.commands import COMMANDS, KINDS, type_of_kind
+from contracts.messaging.signing import derived_keys
 
 IDS = CommandIds("a secret of at least thirty-two bytes")
 AT = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -76,3 +77,17 @@ def test_fresh_uuids_grow_with_time() -> None:
     moments = [one.int >> 80 for one in made]
     assert moments == sorted(moments)
     assert abs(moments[0] / 1000 - time.time()) < 60
+
+
+def test_ids_and_keys_survive_a_rotation_of_the_secret() -> None:
+    """Old ids open while the old secret is named; a keyed request's UUID is the same before, during and after."""
+    old, new = "a secret of at least thirty-two bytes", "another secret of thirty-two bytes!"
+    key = derived_keys(old, IDEMPOTENCY_PURPOSE)[0]
+    before, both = CommandIds(old), CommandIds(f"{new},{old}", key)
+    after = CommandIds(new, key)
+    command = CommandId(before.fresh(), AT)
+    early, late = before.seal(command, 7), both.seal(command, 7)
+    assert both.open(early, 7) == both.open(late, 7) == after.open(late, 7) == command
+    assert after.open(early, 7) is None
+    assert both.open(early, 8) is None
+    assert before.keyed(7, "k", 1) == both.keyed(7, "k", 1) == after.keyed(7, "k", 1)
