@@ -4,20 +4,23 @@ Must stay true: no member that is the server's to set (roles at registration, st
 client's model.
 """
 
+import unicodedata
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from contracts.accounts import EMAIL_LENGTH_MAX, AccountStatus, BadEmail, stored_email
 from contracts.models import RoleName
+from gateway.accounts.passwords import PASSWORD_MAX, PASSWORD_MIN, weakness
 from gateway.http.models import (
     Body,
     Line,
+    MomentText,
     PageQuery,
     Prose,
+    whole_number,
 )
 
-PASSWORD_MIN, PASSWORD_MAX = 10, 128
 REFRESH_LENGTH_MAX = 128
 
 
@@ -38,14 +41,25 @@ Email = Annotated[
 ]
 
 
+def _new_password(text: str) -> str:
+    if (why := weakness(text)) is not None:
+        raise ValueError(why)
+    return text
+
+
+NewPassword = Annotated[
+    Prose,
+    Field(min_length=PASSWORD_MIN, max_length=PASSWORD_MAX, examples=["correct horse battery"]),
+    AfterValidator(_new_password),
+]
+"""A password that somebody chooses."""
+
+
 class Register(Body):
     """A new account."""
 
     email: Annotated[Email, Field(examples=["ada@example.com"])]
-    password: Annotated[
-        Prose,
-        Field(min_length=PASSWORD_MIN, max_length=PASSWORD_MAX, examples=["correct horse battery"]),
-    ]
+    password: NewPassword
 
 
 class Login(Body):
@@ -91,8 +105,13 @@ class SetRoles(Body):
 
 
 def _lenient_email(text: object) -> object:
-    # A filter for what cannot be an address finds nothing; it is no error.
-    return text.lower() if isinstance(text, str) else text
+    if not isinstance(text, str):
+        return text
+    try:
+        return stored_email(unicodedata.normalize("NFKC", text).strip())
+    except BadEmail:
+        # A filter for what cannot be an address finds nothing; it is no error.
+        return unicodedata.normalize("NFKC", text).lower()
 
 
 class UsersQuery(PageQuery):
@@ -102,3 +121,13 @@ class UsersQuery(PageQuery):
         Line | None, BeforeValidator(_lenient_email), Field(max_length=EMAIL_LENGTH_MAX)
     ] = None
     status: AccountStatus | None = None
+
+
+class AuditLogQuery(PageQuery):
+    """`?actor=&subject=&action=&from=&to=&limit=&cursor=`. From included, to not."""
+
+    actor: Annotated[int | None, Field(ge=1, le=2**63 - 1), BeforeValidator(whole_number)] = None
+    subject: Annotated[Line | None, Field(max_length=64, examples=["user:12"])] = None
+    action: Annotated[Line | None, Field(max_length=32, examples=["user.roles"])] = None
+    since: Annotated[MomentText | None, Field(alias="from")] = None
+    until: Annotated[MomentText | None, Field(alias="to")] = None
