@@ -56,6 +56,14 @@ class AccountAccess:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedSession:
+    """A session that was signed out, revoked or ended with its account, and when (microseconds since 1970, UTC)."""
+
+    session_id: int
+    ended_micros: int
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """An account without its secrets. Times are aware UTC."""
 
@@ -66,6 +74,8 @@ class Account:
     created_at: datetime
     updated_at: datetime
     access_changed_at: datetime
+    locked_until: datetime | None
+    """Until when sign-ins are refused from somewhere, None when they are not."""
     roles: tuple[RoleName, ...]
 
     @property
@@ -82,6 +92,7 @@ class Account:
             "roles": list(self.roles),
             "status": self.status,
             "failedLoginCount": self.failed_login_count,
+            "lockedUntil": to_wire(self.locked_until) if self.locked_until else None,
             "createdAt": to_wire(self.created_at),
             "updatedAt": to_wire(self.updated_at),
         }

@@ -18,8 +18,10 @@ import click
 import pymysql.err
 
 from contracts.messaging.topology import RATES_EXCHANGE
+from db import audit_log
 from db.accounts import accounts, providers
 from db.accounts.providers import ProviderAccount
+from db.audit_log import OPERATOR, AuditAction
 from db.mysql.database import Database, DatabaseAway, Transaction
 from db.redis.clients import quick_client
 from db.redis.quote_registry import QuoteRegistry
@@ -84,8 +86,8 @@ async def add_provider(desk: ProviderCommands, name: str, email: str) -> dict[st
     if known is None:
         known = await _new_account(desk, name, email, password)
     else:
-        await accounts.set_status(desk.database, known.user_id, "ACTIVE")
-    await _enter(desk, known, password)
+        await accounts.set_status(desk.database, known.user_id, "ACTIVE", OPERATOR)
+    await _enter(desk, known, password, AuditAction.PROVIDER_ADDED)
     return await _sign_in(desk, known, password)
 
 
@@ -93,16 +95,21 @@ async def _new_account(
     desk: ProviderCommands, name: str, email: str, password: str
 ) -> ProviderAccount:
     try:
-        account = await accounts.create(desk.database, email, _hash(password), ("PROVIDER",))
+        account = await accounts.create(
+            desk.database, email, _hash(password), ("PROVIDER",), given_by=OPERATOR
+        )
     except accounts.EmailTaken:
         raise Impossible(f"{email} has an account; choose another --email") from None
     return ProviderAccount(name, account.id, email, active=True)
 
 
-async def _enter(desk: ProviderCommands, provider: ProviderAccount, password: str) -> None:
+async def _enter(
+    desk: ProviderCommands, provider: ProviderAccount, password: str, action: AuditAction
+) -> None:
     async def work(transaction: Transaction) -> None:
         await providers.set_password(transaction, provider.user_id, _hash(password))
         await providers.add(transaction, provider.name, provider.user_id)
+        await _log(transaction, provider, action, active=True)
 
     await desk.database.run(work)
 
@@ -136,7 +143,7 @@ async def rotate_provider(desk: ProviderCommands, name: str) -> dict[str, Any]:
     """New passwords for both; how to sign in. Raises Impossible, BrokerError."""
     provider = await _active(desk, name)
     password = secrets.token_urlsafe(24)
-    await _enter(desk, provider, password)
+    await _enter(desk, provider, password, AuditAction.PROVIDER_ROTATED)
     shown = await _sign_in(desk, provider, password)
     await desk.users.cut(name)
     return shown
@@ -146,10 +153,11 @@ async def remove_provider(desk: ProviderCommands, name: str) -> dict[str, Any]:
     """Take everything back. Raises Impossible, BrokerError."""
     provider = await _active(desk, name)
     await desk.users.delete(name)
-    await accounts.set_status(desk.database, provider.user_id, "DISABLED")
+    await accounts.set_status(desk.database, provider.user_id, "DISABLED", OPERATOR)
 
     async def work(transaction: Transaction) -> None:
         await providers.remove(transaction, name)
+        await _log(transaction, provider, AuditAction.PROVIDER_REMOVED, active=False)
 
     await desk.database.run(work)
     if desk.where.redis:
@@ -157,6 +165,14 @@ async def remove_provider(desk: ProviderCommands, name: str) -> dict[str, Any]:
         await QuoteRegistry(redis, desk.database).forget()
         await redis.aclose()
     return {"name": name, "removed": True}
+
+
+async def _log(
+    transaction: Transaction, provider: ProviderAccount, action: AuditAction, *, active: bool
+) -> None:
+    after = {"userId": provider.user_id, "active": active}
+    subject = f"provider:{provider.name}"
+    await audit_log.record(transaction, OPERATOR, action, subject, after=after)
 
 
 async def _active(desk: ProviderCommands, name: str) -> ProviderAccount:

@@ -1,20 +1,26 @@
-"""Administration of accounts: list, show, disable and enable, set roles.
+"""Administration of accounts: list, show, disable and enable, unlock, set roles, and the log of who did what.
 
-In: an admin's wishes. Out: accounts. Rows of users and user_roles.
+In: an admin's wishes. Out: accounts, entries of the audit log. Rows of users and user_roles.
 Must stay true: a change reaches tokens that are already out (this gateway's at once, the others' within
-seconds); the last active admin stays one.
+seconds) and the audit log; the last active admin stays one.
 """
+
+from typing import Any
 
 import structlog
 from aiohttp import web
 
 from contracts.accounts import Account
 from contracts.problems import Code, Problem
-from db.accounts import accounts
-from gateway.accounts.requests import SetRoles, SetStatus, UsersQuery
+from contracts.runtime.times import from_wire, to_wire
+from db import audit_log
+from db.accounts import accounts, sign_ins
+from db.audit_log import AuditEntry, AuditFilter
+from gateway.accounts.requests import AuditLogQuery, SetRoles, SetStatus, UsersQuery
 from gateway.http.keys import (
     ACCESS,
     DATABASE,
+    audit_origin,
     body,
     path_id,
     principal,
@@ -23,7 +29,7 @@ from gateway.http.keys import (
 from gateway.http.paging import from_cursor, page
 from gateway.http.problems import Refusal, not_found
 from gateway.http.replies import json_reply
-from gateway.http.responses import User, UserPage
+from gateway.http.responses import AuditLogPage, User, UserPage
 from gateway.http.routing import ADMIN, Route, RouteAnswer
 
 log = structlog.get_logger(__name__)
@@ -55,7 +61,9 @@ async def set_status(request: web.Request) -> web.Response:
     """PATCH /api/admin/users/{userId}."""
     user_id, wanted = path_id(request, "userId"), body(request, SetStatus)
     try:
-        account = await accounts.set_status(request.app[DATABASE], user_id, wanted.status)
+        account = await accounts.set_status(
+            request.app[DATABASE], user_id, wanted.status, audit_origin(request)
+        )
     except accounts.LastAdmin:
         raise _last_admin() from None
     return _changed(request, account)
@@ -65,10 +73,48 @@ async def set_roles(request: web.Request) -> web.Response:
     """PUT /api/admin/users/{userId}/roles."""
     user_id, wanted = path_id(request, "userId"), body(request, SetRoles)
     try:
-        account = await accounts.set_roles(request.app[DATABASE], user_id, wanted.roles)
+        account = await accounts.set_roles(
+            request.app[DATABASE], user_id, wanted.roles, audit_origin(request)
+        )
     except accounts.LastAdmin:
         raise _last_admin() from None
     return _changed(request, account)
+
+
+async def unlock(request: web.Request) -> web.Response:
+    """POST /api/admin/users/{userId}/unlock."""
+    user_id = path_id(request, "userId")
+    account = await sign_ins.unlock(request.app[DATABASE], user_id, audit_origin(request))
+    return _changed(request, account)
+
+
+async def list_audit_log(request: web.Request) -> web.Response:
+    """GET /api/admin/audit-log."""
+    asked = query(request, AuditLogQuery)
+    wanted = AuditFilter(
+        asked.actor,
+        asked.subject,
+        asked.action,
+        from_wire(asked.since) if asked.since else None,
+        from_wire(asked.until) if asked.until else None,
+    )
+    below = int(from_cursor(asked.cursor, int)[0]) if asked.cursor else None
+    rows = await audit_log.page(request.app[DATABASE], wanted, below=below, limit=asked.limit + 1)
+    return json_reply(page(rows, asked.limit, lambda row: (row.id,), _entry))
+
+
+def _entry(row: AuditEntry) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "at": to_wire(row.at),
+        "actorId": row.actor_id,
+        "action": row.action,
+        "subject": row.subject,
+        "before": row.before,
+        "after": row.after,
+        "requestId": row.request_id,
+        "address": row.address,
+    }
 
 
 def _last_admin() -> Refusal:
@@ -136,5 +182,29 @@ ROUTES = (
         body=SetRoles,
         problems=frozenset({Code.LAST_ADMIN}),
         description="The roles reach tokens that are already out within 30 seconds.",
+    ),
+    Route(
+        method="POST",
+        path="/api/admin/users/{userId}/unlock",
+        operation_id="unlockUser",
+        summary="Lift an account's locks",
+        handler=unlock,
+        access=ADMIN,
+        answers={200: RouteAnswer(User, "The account.")},
+        tag="Administration",
+        description="Forgets its wrong passwords, whichever networks they came from.",
+    ),
+    Route(
+        method="GET",
+        path="/api/admin/audit-log",
+        operation_id="listAuditLog",
+        summary="Who changed what",
+        handler=list_audit_log,
+        access=ADMIN,
+        answers={200: RouteAnswer(AuditLogPage, "Entries, the newest first.")},
+        tag="Administration",
+        query=AuditLogQuery,
+        description="Roles, statuses, unlocks, providers, accepted rates: written with the change itself, never "
+        "changed or deleted. Entries hold ids alone; network addresses are forgotten after 90 days.",
     ),
 )

@@ -79,8 +79,26 @@ class User(ResponseModel):
     roles: list[RoleName]
     status: Literal["ACTIVE", "DISABLED"]
     failed_login_count: Annotated[int, Field(ge=0)]
+    locked_until: Moment | None
+    """Until when sign-ins are refused, from some network or from all that the account never signed in from."""
     created_at: Moment
     updated_at: Moment
+
+
+class AuditLogEntry(ResponseModel):
+    """A line of the audit log."""
+
+    id: IdNumber
+    at: Moment
+    actor_id: IdNumber | None
+    """The account that did it; null: an operator, by a command on the machine."""
+    action: Annotated[str, Field(examples=["user.roles"])]
+    subject: Annotated[str, Field(examples=["user:12"])]
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    request_id: str | None
+    address: str | None
+    """Where it was asked from; null after 90 days."""
 
 
 class TokenPair(ResponseModel):
@@ -96,6 +114,14 @@ class UserPage(ResponseModel):
     """A page of accounts."""
 
     data: list[User]
+    next_cursor: str | None
+    has_more: bool
+
+
+class AuditLogPage(ResponseModel):
+    """A page of the audit log."""
+
+    data: list[AuditLogEntry]
     next_cursor: str | None
     has_more: bool
 
