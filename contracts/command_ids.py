@@ -3,7 +3,8 @@
 In: a UUID, a kind, a time, the caller's user id. Out: an opaque string of 54 characters, and back; a token that
 lets a browser's EventSource, which sends no Authorization header, listen to one command for a few minutes.
 Must stay true: only a holder of the secret can make one; it opens for no other caller; the UUID of a
-keyed request depends on caller, key and attempt alone, so every gateway derives the same one.
+keyed request depends on caller, key and attempt alone, so every gateway derives the same one, whichever master secret
+it was given: its key is the deployment's for ever (`db.messages.derived_keys`).
 """
 
 import os
@@ -49,12 +50,17 @@ class StreamAccess:
     since: datetime
 
 
-class CommandIds:
-    """Makes and opens command ids for one deployment (one master secret)."""
+IDEMPOTENCY_PURPOSE = "eventhub idempotency key"
 
-    def __init__(self, secret: str) -> None:
+
+class CommandIds:
+    """Makes and opens command ids for one deployment. `idempotency_key`: what keyed requests' UUIDs are derived with;
+    None: derived from the master secret, for who makes none."""
+
+    def __init__(self, secret: str, idempotency_key: bytes | None = None) -> None:
         self._mac = Mac.derived(secret, "eventhub command id")
-        self._keyed = Mac.derived(secret, "eventhub idempotency key")
+        keyed = Mac.derived(secret, IDEMPOTENCY_PURPOSE)
+        self._keyed = Mac((idempotency_key,)) if idempotency_key else keyed
         self._streams = Mac.derived(secret, "eventhub command stream")
 
     def fresh(self) -> bytes:

@@ -59,7 +59,17 @@ _EVENT = {
 }
 
 STORY: dict[str, dict[str, Any]] = {
-    "User": {"id": 5, "roles": ["USER"], "failedLoginCount": 0},
+    "User": {"id": 5, "roles": ["USER"], "failedLoginCount": 0, "lockedUntil": None},
+    "AuditLogEntry": {
+        "id": 7,
+        "actorId": 1,
+        "action": "user.roles",
+        "subject": "user:2",
+        "before": {"roles": ["USER"]},
+        "after": {"roles": ["ORGANIZER", "USER"]},
+        "requestId": "9f1c2a7be0d94c5c8f4e",
+        "address": "192.0.2.7",
+    },
     "EventResource": {**_EVENT, "description": "Three bands under the open sky."},
     "ListedEvent": _EVENT,
     "TicketType": {

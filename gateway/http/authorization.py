@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from contracts.models import Principal
+from contracts.problems import Code
 from gateway.accounts.access_changes import AccessChanges
 from gateway.accounts.tokens import BadToken, Tokens
 from gateway.http.keys import CONTEXT
@@ -20,7 +21,7 @@ from gateway.http.parsing import (
     parse_id,
     parse_query,
 )
-from gateway.http.problems import forbidden, unauthenticated
+from gateway.http.problems import Refusal, forbidden, unauthenticated
 from gateway.http.rate_limits import Limiter
 from gateway.http.routing import (
     ANYONE,
@@ -75,6 +76,16 @@ class Authorization:
             context.query = parse_query(request, route.query) if asks else EMPTY_QUERY
             if takes_body:
                 context.body = await parse_body(request, route.body)
+            if route.limit is LimitClass.LOGIN and context.counted:
+                return await self._signing_in(route, request)
             return await route.handler(request)
 
         return guarded
+
+    async def _signing_in(self, route: Route, request: web.Request) -> web.StreamResponse:
+        try:
+            return await route.handler(request)
+        except Refusal as refusal:
+            if refusal.problem.code is Code.UNAUTHENTICATED:
+                await self.limiter.count_failure(request)
+            raise

@@ -64,8 +64,10 @@ class LimitClass(StrEnum):
 
     DEFAULT = "default"
     """Per user when signed in, per address when not."""
+    ADDRESS = "address"
+    """Per address whoever is signed in, for calls that give credentials."""
     LOGIN = "login"
-    """Per address, for calls that take or give credentials."""
+    """The same, and an address whose sign-ins failed too often (401) is refused."""
     NONE = "none"
     """Probes and metrics."""
 

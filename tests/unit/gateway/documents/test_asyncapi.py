@@ -178,7 +178,7 @@ def test_the_judge_refuses_what_is_not_described() -> None:
     judge = Judge(DOCUMENT)
     example = next(e for n, e in EXAMPLES if n == "OrderPlaced")["payload"]
     envelope = envelope_from_json(example)
-    body = Codec("a master secret for tests only, long enough").encode(envelope)
+    body = Codec("a master secret for tests only and long enough").encode(envelope)
     good = Passed("eventhub.events", "order.placed", SINGLE, {}, body)
     assert judge.judge(good) == "OrderPlaced"
     both = Passed(good.exchange, good.key, BATCH, {}, b"[" + body + b"," + body + b"]")
