@@ -9,7 +9,11 @@ from contracts.runtime.settings import Settings
 from scripts.proving.prove import EVERYTHING
 
 ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "examples/README.md",
+]
 
 
 def test_every_setting_is_documented() -> None:
@@ -32,6 +36,22 @@ def test_every_table_says_how_long_it_is_kept() -> None:
     }
     assert len(made) > 20
     assert made - named == set()
+
+
+def test_the_program_for_providers_is_the_example() -> None:
+    """docs/providers.md shows examples/report_rate_over_amqp.py as it is, without its docstring."""
+    (shown,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/providers.md").read_text(), re.DOTALL
+    )
+    example = (ROOT / "examples/report_rate_over_amqp.py").read_text()
+    assert example.endswith(f'"""\n\n{shown}')
+
+
+def test_every_example_is_described() -> None:
+    """examples/README.md names each program beside it."""
+    page = (ROOT / "examples/README.md").read_text()
+    for example in (ROOT / "examples").iterdir():
+        assert f"]({example.name})" in page or example.name == "README.md", example.name
 
 
 def proofs() -> list[tuple[str, str]]:
