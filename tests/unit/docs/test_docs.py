@@ -54,6 +54,18 @@ def test_every_example_is_described() -> None:
         assert f"]({example.name})" in page or example.name == "README.md", example.name
 
 
+def test_decisions_are_numbered_dated_and_in_the_index() -> None:
+    """No gap and no number twice; each entry has its status and its date; the index names each and no other."""
+    page = (ROOT / "docs/decisions.md").read_text()
+    index, *entries = re.split(r"^## (?=\d)", page, flags=re.MULTILINE)
+    numbers = [int(entry.partition(".")[0]) for entry in entries]
+    assert numbers == list(range(1, len(entries) + 1))
+    for entry in entries:
+        assert re.search(r"20\d\d-\d\d-\d\d", entry), entry
+        assert re.search(r"accepted|superseded|in force", entry, re.IGNORECASE), entry
+    assert {int(number) for number in re.findall(r"(\d+) \(", index)} == set(numbers)
+
+
 def proofs() -> list[tuple[str, str]]:
     """(module, word in brackets or nothing) of everything that docs/guarantees.md names as a proof."""
     page = (ROOT / "docs/guarantees.md").read_text()
