@@ -54,6 +54,23 @@ def test_every_example_is_described() -> None:
         assert f"]({example.name})" in page or example.name == "README.md", example.name
 
 
+def _commands_and_links(page: str) -> tuple[list[str], list[str], set[str]]:
+    """The lines of code without their comments, the code in sentences, and where links lead."""
+    text = (ROOT / page).read_text()
+    blocks = "".join(re.findall(r"^```.*?\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    lines = [line.partition(" # ")[0].strip() for line in blocks.splitlines()]
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    links = set(re.findall(r"\]\(([^)]+)\)", prose)) - {"README.md", "README.zh-TW.md"}
+    return lines, sorted(re.findall(r"`([^`]+)`", prose)), links
+
+
+def test_both_readmes_say_the_same_commands() -> None:
+    """Who changes README.md changes README.zh-TW.md: same commands, same names, same links."""
+    english, chinese = _commands_and_links("README.md"), _commands_and_links("README.zh-TW.md")
+    assert english == chinese
+    assert "scripts/up --detach" in english[0]
+
+
 def test_decisions_are_numbered_dated_and_in_the_index() -> None:
     """No gap and no number twice; each entry has its status and its date; the index names each and no other."""
     page = (ROOT / "docs/decisions.md").read_text()
