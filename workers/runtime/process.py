@@ -46,7 +46,7 @@ START_SECONDS = 60.0
 
 
 Job = Callable[[Services], Awaitable[None]]
-"""Runs in the background until `services.stop` is set; returns after tidying up."""
+"""Runs in the background until `services.stop` is set; returns after it has closed what it opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ async def _work(services: Services, worker: Worker, processor: MessageProcessor)
         await services.intake.subscribe(queue)
     log.info("ready", worker=worker.name, queues=list(worker.queues))
     stopped = asyncio.create_task(services.stop.wait())
-    # A job or the road that ends before it is told to is a defect: end the process, be restarted.
+    # A job or the processor that ends before it is told to is a defect: the process ends, and is started again.
     done, _ = await asyncio.wait({stopped, runner, *jobs}, return_when=asyncio.FIRST_COMPLETED)
     services.stop.set()
     log.info("stopping", worker=worker.name)
