@@ -42,8 +42,6 @@ RETRY_ATTEMPTS_MAX = 12
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A durable exchange."""
-
     name: str
     kind: Literal["direct", "topic", "fanout"]
 
