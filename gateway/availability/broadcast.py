@@ -100,9 +100,9 @@ async def reread(availability: AvailabilityCache, database: Database) -> None:
             except Exception as error:
                 # What is known grows old, and the cache refuses nothing by it: a worker decides.
                 if is_away(error):
-                    log.info("door not re-read, the database is away", types=len(due))
+                    log.info("stock not re-read, the database is away", types=len(due))
                 else:
-                    log.exception("door not re-read", types=len(due))
+                    log.exception("stock not re-read", types=len(due))
                 await asyncio.sleep(AWAY_SECONDS)
         await asyncio.sleep(TICK_SECONDS)
 
@@ -130,7 +130,7 @@ async def watching(
 ) -> AsyncIterator[None]:
     """Listen and re-read for the length of the block."""
     await listener.start()
-    task = asyncio.create_task(reread(availability, database), name="door")
+    task = asyncio.create_task(reread(availability, database), name="re-reading stock")
     try:
         yield
     finally:

@@ -199,4 +199,4 @@ def _sold_out(type_id: int, available: int, state: TypeState) -> Problem:
     return Problem(Code.SOLD_OUT, left_of(type_id, available), members)
 
 
-AVAILABILITY = web.AppKey("door", AvailabilityCache)
+AVAILABILITY = web.AppKey("availability", AvailabilityCache)

@@ -128,7 +128,7 @@ class RequestMiddleware:
             headers["Access-Control-Expose-Headers"] = EXPOSED
 
 
-MIDDLEWARE = web.AppKey("frame", RequestMiddleware)
+MIDDLEWARE = web.AppKey("middleware", RequestMiddleware)
 
 
 def _write_line(
