@@ -91,7 +91,7 @@ async def run(
 
 async def _work(services: Services, worker: Worker, processor: MessageProcessor) -> None:
     await services.intake.start(wait=START_SECONDS)
-    runner = asyncio.create_task(processor.run(), name="road")
+    runner = asyncio.create_task(processor.run(), name="processor")
     jobs = [asyncio.create_task(_run_job(job, services)) for job in worker.jobs]
     for queue in worker.queues:
         await services.intake.subscribe(queue)
