@@ -2,8 +2,8 @@
 
 In: the number of shards and the length of command queues. Out: lists that `contracts.messaging.link.declare` declares.
 Must stay true: all queues of this list are quorum queues with our own delivery limit and at-least-once dead-lettering
-(gateways' news and `contracts.messaging.quorum_probe` declare their own: nothing is kept on them); only command
-queues refuse (bounded, `reject-publish`), so stock can always come back; nothing relies on a broker's default.
+(the broadcast's listeners and `contracts.messaging.quorum_probe` declare their own: nothing is kept on them); only
+command queues refuse (bounded, `reject-publish`), so stock can always come back; nothing relies on a broker's default.
 
     eventhub.commands  direct   -> inventory.{n} order payment quote
     eventhub.events    topic    -> inventory.{n}.returns order.events payment.events notify
@@ -42,8 +42,6 @@ RETRY_ATTEMPTS_MAX = 12
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A durable exchange."""
-
     name: str
     kind: Literal["direct", "topic", "fanout"]
 

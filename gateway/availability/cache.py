@@ -1,10 +1,10 @@
-"""Sold out, said at the door: what this gateway knows of stock, and when it may refuse by it.
+"""The availability cache: what this gateway knows of stock, and when it may refuse an order by it.
 
 In: (version, available) of ticket types as they are heard of or re-read, and what orders ask for. Out: a
 problem, or nothing: then a worker decides.
-Must stay true: the highest version wins, whatever order the news come in; a type is refused only while
+Must stay true: the highest version wins, in whatever order messages come; a type is refused only while
 what is known of it is under a second old and was read after the last change of its event, so that
-neither a lost message nor a flush shuts the door; the refusal is the one that a worker would give now:
+neither a lost message nor a flush keeps anybody out; the refusal is the one that a worker would give now:
 closed sales and limits come before sold out.
 """
 
@@ -199,4 +199,4 @@ def _sold_out(type_id: int, available: int, state: TypeState) -> Problem:
     return Problem(Code.SOLD_OUT, left_of(type_id, available), members)
 
 
-AVAILABILITY = web.AppKey("door", AvailabilityCache)
+AVAILABILITY = web.AppKey("availability", AvailabilityCache)

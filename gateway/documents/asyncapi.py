@@ -61,7 +61,7 @@ def build(everything: Topology) -> dict[str, Any]:
                 "Commands from the gateway to the workers, events from the workers to whoever listens, rates from "
                 "providers, webhooks to their receivers. On the broker each body is CloudEvents 1.0 JSON, one "
                 "(`application/cloudevents+json`) or several (`application/cloudevents-batch+json`), persistent and "
-                "signed; delivery is at least once. News to gateways (`eventhub.news`) may be lost."
+                "signed; delivery is at least once. The broadcast to gateways (`eventhub.news`) may be lost."
             ),
         },
         "defaultContentType": "application/cloudevents+json",

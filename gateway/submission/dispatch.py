@@ -148,7 +148,7 @@ class Dispatcher:
         task = self._publishing.get(uuid)
         if task is None:
             task = asyncio.create_task(self._publish_noted(opened, command, traceparent))
-            # Whoever asked may be gone when it fails: that is no news then.
+            # Whoever asked may be gone when it fails: nobody is left to be told.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._publishing[uuid] = task
         await asyncio.shield(task)

@@ -8,5 +8,5 @@ total it priced; every hash shown by a payment's owner leaves a receipt; the dat
     pricing.py     pure: the amount, the end of a quote
     quoting.py     pure: an old quote, a new one or none
     settlement.py  pure: what a shown hash ends in, the decision table
-    creating.py confirming.py tidying.py   the same with locks, rows and events
+    creating.py confirming.py quote_expiry.py   the same with locks, rows and events
 """

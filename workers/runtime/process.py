@@ -49,7 +49,7 @@ START_SECONDS = 60.0
 
 
 Job = Callable[[Services], Awaitable[None]]
-"""Runs in the background until `services.stop` is set; returns after tidying up."""
+"""Runs in the background until `services.stop` is set; returns after it has closed what it opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +103,13 @@ async def _work(services: Services, worker: Worker, processor: MessageProcessor)
     await services.intake.start(wait=START_SECONDS)
     if not await self_test.passed(services, worker.handlers, worker.scene):
         return
-    runner = asyncio.create_task(processor.run(), name="road")
+    runner = asyncio.create_task(processor.run(), name="processor")
     jobs = [asyncio.create_task(_run_job(job, services)) for job in worker.jobs]
     for queue in worker.queues:
         await services.intake.subscribe(queue)
     log.info("ready", worker=worker.name, queues=list(worker.queues))
     stopped = asyncio.create_task(services.stop.wait())
-    # A job or the road that ends before it is told to is a defect: end the process, be restarted.
+    # A job or the processor that ends before it is told to is a defect: the process ends, and is started again.
     done, _ = await asyncio.wait({stopped, runner, *jobs}, return_when=asyncio.FIRST_COMPLETED)
     services.stop.set()
     log.info("stopping", worker=worker.name)

@@ -32,7 +32,6 @@ TYPE = TicketTypeRow(9, 7, "Seat", Decimal("49.90"), "USD", 100, 60, 10, None, N
 
 
 def who(user_id: int, *roles: RoleName) -> Principal:
-    """A caller."""
     return Principal(user_id=user_id, roles=roles)
 
 
