@@ -56,7 +56,7 @@ class AddItems(Command):
 
 
 class CancelOrder(Command):
-    """End an unpaid order at its owner's (or an admin's) wish."""
+    """End an unpaid order at the wish of its owner, its event's organizer or an admin."""
 
     TYPE = "eventhub.order.cancel.v1"
     OWNER = "order"
