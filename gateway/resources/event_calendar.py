@@ -8,8 +8,9 @@ file, so that no reader needs a table of zones of the same age as ours.
 Source: RFC 5545 sections 3.6.1 (event), 3.6.5 (time zone), 3.8.7.4 (sequence); RFC 7986 section 5.3 (UID).
 """
 
+import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid5
@@ -22,17 +23,14 @@ from contracts.runtime.times import from_wire
 from contracts.time_zones import zone
 from gateway.caching.catalogue import CATALOGUE
 from gateway.http.keys import CONTEXT, path_id
-from gateway.http.replies import raw_reply
 from gateway.http.routing import ANYONE, Route, RouteAnswer
 from gateway.resources.events import cache_policy
 from gateway.submission.answers import matches, not_modified
 
 MEDIA_TYPE = "text/calendar"
 FILES_MAX = 1_000
-"""Files that are kept: one takes a few milliseconds to make."""
+"""Files that are kept, and rules of zones."""
 _UIDS = UUID("5f8cf2a4-6a0e-4d2b-9b35-3a3d1a4a7c0e")
-_AROUND = timedelta(days=400)
-"""Rules of the zone are told for a year before and after the event: calendars let people move things."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,9 @@ async def show_event_calendar(request: web.Request) -> web.Response:
         "Content-Disposition": f'inline; filename="event-{event_id}.ics"',
         **policy,
     }
-    return raw_reply(calendar_file(event), 200, headers, f"{MEDIA_TYPE}; charset=utf-8")
+    # Not in the loop: rules of a zone that is asked for the first time take some 20 ms.
+    body = await asyncio.to_thread(calendar_file, event)
+    return web.Response(body=body, headers=headers, content_type=MEDIA_TYPE, charset="utf-8")
 
 
 def _event_of(resource: dict[str, Any]) -> _CalendarEvent:
@@ -95,13 +95,16 @@ def calendar_file(event: _CalendarEvent) -> bytes:
     calendar.add("method", "CANCEL" if event.cancelled else "PUBLISH")
     local = UTC if event.timezone == "UTC" else zone(event.timezone)
     if local is not UTC:
-        rules = Timezone.from_tzinfo(
-            local, event.timezone, (starts - _AROUND).date(), (ends + _AROUND).date()
-        )
-        calendar.add_component(rules)
+        calendar.add_component(_rules(event.timezone, starts.year - 1, ends.year + 1))
     calendar.add_component(_component(event, starts.astimezone(local), ends.astimezone(local)))
     file: bytes = calendar.to_ical()
     return file
+
+
+@lru_cache(maxsize=FILES_MAX)
+def _rules(name: str, first: int, last: int) -> Timezone:
+    """The rules of a zone in these years: those beside the event's too, for calendars let people move things."""
+    return Timezone.from_tzinfo(zone(name), name, date(first, 1, 1), date(last, 12, 31))
 
 
 def _component(event: _CalendarEvent, starts: datetime, ends: datetime) -> Event:
