@@ -19,8 +19,8 @@ from pydantic.alias_generators import to_camel
 
 from contracts.models import Amount, Currency, Line, MomentText, Prose
 from contracts.runtime.times import from_wire
-from contracts.text import composed, readable
-from contracts.time_zones import zone_names
+from contracts.standards.text import composed, readable
+from contracts.standards.time_zones import zone_names
 
 NAME_MAX: Final = 200
 DESCRIPTION_MAX: Final = 10_000
@@ -75,6 +75,9 @@ OpenStatus = Literal["PUBLISHED", "DRAFT"]
 Pause = Annotated[bool, Field(strict=True)]
 Starts = Annotated[MomentText, Field(examples=["2030-06-01T18:00:00Z"])]
 Ends = Annotated[MomentText, Field(examples=["2030-06-01T23:00:00Z"])]
+SaleStarts = Annotated[MomentText, Field(examples=["2029-11-01T09:00:00Z"])]
+SaleEnds = Annotated[MomentText, Field(examples=["2029-12-31T23:00:00Z"])]
+RefundUntil = Annotated[MomentText, Field(examples=["2029-12-25T23:00:00Z"])]
 Price = Annotated[Amount, AfterValidator(_price), Field(examples=["49.90"])]
 CurrencyCode = Annotated[Currency, Field(examples=["USD"])]
 NewQuota = Annotated[int, Field(strict=True, ge=1, le=QUOTA_MAX, examples=[100])]
@@ -98,7 +101,7 @@ class EventMembers(Members):
     end_time: Ends
     timezone: TimeZone = "UTC"
     status: OpenStatus = "PUBLISHED"
-    refund_until: Starts | None = None
+    refund_until: RefundUntil | None = None
 
     @model_validator(mode="after")
     def _ends_after_its_start(self) -> Self:
@@ -115,8 +118,8 @@ class TicketTypeMembers(Members):
     quota: NewQuota
     max_per_order: PerOrder = PER_ORDER_DEFAULT
     max_per_user: PerOrder | None = None
-    sales_start: Starts | None = None
-    sales_end: Ends | None = None
+    sales_start: SaleStarts | None = None
+    sales_end: SaleEnds | None = None
 
     @model_validator(mode="after")
     def _window_opens_before_it_closes(self) -> Self:
@@ -168,7 +171,7 @@ class EventPatch(Patch):
     timezone: TimeZone | None = None
     status: OpenStatus = "PUBLISHED"
     sales_paused: Pause = False
-    refund_until: Starts | None = None
+    refund_until: RefundUntil | None = None
 
 
 class TicketTypePatch(Patch):
@@ -181,5 +184,5 @@ class TicketTypePatch(Patch):
     quota: Quota = 0
     max_per_order: PerOrder | None = None
     max_per_user: PerOrder | None = None
-    sales_start: Starts | None = None
-    sales_end: Ends | None = None
+    sales_start: SaleStarts | None = None
+    sales_end: SaleEnds | None = None

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from contracts.currencies import decimals_of
+from contracts.standards.currencies import decimals_of
 
 SECRET_BYTES_MIN = 32
 """RFC 7518 section 3.2: a key of the same size as the hash output or larger."""

@@ -23,7 +23,7 @@ from aiohttp.web_exceptions import HTTPException
 from pydantic import ValidationError
 
 from contracts.problems import Code, Problem
-from contracts.text import BYTE_ORDER_MARK
+from contracts.standards.text import BYTE_ORDER_MARK
 from gateway.http.models import (
     Body,
     NoBody,

@@ -20,7 +20,7 @@ from aiohttp import web
 from icalendar import Calendar, Event, Timezone
 
 from contracts.runtime.times import from_wire
-from contracts.time_zones import zone
+from contracts.standards.time_zones import zone
 from gateway.caching.catalogue import CATALOGUE
 from gateway.http.keys import CONTEXT, path_id
 from gateway.http.routing import ANYONE, Route, RouteAnswer

@@ -11,11 +11,11 @@ from aiohttp import web
 
 from contracts.catalogue import TicketTypeMembers, TicketTypePatch
 from contracts.commands import Command, CreateTicketType, DeleteTicketType, UpdateTicketType
-from contracts.currencies import currency_fault, price_fault
 from contracts.models import Principal
 from contracts.outcomes import Outcome
 from contracts.problems import Code
 from contracts.resources import TicketType, ticket_type_etag
+from contracts.standards.currencies import currency_fault, price_fault
 from gateway.availability.cache import AVAILABILITY
 from gateway.availability.directory import DIRECTORY
 from gateway.caching.catalogue import CATALOGUE, NO_TICKET_TYPE

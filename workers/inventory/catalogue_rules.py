@@ -28,11 +28,11 @@ from contracts.catalogue import (
     TicketTypePatch,
 )
 from contracts.commands import CreateEvent, CreateTicketType
-from contracts.currencies import currency_fault, price_fault
 from contracts.models import Principal
 from contracts.problems import Code, Problem
 from contracts.resources import EventRow, TicketTypeRow
 from contracts.shapes import from_json
+from contracts.standards.currencies import currency_fault, price_fault
 
 MANAGERS = ("ORGANIZER", "ADMIN")
 CANCELLED, DRAFT = "CANCELLED", "DRAFT"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.rates import PROVIDER_PREFIX, Reason
-from contracts.text import BYTE_ORDER_MARK
+from contracts.standards.text import BYTE_ORDER_MARK
 from workers.quote.judging import Faulty, RateReport
 
 BODY_BYTES_MAX = 64 * 1024

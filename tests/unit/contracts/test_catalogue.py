@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from contracts.catalogue import EventMembers, EventPatch, TicketTypePatch
 from contracts.commands import CreateTicketType, UpdateEvent
 from contracts.models import Principal
-from contracts.time_zones import zone, zone_names
+from contracts.standards.time_zones import zone, zone_names
 from gateway.resources.ticket_types import CreateTicketTypeBody, UpdateTicketTypeBody
 
 WHO = {"principal": {"userId": 3, "roles": ["ORGANIZER"]}, "fingerprint": "0" * 32, "eventId": 7}
