@@ -57,7 +57,7 @@ class OrderCancelled(OrderEvent):
     TOPIC = "order.cancelled"
     SHARDED = True
     reason: str = "buyer"
-    """buyer, admin or event."""
+    """buyer, organizer, admin or event."""
 
 
 class OrderExpired(OrderEvent):

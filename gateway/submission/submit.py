@@ -259,7 +259,7 @@ class Submissions:
 
     def _unpublished(self, error: Exception, opened: Opened, command: Command) -> Refusal:
         if isinstance(error, PublishRefused):
-            return self._pressure.refusal(self._dispatcher.queue_of(command, opened.id.uuid))
+            return self._pressure.refusal(self._dispatcher.queue_of(command))
         if isinstance(error, PublishUnknown):
             return _unknown(opened)
         return unavailable("The message broker is away for a moment; nothing was done.")

@@ -14,7 +14,7 @@ from contracts.commands import AddItems, PlaceOrder
 from contracts.events import OrderConfirmed, OrderEvent, OrderPlaced, StockChanged
 from contracts.orders import OrderStatus
 from contracts.problems import Code, Problem
-from contracts.resources import OrderDetailRow, OrderRow, order_resource
+from contracts.resources import OrderRow, order_resource
 from contracts.runtime.settings import Settings
 from contracts.sales import shortage_members
 from db import holdings, orders
@@ -73,7 +73,8 @@ def holding_queries(
 def wanted(command: PlaceOrder) -> AllocationRequest:
     """A command as the rule wants it."""
     items = tuple((item.ticket_type_id, item.quantity) for item in command.items)
-    return AllocationRequest(command.event_id, items, command.principal.user_id)
+    who = command.principal
+    return AllocationRequest(command.event_id, items, who.user_id, is_admin=who.has(("ADMIN",)))
 
 
 async def place_orders(
@@ -105,8 +106,7 @@ async def _place(context: Context, commands: Sequence[Received[PlaceOrder]]) -> 
         for one, answer in zip(commands, allocation.answers, strict=True)
         if isinstance(answer, AllocationGranted)
     ]
-    rows = await _store(context, granted, after)
-    placed = iter(zip(rows, granted, strict=True))
+    placed = iter(await _store(context, granted, events, after))
     refusals = await refusal_decisions(transaction, allocation.answers)
     steps = stock_events(after)
     decisions = []
@@ -114,9 +114,9 @@ async def _place(context: Context, commands: Sequence[Received[PlaceOrder]]) -> 
         if isinstance(answer, AllocationRefused):
             decisions.append(refusals[answer])
             continue
-        row, (_, grant) = next(placed)
+        row, lines = next(placed)
         # The batch's stock steps travel with its first order.
-        decisions.append(_placed(row, grant, events[row.event_id], steps))
+        decisions.append(_placed(row, lines, events[row.event_id], steps))
         steps = []
     return decisions
 
@@ -124,8 +124,9 @@ async def _place(context: Context, commands: Sequence[Received[PlaceOrder]]) -> 
 async def _store(
     context: Context,
     granted: Sequence[tuple[Received[PlaceOrder], AllocationGranted]],
+    events: Mapping[int, EventState],
     after: Mapping[int, Stock],
-) -> list[OrderRow]:
+) -> list[tuple[OrderRow, tuple[orders.NewLine, ...]]]:
     if not granted:
         return []
     # However long an unpaid order may wait, no order lives longer than the longest hold.
@@ -140,10 +141,12 @@ async def _store(
             expires_at=expires_at,
             command=one.uuid,
             lines=new_lines(grant, after),
+            event_name=events[one.message.event_id].name,
         )
         for one, grant in granted
     ]
-    return await orders.insert(context.transaction, new, context.now)
+    rows = await orders.insert(context.transaction, new, context.now)
+    return list(zip(rows, (order.lines for order in new), strict=True))
 
 
 def new_lines(
@@ -151,16 +154,17 @@ def new_lines(
 ) -> tuple[orders.NewLine, ...]:
     """A grant's lines with the version step that takes them, and the order's version that they bring."""
     return tuple(
-        orders.NewLine(type_id, quantity, price, after[type_id].version, items_version)
+        orders.NewLine(
+            type_id, quantity, price, after[type_id].version, items_version, after[type_id].name
+        )
         for type_id, quantity, price in grant.lines
     )
 
 
 def _placed(
-    row: OrderRow, grant: AllocationGranted, event: EventState, steps: Sequence[NewEvent]
+    row: OrderRow, lines: Sequence[orders.NewLine], event: EventState, steps: Sequence[NewEvent]
 ) -> Decision:
-    details = [OrderDetailRow(*line) for line in grant.lines]
-    resource = order_resource(row, details)
+    resource = order_resource(row, [line.detail for line in lines])
     happened: list[OrderEvent] = [OrderPlaced(order=resource, organizer_id=event.organizer_id)]
     if row.status == OrderStatus.CONFIRMED:
         happened.append(OrderConfirmed(order=resource, organizer_id=event.organizer_id))
