@@ -49,3 +49,9 @@ class QuarantineQuery(PageQuery):
     """`?status=&limit=&cursor=`."""
 
     status: Literal["QUARANTINED", "ACCEPTED"] | None = None
+
+
+class ReportsQuery(PageQuery):
+    """`?status=&limit=&cursor=`."""
+
+    status: Literal["ACCEPTED", "QUARANTINED", "UNREADABLE"] | None = None

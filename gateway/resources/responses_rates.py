@@ -49,3 +49,28 @@ class QuarantinePage(ResponseModel):
     data: list[QuarantinedRate]
     next_cursor: str | None
     has_more: bool
+
+
+class ProviderReport(ResponseModel):
+    """A report of the caller's own, its fields as they came (cut where they were too long)."""
+
+    id: IdNumber
+    via: Literal["HTTP", "BROKER"]
+    status: Literal["ACCEPTED", "QUARANTINED", "UNREADABLE"]
+    asset: str
+    currency: str
+    rate: str
+    observed_at: str
+    reason: str | None
+    detail: str | None
+    message_id: str | None
+    quarantine_id: IdNumber | None
+    received_at: Moment
+
+
+class ReportPage(ResponseModel):
+    """The caller's own reports, the newest first."""
+
+    data: list[ProviderReport]
+    next_cursor: str | None
+    has_more: bool

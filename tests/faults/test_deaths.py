@@ -18,6 +18,7 @@ from tests.faults.shows import TICKETS, Show, open_show
 from tests.harness.desk import FINGERPRINT, Desk, result
 from tests.harness.people import Person, person
 from tests.harness.processes import Processes
+from tests.harness.rates import SEED, priced
 from tests.harness.staff import staff
 from tests.harness.waiting import eventually
 from tests.integration.payments.till import cancel, confirm, fresh_hash, quote, set_rate
@@ -127,6 +128,7 @@ async def test_quote_dies_while_rates_arrive(
 ) -> None:
     """Six deaths over six reports of a rate: each is stored and told once, the last one stands."""
     provider = await person(books, "PROVIDER")
+    await priced(books, ASSET, "2000")
     heard = await listen(counter, "rate.updated")
     reported = [f"2000.{number:02d}" for number in range(1, len(DECIDES) + 1)]
     waiting = iter(reported)
@@ -136,7 +138,9 @@ async def test_quote_dies_while_rates_arrive(
 
     sent = await die_at_each(city, "quote-1", DECIDES, report)
     assert statuses(await ends(books, sent)) == [200] * len(DECIDES)
-    stored = await books.read("SELECT rate FROM rates WHERE asset = %s", ASSET)
+    stored = await books.read(
+        "SELECT rate FROM rates WHERE asset = %s AND source <> %s", ASSET, SEED
+    )
     assert [f"{row[0]:.2f}" for row in stored] == reported[-1:]
     async with staff(counter.settings, "relay", "notify"):
         await proven(books)

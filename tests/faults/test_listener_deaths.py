@@ -15,6 +15,7 @@ from tests.faults.proof import END_SECONDS, ends, proven
 from tests.faults.shows import TICKETS, Show, open_show
 from tests.harness.desk import Desk, place, result
 from tests.harness.processes import Processes
+from tests.harness.rates import SEED, priced
 from tests.harness.scratch import Scratch
 from tests.harness.staff import staff
 from tests.harness.waiting import eventually
@@ -96,6 +97,7 @@ async def test_quote_dies_while_a_provider_reports_to_its_queue(
     heard = await listen(counter, "rate.updated")
     reported = [f"30.{number:02d}" for number in range(1, len(REACTS) + 1)]
     waiting = iter(reported)
+    await priced(books, ASSET, "30")
     async with provider(places) as acme, connected(acme["amqpUrl"]) as channel:
 
         async def report() -> None:
@@ -104,7 +106,9 @@ async def test_quote_dies_while_a_provider_reports_to_its_queue(
             await publish(channel, key, message(body, acme["brokerUser"]))
 
         async def last_stands() -> bool:
-            rows = await books.read("SELECT rate FROM rates WHERE asset = %s", ASSET)
+            rows = await books.read(
+                "SELECT rate FROM rates WHERE asset = %s AND source <> %s", ASSET, SEED
+            )
             return [f"{row[0]:.2f}" for row in rows] == reported[-1:]
 
         await die_at_each(city, "quote-1", REACTS, report)

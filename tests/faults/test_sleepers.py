@@ -15,6 +15,7 @@ from tests.faults.shows import TICKETS, Show, open_show
 from tests.faults.sleepers import outslept
 from tests.harness.desk import Desk, result
 from tests.harness.processes import Processes
+from tests.harness.rates import SEED, priced
 from tests.harness.scratch import Scratch
 from tests.harness.staff import staff
 from tests.harness.waiting import eventually
@@ -177,6 +178,7 @@ async def test_quote_sleeps_while_a_provider_reports(
     heard = await listen(counter, "rate.updated")
     reported = ["30.01", "30.02"]
     waiting = iter(reported)
+    await priced(books, ASSET, "30")
     async with provider(places) as acme, connected(acme["amqpUrl"]) as channel:
 
         async def report() -> str:
@@ -187,7 +189,9 @@ async def test_quote_sleeps_while_a_provider_reports(
 
         async def stored(rate: str) -> None:
             async def look() -> bool:
-                rows = await books.read("SELECT rate FROM rates WHERE asset = %s", ASSET)
+                rows = await books.read(
+                    "SELECT rate FROM rates WHERE asset = %s AND source <> %s", ASSET, SEED
+                )
                 return [f"{row[0]:.2f}" for row in rows] == [rate]
 
             await eventually(look, within=END_SECONDS)

@@ -14,7 +14,7 @@ from contracts.commands import CreateQuote
 from contracts.events import QuoteCreated
 from contracts.orders import PaymentStatus
 from contracts.problems import Code, Problem
-from contracts.rates import Rate, quotable
+from contracts.rates import Rate, RateLimits, quotable
 from contracts.resources import OrderRow, PaymentRow, payment_resource
 from db import orders, payments, rates
 from db import stock as stocks
@@ -132,8 +132,7 @@ def _price(
     rate = quotable(
         state.rates[asset, order.currency],
         context.now,
-        fresh_seconds=settings.rate_fresh,
-        max_age_seconds=settings.rate_max_age,
+        RateLimits.of(settings),
     )
     priced = price(
         order,

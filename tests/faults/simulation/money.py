@@ -56,14 +56,22 @@ async def _lock(session: Session, _: str, ids: list[Any]) -> list[Row]:
 async def _receipts(session: Session, _: str, hashes: list[Any]) -> list[Row]:
     return _these(
         session.plain("payment_receipts"),
-        "tx_hash, payment_id, status, code, command_id",
+        "tx_hash, payment_id, status, code, command_id, created_at",
         lambda one: one["tx_hash"] in hashes,
     )
 
 
-async def _rates(session: Session, _: str, assets: list[Any]) -> list[Row]:
-    names = "asset, currency, source, rate, observed_at, received_at"
-    return _these(session.plain("rates"), names, lambda one: one["asset"] in assets)
+async def _receipts_of(session: Session, _: str, ids: list[Any]) -> list[Row]:
+    return _these(
+        session.plain("payment_receipts"),
+        "payment_id, tx_hash, status, created_at",
+        lambda one: one["payment_id"] in ids,
+    )
+
+
+async def _rates(session: Session, _: str, words: list[Any]) -> list[Row]:
+    names = "asset, currency, source, rate, observed_at, received_at, accepted_at"
+    return _these(session.plain("rates"), names, lambda one: one["asset"] in words)
 
 
 async def _past_their_time(session: Session, _: str, __: list[Any]) -> list[Row]:
@@ -155,6 +163,7 @@ QUERIES: tuple[tuple[str, Query], ...] = (
     (r"SELECT id, order_id, total_cost FROM payments", _pending_of),
     (r"SELECT p.id, .* FROM payments p FORCE INDEX \(PRIMARY\) .* FOR UPDATE", _lock),
     (r"SELECT tx_hash, .* FROM payment_receipts", _receipts),
+    (r"SELECT payment_id, .* FROM payment_receipts", _receipts_of),
     (r"SELECT asset, currency, source, .* FROM rates", _rates),
     (r"SELECT id FROM payments WHERE status = 'PENDING' AND expires_at", _past_their_time),
 )

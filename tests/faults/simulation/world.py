@@ -149,6 +149,7 @@ class World:
         self.store.tables["rates"][1] = {
             "id": 1, "asset": "BTC", "currency": "USD", "source": "feed", "rate": Decimal(50000),
             "observed_at": BEGINNING.replace(tzinfo=None), "received_at": BEGINNING.replace(tzinfo=None),
+            "accepted_at": None,
         }  # fmt: skip
 
     def run(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 from db.mysql.database import Database
 from scripts.proving.proxy import Proxy
 from tests.harness.people import person
+from tests.harness.rates import priced
 from tests.harness.sales import Sale, order, sale
 from tests.harness.scratch import Scratch
 from tests.harness.staff import staff
@@ -78,7 +79,8 @@ async def test_reports_wait_for_the_database_in_their_order(
     world: Scratch, database: Database
 ) -> None:
     """The worker's database goes away in the middle of a stream: each report is a rate once, in the order sent."""
-    name, prices = asset(), [str(100 + n % 7) for n in range(60)]
+    name = await priced(database, asset())
+    prices = [str(100 + n % 7) for n in range(60)]
     async with Proxy(world.mysql_url) as proxy:
         settings = world.settings(MYSQL_URL=proxy.address)
         async with provider(world) as acme, staff(settings, "quote"):
