@@ -96,6 +96,15 @@ class PaymentRow:
     updated_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ReceiptRow:
+    """What clients see of a row of `payment_receipts`: a hash that was shown. `status` is APPLIED or LATE."""
+
+    tx_hash: str
+    status: str
+    received_at: datetime
+
+
 def money(amount: Decimal) -> str:
     """DECIMAL(18,2) as text: `49.90`."""
     return format(amount, ".2f")
@@ -156,8 +165,8 @@ def order_resource(row: OrderRow, details: Iterable[OrderDetailRow]) -> dict[str
     }
 
 
-def payment_resource(row: PaymentRow) -> dict[str, Any]:
-    """The payment of the contract."""
+def payment_resource(row: PaymentRow, receipts: Iterable[ReceiptRow]) -> dict[str, Any]:
+    """The payment of the contract; `receipts` are all hashes that were ever shown for it, in any order."""
     return {
         "id": row.id,
         "orderId": row.order_id,
@@ -171,6 +180,18 @@ def payment_resource(row: PaymentRow) -> dict[str, Any]:
         "rateObservedAt": to_wire(row.rate_observed_at),
         "createdAt": to_wire(row.created_at),
         "updatedAt": to_wire(row.updated_at),
+        "receipts": [
+            _receipt(one) for one in sorted(receipts, key=lambda r: (r.received_at, r.tx_hash))
+        ],
+    }
+
+
+def _receipt(row: ReceiptRow) -> dict[str, Any]:
+    return {
+        "txHash": row.tx_hash,
+        "status": row.status,
+        "receivedAt": to_wire(row.received_at),
+        "refundId": None,
     }
 
 

@@ -19,8 +19,8 @@ import pymysql.err
 from contracts.orders import PaymentStatus
 from contracts.payments import Quote, Receipt, ReceiptStatus
 from contracts.problems import Code
-from contracts.resources import PaymentRow
-from contracts.runtime.times import to_sql
+from contracts.resources import PaymentRow, ReceiptRow
+from contracts.runtime.times import from_sql, to_sql
 from db.mysql.database import (
     Database,
     Transaction,
@@ -218,16 +218,40 @@ async def receipts(transaction: Transaction, hashes: Iterable[str]) -> dict[str,
     """Receipts by hash (lower case). Takes no lock: `add_receipts` notices what this misses."""
     wanted = sorted(set(hashes))
     rows = await transaction.fetch(
-        "SELECT tx_hash, payment_id, status, code, command_id FROM payment_receipts "
+        "SELECT tx_hash, payment_id, status, code, command_id, created_at FROM payment_receipts "
         f"WHERE tx_hash IN ({placeholders(wanted)})",
         *wanted,
     )
     return {
         row[0]: Receipt(
-            row[0], row[1], ReceiptStatus(row[2]), Code(row[3]) if row[3] else None, row[4]
+            tx_hash=row[0],
+            payment_id=row[1],
+            status=ReceiptStatus(row[2]),
+            code=Code(row[3]) if row[3] else None,
+            command=row[4],
+            received_at=from_sql(row[5]),
         )
         for row in rows
     }
+
+
+async def receipts_of(
+    reader: Database | Transaction, payment_ids: Iterable[int]
+) -> dict[int, list[ReceiptRow]]:
+    """Every hash that was ever shown for these payments, by payment. Takes no lock."""
+    wanted = sorted(set(payment_ids))
+    found: dict[int, list[ReceiptRow]] = {payment_id: [] for payment_id in wanted}
+    if not wanted:
+        return found
+    fetch = reader.fetch if isinstance(reader, Transaction) else reader.read
+    rows = await fetch(
+        "SELECT payment_id, tx_hash, status, created_at FROM payment_receipts "
+        f"WHERE payment_id IN ({placeholders(wanted)})",
+        *wanted,
+    )
+    for payment_id, tx_hash, status, created_at in rows:
+        found[payment_id].append(ReceiptRow(tx_hash, status, from_sql(created_at)))
+    return found
 
 
 async def add_receipts(transaction: Transaction, new: Iterable[Receipt], now: datetime) -> None:
@@ -236,9 +260,12 @@ async def add_receipts(transaction: Transaction, new: Iterable[Receipt], now: da
     ordered = sorted(new, key=lambda receipt: receipt.tx_hash)
     if not ordered:
         return
-    columns = ("tx_hash", "payment_id", "status", "code", "command_id", "created_at")
+    columns, at = (
+        ("tx_hash", "payment_id", "status", "code", "command_id", "created_at"),
+        to_sql(now),
+    )
     rows = [
-        (r.tx_hash, r.payment_id, str(r.status), r.code and str(r.code), r.command, to_sql(now))
+        (r.tx_hash, r.payment_id, str(r.status), r.code and str(r.code), r.command, at)
         for r in ordered
     ]
     with _conflict_on("PRIMARY"):

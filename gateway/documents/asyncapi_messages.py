@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from contracts.commands import COMMANDS, Command
-from contracts.events import EVENTS, DomainEvent
+from contracts.events import EVENTS, DomainEvent, PaymentLate
 from contracts.messaging.envelope import BATCH, SINGLE, Envelope
 from contracts.models import Asset, Currency, Wire
 from contracts.webhooks import PING, WEBHOOK_TYPES
@@ -96,7 +96,7 @@ _EXAMPLES = {
 def data_schemas() -> dict[str, Schema]:
     """The schemas of all data and of the resources inside, by the model's name."""
     models: list[type[BaseModel]] = [*COMMANDS.values(), *EVENTS.values(), *_RESOURCES.values()]
-    models += [QuarantinedReport, ProviderRate, Pinged]
+    models += [QuarantinedReport, ProviderRate, Pinged, responses_orders.LatePayment]
     _, document = models_json_schema(
         [(model, "serialization") for model in models], by_alias=True, ref_template=_REF
     )
@@ -233,17 +233,23 @@ class Messages:
         self.messages[name] = message
 
     def _add_rates(self) -> None:
-        summary = "A provider's report, as plain JSON."
+        summary = "A provider's report, as plain JSON; a missing content type is JSON."
         plain = _message("ProviderRate", "ProviderRate", summary, JSON, _ref("ProviderRate"))
         plain["examples"] = [{"name": "ProviderRate", "payload": self._example(plain["payload"])}]
         wrapped: Schema = {
             "type": "object",
             "description": "A CloudEvent of any type around a report; it carries no signature of ours.",
             "properties": {"specversion": {"const": "1.0"}, "data": _ref("ProviderRate")},
-            "required": ["specversion", "id", "type", "source", "data"],
+            "required": ["specversion", "id", "type", "source"],
+            "anyOf": [{"required": ["data"]}, {"required": ["data_base64"]}],
+        }
+        wrapped["properties"]["data_base64"] = _TEXT | {
+            "description": "The report as JSON in base64, in the place of `data`."
         }
         for attribute in ("id", "type", "source"):
             wrapped["properties"][attribute] = dict(_TEXT)
+        example = {"specversion": "1.0", "id": "6f9ba6b8", "type": "rate", "source": "/acme"}
+        wrapped["examples"] = [example | {"data": self._example(_ref("ProviderRate"))}]
         self.schemas["ProviderRateCloudEvent"] = wrapped
         summary = "A provider's report in a CloudEvent."
         reference = _ref("ProviderRateCloudEvent")
@@ -261,7 +267,8 @@ class Messages:
         data = _ref(Pinged.__name__)
         if event is not None:
             member = next(one for one in _RESOURCES if one in event.model_fields)
-            data = _ref(_RESOURCES[member].__name__)
+            shown = responses_orders.LatePayment if event is PaymentLate else _RESOURCES[member]
+            data = _ref(shown.__name__)
         payload: Schema = {
             "type": "object",
             "properties": {

@@ -10,7 +10,7 @@ from contracts.commands import Command, ConfirmPayment, CreateQuote
 from contracts.models import Principal
 from contracts.problems import Code
 from contracts.resources import payment_resource
-from db import order_reads
+from db import order_reads, payments
 from gateway.http.keys import (
     DATABASE,
     body,
@@ -76,7 +76,8 @@ async def show_payment(request: web.Request) -> web.Response:
     found = await order_reads.find_payment(request.app[DATABASE], path_id(request, "paymentId"))
     if found is None or not (found[1] == caller.user_id or caller.has(("ADMIN",))):
         raise not_found(NO_PAYMENT)
-    return json_reply(payment_resource(found[0]))
+    shown = await payments.receipts_of(request.app[DATABASE], [found[0].id])
+    return json_reply(payment_resource(found[0], shown[found[0].id]))
 
 
 ROUTES = (

@@ -46,8 +46,17 @@ class OrderPage(ResponseModel):
     has_more: bool
 
 
+class Receipt(ResponseModel):
+    """A transaction that was shown for a payment. LATE: it came too late and is owed back."""
+
+    tx_hash: Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$", examples=["0x" + "ab" * 32])]
+    status: Literal["APPLIED", "LATE"]
+    received_at: Moment
+    refund_id: IdNumber | None
+
+
 class Payment(ResponseModel):
-    """A quote and what became of it."""
+    """A quote and what became of it. `receipts`: every transaction that was ever shown for it, the first one first."""
 
     id: IdNumber
     order_id: IdNumber
@@ -63,3 +72,10 @@ class Payment(ResponseModel):
     rate_observed_at: Moment
     created_at: Moment
     updated_at: Moment
+    receipts: list[Receipt]
+
+
+class LatePayment(Payment):
+    """What payment.late tells. `receipt`: the hash that came too late, which need not be the payment's own."""
+
+    receipt: Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$", examples=["0x" + "cd" * 32])]

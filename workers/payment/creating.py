@@ -195,7 +195,8 @@ async def _write(context: Context, state: _QuotingState) -> None:
 
 def _decision(quoted: _Quoted, state: _QuotingState) -> Decision:
     row = state.rows[quoted.key]
-    resource = payment_resource(row)
+    # Nothing was shown for it yet: money that comes too late makes a pending payment LATE.
+    resource = payment_resource(row, ())
     if not quoted.anew:
         return succeeded(200, resource)
     order = state.orders[row.order_id]
