@@ -1,4 +1,4 @@
-"""`scripts/provider add|rotate|remove NAME`: who may report rates, by HTTP and straight to the broker.
+"""`scripts/provider add|assets|rotate|remove NAME`: who may report rates, by HTTP and straight to the broker.
 
 In: a provider's name. Out: an account with the role PROVIDER and a broker user of that name, their passwords
 shown once as JSON; exit code 1 where that cannot be done.
@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import click
 import pymysql.err
 
 from contracts.messaging.topology import RATES_EXCHANGE
+from contracts.rates import PAIRS_MAX
 from db.accounts import accounts, providers
 from db.accounts.providers import ProviderAccount
 from db.mysql.database import Database, DatabaseAway, Transaction
@@ -26,6 +27,7 @@ from db.redis.quote_registry import QuoteRegistry
 from gateway.accounts.passwords import make_hasher
 from scripts.broker_users import BrokerError, BrokerUsers
 from scripts.locating import Located, locate
+from workers.quote.judging import ASSET
 from workers.quote.opening import NAME
 
 ARGON2 = "19456,2,1"
@@ -53,10 +55,23 @@ def main() -> None:
 @main.command()
 @click.argument("name")
 @click.option("--email", help="Address of the account (default: NAME@providers.eventhub.example).")
-def add(name: str, email: str | None) -> None:
+@click.option(
+    "--assets",
+    callback=lambda _, __, text: _assets(text),
+    help="The assets it may report, with commas between (default: what another source quotes).",
+)
+def add(name: str, email: str | None, assets: tuple[str, ...] | None) -> None:
     """Make account and broker user; print how to sign in, once."""
     address = email or f"{name}@providers.eventhub.example"
-    _run(name, lambda commands: add_provider(commands, name, address))
+    _run(name, lambda commands: add_provider(commands, name, address, assets))
+
+
+@main.command("assets")
+@click.argument("name")
+@click.argument("assets", required=False, callback=lambda _, __, text: _assets(text))
+def give_assets(name: str, assets: tuple[str, ...] | None) -> None:
+    """Give it other assets; without any, those that another source quotes."""
+    _run(name, lambda commands: give_provider_assets(commands, name, assets))
 
 
 @main.command()
@@ -73,7 +88,21 @@ def remove(name: str) -> None:
     _run(name, lambda commands: remove_provider(commands, name))
 
 
-async def add_provider(commands: ProviderCommands, name: str, email: str) -> dict[str, Any]:
+def _assets(text: str | None) -> tuple[str, ...] | None:
+    """`BTC,ETH` as it was meant. Raises click.UsageError."""
+    if text is None:
+        return None
+    named = tuple(word.strip() for word in text.split(","))
+    if not all(ASSET.fullmatch(word) for word in named) or len(named) > PAIRS_MAX:
+        raise click.UsageError(
+            f"ASSETS are at most {PAIRS_MAX} words of 2 to 16 capital letters and digits with commas between: BTC,ETH"
+        )
+    return named
+
+
+async def add_provider(
+    commands: ProviderCommands, name: str, email: str, assets: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Make what is not there yet; how to sign in. Raises Impossible, BrokerError."""
     known = await providers.find(commands.database, name)
     if known is not None and known.active:
@@ -84,9 +113,25 @@ async def add_provider(commands: ProviderCommands, name: str, email: str) -> dic
     if known is None:
         known = await _new_account(commands, name, email, password)
     else:
-        await accounts.set_status(commands.database, known.user_id, "ACTIVE")
+        await _let_in_again(commands, known.user_id)
     await _enter(commands, known, password)
+    await commands.database.run(lambda t: providers.give_assets(t, name, assets))
     return await _sign_in(commands, known, password)
+
+
+async def _let_in_again(commands: ProviderCommands, user_id: int) -> None:
+    account = await accounts.set_status(commands.database, user_id, "ACTIVE")
+    if account is not None and "PROVIDER" not in account.roles:
+        await accounts.set_roles(commands.database, user_id, (*account.roles, "PROVIDER"))
+
+
+async def give_provider_assets(
+    commands: ProviderCommands, name: str, assets: Sequence[str] | None
+) -> dict[str, Any]:
+    """Other assets from the next report on. Raises Impossible."""
+    await _active(commands, name)
+    await commands.database.run(lambda t: providers.give_assets(t, name, assets))
+    return {"name": name, "assets": None if assets is None else sorted(set(assets))}
 
 
 async def _new_account(
@@ -146,16 +191,16 @@ async def remove_provider(commands: ProviderCommands, name: str) -> dict[str, An
     """Take everything back. Raises Impossible, BrokerError."""
     provider = await _active(commands, name)
     await commands.users.delete(name)
+    if commands.where.redis:
+        redis = quick_client(commands.where.redis)
+        await QuoteRegistry(redis, commands.database).changing()
+        await redis.aclose()
     await accounts.set_status(commands.database, provider.user_id, "DISABLED")
 
     async def work(transaction: Transaction) -> None:
         await providers.remove(transaction, name)
 
     await commands.database.run(work)
-    if commands.where.redis:
-        redis = quick_client(commands.where.redis)
-        await QuoteRegistry(redis, commands.database).forget()
-        await redis.aclose()
     return {"name": name, "removed": True}
 
 
@@ -174,7 +219,8 @@ def _run(name: str, work: Callable[[ProviderCommands], Awaitable[dict[str, Any]]
     """Open what is needed, work, print the result. Raises click's errors."""
     if not NAME.fullmatch(name):
         raise click.UsageError(
-            "NAME is 2 to 32 small letters, digits and hyphens, a letter first: it becomes a word of routing keys"
+            "NAME is 2 to 32 small letters, digits and hyphens, a letter first (and not account-…): "
+            "it becomes a word of routing keys"
         )
     where = locate()
 

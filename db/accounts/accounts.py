@@ -3,7 +3,7 @@
 In: e-mail addresses in their stored form (`contracts.accounts.stored_email`), password hashes. Out: `Account`s.
 Must stay true: every change of status or roles moves `access_changed_at` forward, strictly, by the database's
 clock, and ends in the same transaction; at least one ACTIVE admin remains, also when two admins demote each
-other at once.
+other at once; who is no active provider any more has no rate in use any more.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from contracts.accounts import Account, AccountAccess, AccountStatus
 from contracts.command_ids import EPOCH
 from contracts.models import RoleName
 from contracts.runtime.times import to_sql
+from db.accounts import providers
 from db.mysql.database import (
     Database,
     Row,
@@ -212,7 +213,10 @@ async def set_status(database: Database, user_id: int, status: AccountStatus) ->
                 "WHERE user_id = %s AND revoked_at IS NULL",
                 user_id,
             )
-        return await _changed(transaction, user_id, "status = %s, ", status)
+        changed = await _changed(transaction, user_id, "status = %s, ", status)
+        if status == "DISABLED" and "PROVIDER" in account.roles:
+            await providers.silence(transaction, user_id)
+        return changed
 
     return await database.run(work)
 
@@ -228,7 +232,10 @@ async def set_roles(database: Database, user_id: int, roles: Sequence[RoleName])
             await _require_other_admin(transaction, user_id)
         await _take_roles(transaction, user_id, set(account.roles) - set(roles))
         await _give_roles(transaction, user_id, sorted(set(roles) - set(account.roles)))
-        return await _changed(transaction, user_id, "")
+        changed = await _changed(transaction, user_id, "")
+        if "PROVIDER" in account.roles and "PROVIDER" not in roles:
+            await providers.silence(transaction, user_id)
+        return changed
 
     return await database.run(work)
 

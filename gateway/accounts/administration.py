@@ -2,7 +2,8 @@
 
 In: an admin's wishes. Out: accounts. Rows of users and user_roles.
 Must stay true: a change reaches tokens that are already out (this gateway's at once, the others' within
-seconds); the last active admin stays one.
+seconds); the last active admin stays one; the rates of a provider who is none any more are shown no longer: their
+copy is dropped before they are.
 """
 
 from typing import Annotated
@@ -28,6 +29,7 @@ from gateway.http.paging import Page, from_cursor, page
 from gateway.http.problems import Refusal, not_found
 from gateway.http.replies import json_reply
 from gateway.http.routing import ADMIN, Route, RouteAnswer
+from gateway.resources.rates import REGISTRY
 
 log = structlog.get_logger(__name__)
 
@@ -99,6 +101,8 @@ async def show_user(request: web.Request) -> web.Response:
 async def set_status(request: web.Request) -> web.Response:
     """PATCH /api/admin/users/{userId}."""
     user_id, wanted = path_id(request, "userId"), body(request, SetStatus)
+    if wanted.status == "DISABLED":
+        await request.app[REGISTRY].changing()
     try:
         account = await accounts.set_status(request.app[DATABASE], user_id, wanted.status)
     except accounts.LastAdmin:
@@ -109,6 +113,8 @@ async def set_status(request: web.Request) -> web.Response:
 async def set_roles(request: web.Request) -> web.Response:
     """PUT /api/admin/users/{userId}/roles."""
     user_id, wanted = path_id(request, "userId"), body(request, SetRoles)
+    if "PROVIDER" not in wanted.roles:
+        await request.app[REGISTRY].changing()
     try:
         account = await accounts.set_roles(request.app[DATABASE], user_id, wanted.roles)
     except accounts.LastAdmin:
