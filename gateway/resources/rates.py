@@ -5,6 +5,7 @@ Must stay true: a rate is shown from the registry's copy (60 s at most, and neve
 has just set); which of several sources is shown is the rule that quotes use.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
@@ -45,6 +46,7 @@ from gateway.http.routing import (
 from gateway.submission.submit import Call, submit
 
 REGISTRY = web.AppKey("registry", QuoteRegistry)
+ASSET = re.compile("[A-Z0-9]{2,16}")
 CACHING = {"Cache-Control": "public, max-age=5"}
 ACCEPT_SECONDS = 10
 """Accepting is answered at once: so long the call waits for the worker, unless its client says otherwise."""
@@ -156,7 +158,9 @@ async def list_rates(request: web.Request) -> web.Response:
 async def show_rate(request: web.Request) -> web.Response:
     """GET /api/market/rates/{asset}."""
     pair = request.match_info["asset"], query(request, RateQuery).currency
-    chosen = _believed(request, await request.app[REGISTRY].of_pair(pair))
+    # Anything may stand in a path, also what the table's columns cannot be compared with.
+    known = await request.app[REGISTRY].of_pair(pair) if ASSET.fullmatch(pair[0]) else []
+    chosen = _believed(request, known)
     if chosen is None:
         raise not_found("There is no rate of that asset in that currency.")
     return json_reply(_shown(request, chosen), headers=CACHING)
@@ -297,7 +301,7 @@ ROUTES = (
         answers={200: RouteAnswer(RateResource, "The rate that quotes use.")},
         tag="Rates",
         query=RateQuery,
-        texts={"asset": "[A-Z0-9]{2,16}"},
+        texts={"asset": ASSET.pattern},
     ),
     Route(
         method="POST",

@@ -58,7 +58,9 @@ async def test_a_fresh_start_has_the_fake_feed_s_prices(system: System) -> None:
     assert (await shown(api, "ETH", "EUR"))["currency"] == "EUR"
 
 
-@pytest.mark.parametrize("path", ["NOPE", "btc", "BTC?currency=XXX", "B%00C", "..%2f..%2fetc"])
+@pytest.mark.parametrize(
+    "path", ["NOPE", "btc", "BTC?currency=XXX", "B%00C", "..%2f..%2fetc", "%E2%82%BF", "BTC%0A"]
+)
 async def test_what_has_no_rate_is_not_found(system: System, path: str) -> None:
     """404 as problem+json for an asset or currency that nobody has reported."""
     answer = await system.api().get(f"/api/market/rates/{path}")
