@@ -15,11 +15,11 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from contracts.commands import COMMANDS, Command
-from contracts.events import EVENTS, DomainEvent
+from contracts.events import EVENTS, DomainEvent, PaymentLate
 from contracts.messaging.envelope import BATCH, SINGLE, Envelope
 from contracts.models import Asset, Currency, Wire
 from contracts.rates import QuarantinedReport, RateResource
-from contracts.resources import EventResource, IdNumber, Order, Payment
+from contracts.resources import EventResource, IdNumber, LatePayment, Order, Payment
 from contracts.shapes import Answer
 from contracts.webhooks.messages import PING, WEBHOOK_TYPES
 from gateway.documents.openapi_examples import example_of
@@ -86,7 +86,7 @@ _EXAMPLES = {
 def data_schemas() -> dict[str, Schema]:
     """The schemas of all data and of the resources inside, by the model's name."""
     models: list[type[BaseModel]] = [*COMMANDS.values(), *EVENTS.values(), *_RESOURCES.values()]
-    models += [QuarantinedReport, ProviderRate, Pinged]
+    models += [QuarantinedReport, ProviderRate, Pinged, LatePayment]
     _, document = models_json_schema(
         [(model, "serialization") for model in models], by_alias=True, ref_template=_REF
     )
@@ -161,7 +161,9 @@ def story_of(model: type[BaseModel]) -> str:
 
 
 def subject_model(event: type[DomainEvent]) -> type[BaseModel]:
-    """The model of the resource that an announced event is about."""
+    """The model of the resource that an announced event is about, as webhooks hear it."""
+    if event is PaymentLate:
+        return LatePayment
     return next(model for member, model in _RESOURCES.items() if member in event.model_fields)
 
 
@@ -228,17 +230,23 @@ class Messages:
         self.messages[name] = message
 
     def _add_rates(self) -> None:
-        summary = "A provider's report, as plain JSON."
+        summary = "A provider's report, as plain JSON; a missing content type is JSON."
         plain = _message("ProviderRate", "ProviderRate", summary, JSON, _ref("ProviderRate"))
         plain["examples"] = [{"name": "ProviderRate", "payload": self._example(plain["payload"])}]
         wrapped: Schema = {
             "type": "object",
             "description": "A CloudEvent of any type around a report; it carries no signature of ours.",
             "properties": {"specversion": {"const": "1.0"}, "data": _ref("ProviderRate")},
-            "required": ["specversion", "id", "type", "source", "data"],
+            "required": ["specversion", "id", "type", "source"],
+            "anyOf": [{"required": ["data"]}, {"required": ["data_base64"]}],
+        }
+        wrapped["properties"]["data_base64"] = _TEXT | {
+            "description": "The report as JSON in base64, in the place of `data`."
         }
         for attribute in ("id", "type", "source"):
             wrapped["properties"][attribute] = dict(_TEXT)
+        example = {"specversion": "1.0", "id": "6f9ba6b8", "type": "rate", "source": "/acme"}
+        wrapped["examples"] = [example | {"data": self._example(_ref("ProviderRate"))}]
         self.schemas["ProviderRateCloudEvent"] = wrapped
         summary = "A provider's report in a CloudEvent."
         reference = _ref("ProviderRateCloudEvent")

@@ -192,7 +192,7 @@ async def test_a_worker_whose_time_is_over_says_so(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(process, "STOP_SECONDS", 0.01)
     stop = asyncio.Event()
     stop.set()
-    services: Any = SimpleNamespace(stop=stop, intake=Endless())
+    services: Any = SimpleNamespace(stop=stop, intake=Endless(), readiness=WorkerReadiness())
     processing: Any = Endless()
     with capture_logs() as logs:
         await process._work(services, process.Worker("tired", {}), processing)
