@@ -127,7 +127,7 @@ def test_named_modules_exist(page: Path) -> None:
 
 
 def test_modules_that_the_code_speaks_of_exist() -> None:
-    """Every `gateway.x.y` in a docstring or comment is a module, or a name that stands in one."""
+    """Every dotted name of ours in a docstring or comment is a module, or a name that stands in one."""
     folders = ("gateway", "contracts", "db", "workers", "scripts", "tests")
     dotted = re.compile(rf"`((?:{'|'.join(folders)})\.[\w.]+)`")
     named = {
