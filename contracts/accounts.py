@@ -59,6 +59,14 @@ class AccountAccess:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedSession:
+    """A session that was signed out, revoked or ended with its account, and when (microseconds since 1970, UTC)."""
+
+    session_id: int
+    ended_micros: int
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """An account without its secrets. Times are aware UTC."""
 
@@ -69,6 +77,8 @@ class Account:
     created_at: datetime
     updated_at: datetime
     access_changed_at: datetime
+    locked_until: datetime | None = None
+    """Until when sign-ins are refused from somewhere, None when they are not."""
     roles: tuple[RoleName, ...] = ()
 
     @property
@@ -85,6 +95,7 @@ class Account:
             "roles": list(self.roles),
             "status": self.status,
             "failedLoginCount": self.failed_login_count,
+            "lockedUntil": to_wire(self.locked_until) if self.locked_until else None,
             "createdAt": to_wire(self.created_at),
             "updatedAt": to_wire(self.updated_at),
         }
@@ -98,5 +109,7 @@ class User(Answer):
     roles: list[RoleName]
     status: Literal["ACTIVE", "DISABLED"]
     failed_login_count: Annotated[int, Field(ge=0)]
+    locked_until: MomentJson | None
+    """Until when sign-ins are refused, from some network or from all that the account never signed in from."""
     created_at: MomentJson
     updated_at: MomentJson

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from contracts.models import Amount, Currency, Line, MomentText, Prose
+from contracts.models import Amount, Currency, Line, MemberError, MomentText, Prose
 from contracts.runtime.times import from_wire
 
 NAME_MAX: Final = 200
@@ -35,9 +35,9 @@ def _price(value: str) -> str:
     return value
 
 
-def _in_order(first: str | None, second: str | None, what: str) -> None:
+def _in_order(first: str | None, second: str | None, names: tuple[str, str]) -> None:
     if first is not None and second is not None and from_wire(first) >= from_wire(second):
-        raise ValueError(what)
+        raise MemberError(names[1], f"is not after {names[0]}")
 
 
 Name = Annotated[
@@ -73,7 +73,7 @@ class EventMembers(Members):
 
     @model_validator(mode="after")
     def _ends_after_its_start(self) -> Self:
-        _in_order(self.start_time, self.end_time, "endTime is not after startTime")
+        _in_order(self.start_time, self.end_time, ("startTime", "endTime"))
         return self
 
 
@@ -91,7 +91,7 @@ class TicketTypeMembers(Members):
 
     @model_validator(mode="after")
     def _window_opens_before_it_closes(self) -> Self:
-        _in_order(self.sales_start, self.sales_end, "salesEnd is not after salesStart")
+        _in_order(self.sales_start, self.sales_end, ("salesStart", "salesEnd"))
         return self
 
 

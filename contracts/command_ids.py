@@ -1,8 +1,10 @@
 """Command ids that need no table: UUID, kind, acceptance time and a MAC over them and the caller.
 
-In: a UUID, a kind, a time, the caller's user id. Out: an opaque string of 54 characters, and back.
+In: a UUID, a kind, a time, the caller's user id. Out: an opaque string of 54 characters, and back; a token that
+lets a browser's EventSource, which sends no Authorization header, listen to one command for a few minutes.
 Must stay true: only a holder of the secret can make one; it opens for no other caller; the UUID of a
-keyed request depends on caller, key and attempt alone, so every gateway derives the same one.
+keyed request depends on caller, key and attempt alone, so every gateway derives the same one, whichever master secret
+it was given: its key is the deployment's for ever (`db.messages.derived_keys`).
 """
 
 import os
@@ -19,6 +21,10 @@ from contracts.messaging.signing import (
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ID_BYTES = 16 + 8 + MAC_BYTES
+STREAM_LIFE = timedelta(minutes=5)
+_STREAM_STEP = 60
+"""Stream tokens are made for a whole minute and live that much longer: a resource read twice is the same twice."""
+_STREAM_BYTES = 8 + 4 + MAC_BYTES
 _MICROS_BITS = 56
 """Microseconds since 1970 fit for 2,283 years; the byte before them is the kind."""
 
@@ -36,12 +42,26 @@ class CommandId:
     kind: int = 0
 
 
-class CommandIds:
-    """Makes and opens command ids for one deployment (one master secret)."""
+@dataclass(frozen=True, slots=True)
+class StreamAccess:
+    """Who may listen to a command by a stream token, and since when (UTC)."""
 
-    def __init__(self, secret: str) -> None:
+    user_id: int
+    since: datetime
+
+
+IDEMPOTENCY_PURPOSE = "eventhub idempotency key"
+
+
+class CommandIds:
+    """Makes and opens command ids for one deployment. `idempotency_key`: what keyed requests' UUIDs are derived with;
+    None: derived from the master secret, for who makes none."""
+
+    def __init__(self, secret: str, idempotency_key: bytes | None = None) -> None:
         self._mac = Mac.derived(secret, "eventhub command id")
-        self._keyed = Mac.derived(secret, "eventhub idempotency key")
+        keyed = Mac.derived(secret, IDEMPOTENCY_PURPOSE)
+        self._keyed = Mac((idempotency_key,)) if idempotency_key else keyed
+        self._streams = Mac.derived(secret, "eventhub command stream")
 
     def fresh(self) -> bytes:
         """The UUID of a request without an Idempotency-Key."""
@@ -76,3 +96,23 @@ class CommandIds:
             return None
         kind, micros = divmod(int.from_bytes(body[16:], "big"), 1 << _MICROS_BITS)
         return CommandId(body[:16], EPOCH + timedelta(microseconds=micros), kind)
+
+    def seal_stream(self, text: str, caller: int, now: datetime) -> str:
+        """A token that opens the event stream of the command `text`, and nothing else, for `STREAM_LIFE`."""
+        minute = int((now - EPOCH).total_seconds()) // _STREAM_STEP
+        body = caller.to_bytes(8, "big") + minute.to_bytes(4, "big")
+        return to_text(body + self._streams.sign(body + text.encode()))
+
+    def open_stream(self, text: str, token: str, now: datetime) -> StreamAccess | None:
+        """Who was given `token` for the command `text`; None when it is malformed, forged, another's or too old."""
+        try:
+            raw = from_text(token)
+        except ValueError:
+            return None
+        body, mac = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
+        if len(raw) != _STREAM_BYTES or not self._streams.verify(body + text.encode(), mac):
+            return None
+        since = EPOCH + timedelta(seconds=int.from_bytes(body[8:], "big") * _STREAM_STEP)
+        if now - since >= STREAM_LIFE + timedelta(seconds=_STREAM_STEP):
+            return None
+        return StreamAccess(int.from_bytes(body[:8], "big"), since)

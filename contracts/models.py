@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from contracts.runtime.times import from_wire
@@ -49,10 +49,19 @@ Prose = Annotated[str, StringConstraints(pattern=SEVERAL_LINES)]
 """Text that may have line breaks and tabs."""
 MomentText = Annotated[
     str,
-    Field(max_length=40, json_schema_extra={"format": "date-time"}),
+    Field(max_length=40),
     AfterValidator(_moment),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """An RFC 3339 time with any offset; `contracts.runtime.times.from_wire` reads it."""
+
+
+class MemberError(ValueError):
+    """Raised by a validator of a whole model: which member is wrong, and how."""
+
+    def __init__(self, member: str, detail: str) -> None:
+        super().__init__(detail)
+        self.member = member
 
 
 class Wire(BaseModel):

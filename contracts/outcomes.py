@@ -97,7 +97,7 @@ class Outcome:
 
 
 def command_resource(
-    command_id: str, type_: str, outcome: Outcome | None, accepted: datetime
+    command_id: str, type_: str, outcome: Outcome | None, accepted: datetime, events_url: str
 ) -> bytes:
     """The command resource of api.md as JSON bytes; `outcome` None means still undecided."""
     decided = outcome is not None
@@ -113,5 +113,6 @@ def command_resource(
             "statusCode": outcome.status_code if outcome else None,
             "result": body if succeeded else None,
             "problem": body if decided and not succeeded else None,
+            "eventsUrl": events_url,
         }
     )

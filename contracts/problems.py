@@ -41,6 +41,7 @@ class Code(StrEnum):
     RATE_LIMITED = "RATE_LIMITED"
     INTERNAL = "INTERNAL"
     UNAVAILABLE = "UNAVAILABLE"
+    UNDECIDED = "UNDECIDED"
 
 
 STATUS: dict[Code, int] = {
@@ -69,6 +70,7 @@ STATUS: dict[Code, int] = {
     Code.RATE_LIMITED: 429,
     Code.INTERNAL: 500,
     Code.UNAVAILABLE: 503,
+    Code.UNDECIDED: 503,
 }
 
 TITLE: dict[Code, str] = {
@@ -97,6 +99,7 @@ TITLE: dict[Code, str] = {
     Code.RATE_LIMITED: "Too many requests",
     Code.INTERNAL: "Something failed on our side",
     Code.UNAVAILABLE: "A part of the service is away",
+    Code.UNDECIDED: "Not decided yet",
 }
 
 NOT_BINDING = frozenset(

@@ -17,7 +17,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from contracts.runtime.times import from_wire, to_wire
 from contracts.shapes import INTERNAL, Answer, AsJson, json_writer, shows
@@ -38,7 +38,9 @@ def _eighteen_decimals(amount: Decimal) -> str:
 
 IdNumber = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Count = Annotated[int, Field(ge=0)]
-MomentJson = Annotated[str, Field(json_schema_extra={"format": "date-time"}, pattern=r"Z$")]
+MomentJson = Annotated[
+    str, Field(pattern=r"Z$"), WithJsonSchema({"type": "string", "format": "date-time"})
+]
 """RFC 3339 in UTC, six decimals, ending in Z."""
 MoneyJson = Annotated[str, Field(pattern=r"^\d{1,16}\.\d{2}$")]
 RateJson = Annotated[str, Field(pattern=r"^\d{1,10}\.\d{8}$", examples=["61234.50000000"])]

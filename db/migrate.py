@@ -33,6 +33,7 @@ from db.migration_files import (
     version_of,
 )
 from db.mysql.database import (
+    COLLATION,
     Transaction,
     connection_arguments,
     error_code,
@@ -48,7 +49,8 @@ _UNKNOWN_DATABASE = 1049
 _NO_SUCH_TABLE = 1146
 _DATABASE_EXISTS = 1007
 _SETTINGS = (
-    "SET time_zone = '+00:00', default_storage_engine = InnoDB, sql_mode = 'STRICT_ALL_TABLES,"
+    f"SET time_zone = '+00:00', collation_connection = {COLLATION}, "
+    "default_storage_engine = InnoDB, sql_mode = 'STRICT_ALL_TABLES,"
     "NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
 )
 _CREATE_HISTORY = f"""
@@ -65,7 +67,7 @@ CREATE TABLE IF NOT EXISTS {HISTORY} (
     success BOOL NOT NULL,
     PRIMARY KEY (installed_rank),
     KEY {HISTORY}_s_idx (success)
-) ENGINE = InnoDB
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE {COLLATION}
 """
 
 
@@ -180,7 +182,7 @@ async def _open(url: str) -> Any:
     try:
         cursor = await connection.cursor()
         name = str(arguments["db"]).replace("`", "``")
-        await cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
+        await cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE {COLLATION}")
     except pymysql.err.MySQLError as error:
         # Another runner was quicker.
         if error_code(error) != _DATABASE_EXISTS:

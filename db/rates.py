@@ -36,6 +36,15 @@ async def everything(reader: Database | Transaction) -> list[Rate]:
     return _RATES.rows(rows)
 
 
+async def any_younger_than(database: Database, seconds: float) -> bool:
+    """Whether anything at all could be quoted now."""
+    rows = await database.read(
+        "SELECT 1 FROM rates WHERE observed_at >= UTC_TIMESTAMP(6) - INTERVAL %s SECOND LIMIT 1",
+        seconds,
+    )
+    return bool(rows)
+
+
 async def of_pairs(transaction: Transaction, pairs: Iterable[Pair]) -> dict[Pair, list[Rate]]:
     """The last good rates of these pairs, by pair; a pair that nobody knows has none."""
     wanted = sorted(set(pairs))

@@ -18,7 +18,7 @@ import structlog
 
 from contracts.runtime.times import from_sql
 from db import rates
-from db.accounts import refresh_tokens
+from db.accounts import audit_log, refresh_tokens, sign_ins
 from db.messages import dead_letters, leases, outcomes
 from db.mysql.database import Database, is_away, is_transient
 from db.webhooks import endpoints
@@ -39,6 +39,13 @@ LEASES_KEPT = timedelta(days=1)
 """After they lapsed: of processes that never came back."""
 TOKENS_KEPT = timedelta(days=1)
 """After they expired, and families with them."""
+
+FAILURES_KEPT = timedelta(days=1)
+"""After a network's last wrong password at an account that it never signed in to."""
+NETWORKS_KEPT = timedelta(days=400)
+"""After an account last signed in from there: who comes once a year is no stranger."""
+AUDIT_ADDRESSES_KEPT = timedelta(days=90)
+"""Of the audit log's entries, which stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,16 @@ def retention_rules(retention: int) -> tuple[RetentionRule, ...]:
         ),
         RetentionRule(
             "sign-ins", lambda db, step: refresh_tokens.forget_families(db, TOKENS_KEPT, step)
+        ),
+        RetentionRule(
+            "failed sign-ins", lambda db, step: sign_ins.forget_failures(db, FAILURES_KEPT, step)
+        ),
+        RetentionRule(
+            "networks", lambda db, step: sign_ins.forget_networks(db, NETWORKS_KEPT, step)
+        ),
+        RetentionRule(
+            "audit log addresses",
+            lambda db, step: audit_log.forget_addresses(db, AUDIT_ADDRESSES_KEPT, step),
         ),
     )
 

@@ -12,15 +12,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 import structlog
 from aiohttp import web
 
-from contracts.accounts import AccountAccess
 from contracts.runtime.logs import LineLog
 from contracts.runtime.metrics import Metrics
 from contracts.runtime.settings import Settings
+from contracts.runtime.streak import Streak
 from contracts.runtime.tasks import end
-from db.accounts import accounts
+from db.accounts import accounts, refresh_tokens
 from db.mysql.database import Database
 from db.redis.clients import quick_client
-from gateway.accounts.access_changes import POLL_SECONDS, AccessChanges, Fetch
+from gateway.accounts.access_changes import POLL_SECONDS, AccessChanges, Fetch, RecentChanges
 from gateway.accounts.passwords import Passwords, make_hasher
 from gateway.accounts.tokens import Tokens, parse_keys
 from gateway.documents.pages import render_document
@@ -31,6 +31,7 @@ from gateway.http.keys import (
     METRICS,
     OPENAPI,
     PASSWORDS,
+    PROXIES,
     REDIS,
     SETTINGS,
     STOPPING,
@@ -44,6 +45,7 @@ from gateway.http.routing import Route
 from gateway.lifespan import command_submission
 from gateway.resources.operations import CHECKS, Checks
 from gateway.routes import TABLE, check, register
+from gateway.secret_renewal import secret_renewal
 
 DATABASE_SESSIONS = 8
 
@@ -103,7 +105,13 @@ async def announce_stop(app: web.Application) -> None:
     app[STOPPING].set()
 
 
-CONTEXTS: tuple[Context, ...] = (stores, access_changes, password_pool, command_submission)
+CONTEXTS: tuple[Context, ...] = (
+    stores,
+    access_changes,
+    password_pool,
+    secret_renewal,
+    command_submission,
+)
 
 
 def build_app(
@@ -121,10 +129,12 @@ def build_app(
     stopping = asyncio.Event()
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     access_log = _access_log(settings)
+    streak = Streak()
     middleware = app[MIDDLEWARE] = RequestMiddleware(
-        RequestMetrics(metrics), access_log, stopping, settings.cors_origins
+        RequestMetrics(metrics), access_log, stopping, settings.cors_origins, streak
     )
     app[SETTINGS], app[METRICS], app[CHECKS] = settings, metrics, Checks()
+    app[CHECKS].require("requests", lambda: _not_broken(streak))
     app[STOPPING] = stopping
     app[REDIS] = quick_client(settings.redis_url.get_secret_value())
     app[TOKENS] = Tokens(parse_keys(settings.jwt_keys.get_secret_value()), settings.access_ttl)
@@ -139,6 +149,7 @@ def build_app(
         off_for=settings.limits_off_for,
         proxies=settings.trusted_proxies,
     )
+    app[PROXIES] = limiter.proxies
     register(app, tuple(table), Authorization(app[TOKENS], app[ACCESS], limiter))
     check(app, tuple(table))
     app.cleanup_ctx.extend(contexts)
@@ -146,6 +157,12 @@ def build_app(
     app.on_cleanup.append(_last_lines(access_log))
     app.on_response_prepare.append(middleware.before_stream)
     return app
+
+
+async def _not_broken(streak: Streak) -> None:
+    """Raises when the latest requests all ended with an error of ours."""
+    if streak.broken:
+        raise RuntimeError("the latest requests all failed")
 
 
 def _access_log(settings: Settings) -> LineLog | None:
@@ -162,7 +179,10 @@ def _last_lines(access_log: LineLog | None) -> Callable[[web.Application], Await
 
 
 def _fetch_changes(app: web.Application) -> Fetch:
-    async def fetch(since_micros: int) -> list[AccountAccess]:
-        return await accounts.changed_since(app[DATABASE], since_micros)
+    async def fetch(since_micros: int) -> RecentChanges:
+        return RecentChanges(
+            await accounts.changed_since(app[DATABASE], since_micros),
+            await refresh_tokens.ended_since(app[DATABASE], since_micros),
+        )
 
     return fetch

@@ -13,8 +13,9 @@ import sys
 from contracts.accounts import BadEmail, stored_email
 from contracts.runtime.settings import load_settings
 from db.accounts import accounts
+from db.accounts.audit_log import OPERATOR
 from db.mysql.database import Database
-from gateway.accounts.passwords import PASSWORD_MAX, PASSWORD_MIN, make_hasher
+from gateway.accounts.passwords import PASSWORD_MAX, PASSWORD_MIN, make_hasher, weakness
 
 
 async def make_first_admin(email: str, password: str) -> str:
@@ -24,13 +25,15 @@ async def make_first_admin(email: str, password: str) -> str:
         raise ValueError(
             f"the password has less than {PASSWORD_MIN} or over {PASSWORD_MAX} characters"
         )
+    if (why := weakness(password)) is not None:
+        raise ValueError(f"the password {why}")
     settings = load_settings()
     database = await Database.connect(settings.mysql_url.get_secret_value(), size=1)
     try:
         if await accounts.find_by_email(database, address):
             return f"account {address} exists; nothing changed"
         password_hash = make_hasher(settings.argon2).hash(password)
-        await accounts.create(database, address, password_hash, ("ADMIN",))
+        await accounts.create(database, address, password_hash, ("ADMIN",), given_by=OPERATOR)
         return f"account {address} made, role ADMIN"
     except accounts.EmailTaken:
         return f"account {address} exists; nothing changed"

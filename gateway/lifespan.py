@@ -13,12 +13,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import structlog
 from aiohttp import web
 
-from contracts.command_ids import CommandIds
+from contracts.command_ids import IDEMPOTENCY_PURPOSE, CommandIds
 from contracts.messaging.envelope import Codec
 from contracts.messaging.link import BrokerAway, Link, declare
 from contracts.messaging.publisher import Coalescer, Publisher
 from contracts.messaging.topology import COMMANDS_EXCHANGE, topology
 from contracts.runtime.tasks import end
+from db.messages.derived_keys import derived_key
 from db.mysql.clock import DatabaseClock
 from db.redis.quote_registry import QuoteRegistry
 from gateway.availability.broadcast import AvailabilityListener, watching
@@ -58,7 +59,8 @@ async def command_submission(app: web.Application) -> AsyncIterator[None]:
     instance = new_instance(settings.process)
     secret = settings.secret.get_secret_value()
     amqp_url = settings.amqp_url.get_secret_value()
-    ids, codec = CommandIds(secret), Codec(secret)
+    ids = CommandIds(secret, await derived_key(database, secret, IDEMPOTENCY_PURPOSE))
+    codec = Codec(secret)
     metrics = CommandMetrics(app[METRICS])
     memory = OutcomeMemory()
     reader, waiting = OutcomeReader(database, memory), OutcomeWaiters(memory)

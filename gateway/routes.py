@@ -6,7 +6,7 @@ Must stay true: what is registered with aiohttp and what stands here are the sam
 from aiohttp import web
 
 from gateway.accounts import administration, sign_in
-from gateway.documents import asyncapi, pages
+from gateway.documents import asyncapi_served, pages
 from gateway.http.authorization import Authorization
 from gateway.http.routing import Route
 from gateway.resources import (
@@ -36,7 +36,7 @@ TABLE: tuple[Route, ...] = (
     *webhook_deliveries.ROUTES,
     *operations.ROUTES,
     *pages.ROUTES,
-    *asyncapi.ROUTES,
+    *asyncapi_served.ROUTES,
 )
 
 

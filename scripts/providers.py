@@ -18,7 +18,8 @@ import click
 import pymysql.err
 
 from contracts.messaging.topology import RATES_EXCHANGE
-from db.accounts import accounts, providers
+from db.accounts import accounts, audit_log, providers
+from db.accounts.audit_log import OPERATOR, AuditAction
 from db.accounts.providers import ProviderAccount
 from db.mysql.database import Database, DatabaseAway, Transaction
 from db.redis.clients import quick_client
@@ -84,8 +85,8 @@ async def add_provider(commands: ProviderCommands, name: str, email: str) -> dic
     if known is None:
         known = await _new_account(commands, name, email, password)
     else:
-        await accounts.set_status(commands.database, known.user_id, "ACTIVE")
-    await _enter(commands, known, password)
+        await accounts.set_status(commands.database, known.user_id, "ACTIVE", OPERATOR)
+    await _enter(commands, known, password, AuditAction.PROVIDER_ADDED)
     return await _sign_in(commands, known, password)
 
 
@@ -93,16 +94,21 @@ async def _new_account(
     commands: ProviderCommands, name: str, email: str, password: str
 ) -> ProviderAccount:
     try:
-        account = await accounts.create(commands.database, email, _hash(password), ("PROVIDER",))
+        account = await accounts.create(
+            commands.database, email, _hash(password), ("PROVIDER",), given_by=OPERATOR
+        )
     except accounts.EmailTaken:
         raise Impossible(f"{email} has an account; choose another --email") from None
     return ProviderAccount(name, account.id, email, active=True)
 
 
-async def _enter(commands: ProviderCommands, provider: ProviderAccount, password: str) -> None:
+async def _enter(
+    commands: ProviderCommands, provider: ProviderAccount, password: str, action: AuditAction
+) -> None:
     async def work(transaction: Transaction) -> None:
         await providers.set_password(transaction, provider.user_id, _hash(password))
         await providers.add(transaction, provider.name, provider.user_id)
+        await _log(transaction, provider, action, active=True)
 
     await commands.database.run(work)
 
@@ -136,7 +142,7 @@ async def rotate_provider(commands: ProviderCommands, name: str) -> dict[str, An
     """New passwords for both; how to sign in. Raises Impossible, BrokerError."""
     provider = await _active(commands, name)
     password = secrets.token_urlsafe(24)
-    await _enter(commands, provider, password)
+    await _enter(commands, provider, password, AuditAction.PROVIDER_ROTATED)
     shown = await _sign_in(commands, provider, password)
     await commands.users.cut(name)
     return shown
@@ -146,10 +152,11 @@ async def remove_provider(commands: ProviderCommands, name: str) -> dict[str, An
     """Take everything back. Raises Impossible, BrokerError."""
     provider = await _active(commands, name)
     await commands.users.delete(name)
-    await accounts.set_status(commands.database, provider.user_id, "DISABLED")
+    await accounts.set_status(commands.database, provider.user_id, "DISABLED", OPERATOR)
 
     async def work(transaction: Transaction) -> None:
         await providers.remove(transaction, name)
+        await _log(transaction, provider, AuditAction.PROVIDER_REMOVED, active=False)
 
     await commands.database.run(work)
     if commands.where.redis:
@@ -157,6 +164,14 @@ async def remove_provider(commands: ProviderCommands, name: str) -> dict[str, An
         await QuoteRegistry(redis, commands.database).forget()
         await redis.aclose()
     return {"name": name, "removed": True}
+
+
+async def _log(
+    transaction: Transaction, provider: ProviderAccount, action: AuditAction, *, active: bool
+) -> None:
+    after = {"userId": provider.user_id, "active": active}
+    subject = f"provider:{provider.name}"
+    await audit_log.record(transaction, OPERATOR, action, subject, after=after)
 
 
 async def _active(commands: ProviderCommands, name: str) -> ProviderAccount:

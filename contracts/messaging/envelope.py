@@ -60,7 +60,7 @@ def new_event_id() -> str:
 
 
 class Codec:
-    """Encodes, signs, opens and verifies envelopes for one deployment (one master secret)."""
+    """Encodes, signs, opens and verifies envelopes for one deployment (its master secrets: the first signs)."""
 
     def __init__(self, secret: str) -> None:
         self._mac = Mac.derived(secret, "eventhub envelope")
@@ -75,7 +75,7 @@ class Codec:
         return orjson.dumps(_fields(envelope, time, expiry, signature, orjson.Fragment(data)))
 
     def verifies(self, envelope: Envelope) -> bool:
-        """Whether a process with our secret made this envelope, unchanged since."""
+        """Whether a process with one of our secrets made this envelope, unchanged since."""
         if envelope.signature is None:
             return False
         try:

@@ -1,7 +1,8 @@
 """Keys derived from the master secret, and the one MAC we use.
 
 In: the master secret and a purpose. Out: a `Mac` that signs and verifies bytes.
-Must stay true: two purposes never share a key; comparison takes constant time.
+Must stay true: two purposes never share a key; comparison takes constant time; while a secret is rotated
+(`new,old`) the first of them makes whatever is made, and what any of them made is still good.
 """
 
 import base64
@@ -9,35 +10,50 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 
+from contracts.runtime.settings import secrets_of
+
 MAC_BYTES = 16
 """128 bits: RFC 2104 section 5 allows truncation to no less than half of the hash's output."""
 
 
+def derived_keys(text: str, purpose: str) -> tuple[bytes, ...]:
+    """The keys for one purpose, one per master secret: HMAC(secret, purpose), the extract step of RFC 5869."""
+    return tuple(
+        hmac.digest(secret.encode(), purpose.encode(), hashlib.sha256)
+        for secret in secrets_of(text)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Mac:
-    """HMAC-SHA-256, truncated to 16 bytes, under a key of its own."""
+    """HMAC-SHA-256, truncated to 16 bytes, under keys of its own: the first signs, all verify."""
 
-    key: bytes = field(repr=False)
-    _begun: hmac.HMAC = field(init=False, repr=False, compare=False)
-    """The key's two blocks, hashed once: RFC 2104 section 4 suggests it."""
+    keys: tuple[bytes, ...] = field(repr=False)
+    _begun: tuple[hmac.HMAC, ...] = field(init=False, repr=False, compare=False)
+    """Each key's two blocks, hashed once: RFC 2104 section 4 suggests it."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_begun", hmac.new(self.key, digestmod=hashlib.sha256))
+        begun = tuple(hmac.new(key, digestmod=hashlib.sha256) for key in self.keys)
+        object.__setattr__(self, "_begun", begun)
 
     @classmethod
     def derived(cls, secret: str, purpose: str) -> "Mac":
-        """The key for one purpose: HMAC(secret, purpose), the extract step of RFC 5869."""
-        return cls(hmac.digest(secret.encode(), purpose.encode(), hashlib.sha256))
+        """For one purpose, from the master secret (or secrets) of the settings."""
+        return cls(derived_keys(secret, purpose))
 
     def sign(self, message: bytes) -> bytes:
-        """16 bytes that only a holder of the key can make for `message`."""
-        mac = self._begun.copy()
-        mac.update(message)
-        return mac.digest()[:MAC_BYTES]
+        """16 bytes that only a holder of the first key can make for `message`."""
+        return _sign(self._begun[0], message)
 
     def verify(self, message: bytes, mac: bytes) -> bool:
-        """Whether `mac` was made for `message` under this key."""
-        return hmac.compare_digest(self.sign(message), mac)
+        """Whether `mac` was made for `message` under one of the keys."""
+        return any(hmac.compare_digest(_sign(begun, message), mac) for begun in self._begun)
+
+
+def _sign(begun: hmac.HMAC, message: bytes) -> bytes:
+    mac = begun.copy()
+    mac.update(message)
+    return mac.digest()[:MAC_BYTES]
 
 
 def to_text(raw: bytes) -> str:

@@ -15,6 +15,13 @@ SECRET_BYTES_MIN = 32
 """RFC 7518 section 3.2: a key of the same size as the hash output or larger."""
 
 
+def secrets_of(text: str) -> tuple[str, ...]:
+    """The master secrets of a setting (`new,old`), in order: the first makes, all open."""
+    parts = text.split(",")
+    # One alone is taken as it is: a space at its end has always been part of it.
+    return tuple(part.strip() for part in parts) if len(parts) > 1 else (text,)
+
+
 class Settings(BaseSettings):
     """Everything a process of EventHub can be told.
 
@@ -29,7 +36,8 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(validation_alias="REDIS_URL")
 
     secret: SecretStr
-    """Master secret: signs command ids and envelopes (subkeys are derived, see `contracts.messaging.signing`)."""
+    """Master secret: signs command ids and envelopes (subkeys are derived, see `contracts.messaging.signing`).
+    While it is rotated several, with commas between them: the first signs, all verify."""
     jwt_keys: SecretStr = SecretStr("")
     """`kid:base64url[,kid:base64url…]`; the first signs, all verify. Only the gateway needs it."""
 
@@ -92,8 +100,10 @@ class Settings(BaseSettings):
     @field_validator("secret")
     @classmethod
     def _strong_secret(cls, value: SecretStr) -> SecretStr:
-        if len(value.get_secret_value().encode()) < SECRET_BYTES_MIN:
-            raise ValueError(f"EVENTHUB_SECRET is shorter than {SECRET_BYTES_MIN} bytes")
+        for number, secret in enumerate(secrets_of(value.get_secret_value()), start=1):
+            if len(secret.encode()) < SECRET_BYTES_MIN:
+                which = "EVENTHUB_SECRET" if number == 1 else f"secret {number} of EVENTHUB_SECRET"
+                raise ValueError(f"{which} is shorter than {SECRET_BYTES_MIN} bytes")
         return value
 
     @cached_property

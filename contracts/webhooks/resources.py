@@ -18,7 +18,7 @@ class Endpoint:
 
     id: IdNumber
     url: str
-    event_types: Annotated[tuple[str, ...], AsJson(list[WebhookType | Literal["*"]], list)]
+    event_types: Annotated[tuple[str, ...], AsJson(list[Literal[WebhookType, "*"]], list)]
     status: Annotated[str, AsJson(Literal["ACTIVE", "DISABLED"])]
     disabled_reason: Annotated[str, AsJson(Literal["GONE", "FAILING"])] | None
     created_at: Moment
@@ -31,7 +31,7 @@ class LoggedDelivery:
 
     id: IdNumber
     event_id: str
-    event_type: Annotated[str, AsJson(WebhookType | Literal["webhook.ping"])]
+    event_type: Annotated[str, AsJson(Literal[WebhookType, "webhook.ping"])]
     status: Annotated[str, AsJson(Literal["PENDING", "DELIVERED", "FAILED"])]
     attempts: int
     last_status_code: int | None

@@ -1,20 +1,22 @@
-"""Accounts, roles and what changed about them: all SQL of `users`, `roles`, `user_roles`.
+"""Accounts, roles and what changed about them: all SQL of `users`, `roles`, `user_roles`, but for `sign_ins`'.
 
 In: e-mail addresses in their stored form (`contracts.accounts.stored_email`), password hashes. Out: `Account`s.
 Must stay true: every change of status or roles moves `access_changed_at` forward, strictly, by the database's
-clock, and ends in the same transaction; at least one ACTIVE admin remains, also when two admins demote each
-other at once.
+clock, and its entry in the audit log is written in the same transaction; at least one ACTIVE admin remains, also when
+two admins demote each other at once.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal, cast
 
 from contracts.accounts import Account, AccountAccess, AccountStatus
 from contracts.command_ids import EPOCH
 from contracts.models import RoleName
-from contracts.runtime.times import to_sql
+from contracts.runtime.times import from_sql, to_sql
+from db.accounts import audit_log
+from db.accounts.audit_log import AuditAction, AuditOrigin
 from db.mysql.database import (
     Database,
     Row,
@@ -26,9 +28,11 @@ from db.rows import Select
 ADMIN_ROLE_ID = 1
 """V1__first_sale.sql."""
 
-_ACCOUNTS = Select(Account, "u", but=("roles",))
+_ACCOUNTS = Select(Account, "u", but=("locked_until", "roles"))
 _ACCOUNT = (
-    f"SELECT {_ACCOUNTS.columns}, (SELECT GROUP_CONCAT(r.role_name ORDER BY r.id) "
+    f"SELECT {_ACCOUNTS.columns}, IF(u.locked_until > UTC_TIMESTAMP(6), u.locked_until, NULL), "
+    "(SELECT MAX(n.locked_until) FROM account_networks n WHERE n.user_id = u.id "
+    "AND n.locked_until > UTC_TIMESTAMP(6)), (SELECT GROUP_CONCAT(r.role_name ORDER BY r.id) "
     "FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id) FROM users u "
 )
 
@@ -41,23 +45,14 @@ class LastAdmin(Exception):
     """The change would leave no active admin."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a sign-in is checked against. `locked`: by too many failures, at this moment."""
-
-    user_id: int
-    password_hash: str
-    active: bool
-    locked: bool
-
-
 def _roles(names: str | None) -> tuple[RoleName, ...]:
     return cast("tuple[RoleName, ...]", tuple(names.split(","))) if names else ()
 
 
 def _account(row: Row) -> Account:
-    [roles] = _ACCOUNTS.rest(row)
-    return replace(_ACCOUNTS.row(row), roles=_roles(roles))
+    *locks, roles = _ACCOUNTS.rest(row)
+    locked_until = max((from_sql(until) for until in locks if until), default=None)
+    return replace(_ACCOUNTS.row(row), locked_until=locked_until, roles=_roles(roles))
 
 
 async def find(reader: Database | Transaction, user_id: int) -> Account | None:
@@ -81,10 +76,13 @@ async def listed(
     after_id: int,
     limit: int,
 ) -> list[Account]:
-    """Up to `limit` accounts by rising id behind `after_id`; address (stored form) and status filter."""
+    """Up to `limit` accounts by rising id behind `after_id`; address and status filter.
+
+    An address finds all that differ from it in case, accents or width alone: twins stand side by side.
+    """
     conditions, values = ["u.id > %s"], cast("list[object]", [after_id])
     if email is not None:
-        conditions.append("u.email = %s")
+        conditions.append("u.email_folded = %s")
         values.append(email)
     if status is not None:
         conditions.append("u.status = %s")
@@ -94,9 +92,19 @@ async def listed(
 
 
 async def create(
-    database: Database, email: str, password_hash: str, roles: Sequence[RoleName]
+    database: Database,
+    email: str,
+    password_hash: str,
+    roles: Sequence[RoleName],
+    *,
+    given_by: AuditOrigin | None = None,
+    then: Callable[[Transaction, int], None] | None = None,
 ) -> Account:
-    """A new ACTIVE account. Raises EmailTaken."""
+    """A new ACTIVE account. Raises EmailTaken.
+
+    `given_by`: who gives it these roles, for the audit log; None: it is anybody's who asks. `then`: what else is true
+    of the new account, in the same transaction.
+    """
 
     async def work(transaction: Transaction) -> Account:
         now = to_sql(await transaction.now())
@@ -109,11 +117,32 @@ async def create(
                 raise EmailTaken(email) from None
             raise
         await _give_roles(transaction, user_id, roles)
+        if given_by is not None:
+            await _log_roles(transaction, given_by, user_id, (), roles)
+        if then is not None:
+            then(transaction, user_id)
         account = await find(transaction, user_id)
         assert account is not None
         return account
 
     return await database.run(work)
+
+
+async def _log_roles(
+    transaction: Transaction,
+    origin: AuditOrigin,
+    user_id: int,
+    before: Sequence[RoleName],
+    after: Sequence[RoleName],
+) -> None:
+    await audit_log.record(
+        transaction,
+        origin,
+        AuditAction.USER_ROLES,
+        f"user:{user_id}",
+        before={"roles": sorted(before)},
+        after={"roles": sorted(after)},
+    )
 
 
 async def _give_roles(transaction: Transaction, user_id: int, roles: Sequence[RoleName]) -> None:
@@ -136,57 +165,6 @@ async def _take_roles(transaction: Transaction, user_id: int, roles: set[RoleNam
         )
 
 
-async def credentials(database: Database, email: str) -> Credentials | None:
-    """What to check a sign-in against, None for an unknown address (stored form)."""
-    rows = await database.read(
-        "SELECT id, password_hash, status, locked_until > UTC_TIMESTAMP(6) FROM users "
-        "WHERE email = %s",
-        email,
-    )
-    if not rows:
-        return None
-    user_id, password_hash, status, locked = rows[0]
-    return Credentials(user_id, password_hash, status == "ACTIVE", bool(locked))
-
-
-async def count_failure(
-    database: Database, user_id: int, lockout_after: int, lockout_seconds: int
-) -> None:
-    """One more failed sign-in; the `lockout_after`-th locks. After a lock has lapsed the count begins anew."""
-    lapsed = "locked_until IS NOT NULL AND locked_until <= UTC_TIMESTAMP(6)"
-    # Assignments run from left to right: the lock is decided on the count with this failure in it.
-    await database.write(
-        f"UPDATE users SET failed_login_count = IF({lapsed}, 1, failed_login_count + 1), "
-        f"locked_until = IF(failed_login_count >= %s, UTC_TIMESTAMP(6) + INTERVAL %s SECOND, NULL) "
-        "WHERE id = %s AND (locked_until IS NULL OR locked_until <= UTC_TIMESTAMP(6))",
-        lockout_after,
-        lockout_seconds,
-        user_id,
-    )
-
-
-async def count_decoy(database: Database, row: int) -> None:
-    """The write of a failure that counts for nobody (16 rows)."""
-    await database.write("UPDATE login_decoys SET attempts = attempts + 1 WHERE id = %s", row % 16)
-
-
-async def begin_session(transaction: Transaction, user_id: int) -> Account | None:
-    """Lock the account for a sign-in and clear its failures; None when it is disabled or locked by now."""
-    rows = await transaction.fetch(
-        "SELECT status, locked_until > UTC_TIMESTAMP(6), failed_login_count FROM users "
-        "WHERE id = %s FOR UPDATE",
-        user_id,
-    )
-    status, locked, failures = rows[0]
-    if status != "ACTIVE" or locked:
-        return None
-    if failures:
-        await transaction.execute(
-            "UPDATE users SET failed_login_count = 0, locked_until = NULL WHERE id = %s", user_id
-        )
-    return await find(transaction, user_id)
-
-
 async def replace_hash(database: Database, user_id: int, old: str, new: str) -> None:
     """A stronger hash of the same password, unless the password has changed meanwhile."""
     await database.write(
@@ -197,8 +175,10 @@ async def replace_hash(database: Database, user_id: int, old: str, new: str) -> 
     )
 
 
-async def set_status(database: Database, user_id: int, status: AccountStatus) -> Account | None:
-    """Enable or disable; None for an unknown id. Disabling revokes every refresh token. Raises LastAdmin."""
+async def set_status(
+    database: Database, user_id: int, status: AccountStatus, origin: AuditOrigin
+) -> Account | None:
+    """Enable or disable; None for an unknown id. Disabling ends every session. Raises LastAdmin."""
 
     async def work(transaction: Transaction) -> Account | None:
         account = await _lock(transaction, user_id)
@@ -212,12 +192,22 @@ async def set_status(database: Database, user_id: int, status: AccountStatus) ->
                 "WHERE user_id = %s AND revoked_at IS NULL",
                 user_id,
             )
+        await audit_log.record(
+            transaction,
+            origin,
+            AuditAction.USER_STATUS,
+            f"user:{user_id}",
+            before={"status": account.status},
+            after={"status": status},
+        )
         return await _changed(transaction, user_id, "status = %s, ", status)
 
     return await database.run(work)
 
 
-async def set_roles(database: Database, user_id: int, roles: Sequence[RoleName]) -> Account | None:
+async def set_roles(
+    database: Database, user_id: int, roles: Sequence[RoleName], origin: AuditOrigin
+) -> Account | None:
     """Replace all roles; None for an unknown id. Raises LastAdmin."""
 
     async def work(transaction: Transaction) -> Account | None:
@@ -228,6 +218,7 @@ async def set_roles(database: Database, user_id: int, roles: Sequence[RoleName])
             await _require_other_admin(transaction, user_id)
         await _take_roles(transaction, user_id, set(account.roles) - set(roles))
         await _give_roles(transaction, user_id, sorted(set(roles) - set(account.roles)))
+        await _log_roles(transaction, origin, user_id, account.roles, roles)
         return await _changed(transaction, user_id, "")
 
     return await database.run(work)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from contracts.rates import PROVIDER_PREFIX
 from db import rates
+from db.accounts import refresh_tokens, sign_ins
 from db.mysql.database import Database, Transaction, placeholders
 from db.rows import Select
 
@@ -86,13 +87,9 @@ async def remove(transaction: Transaction, name: str) -> None:
 async def set_password(transaction: Transaction, user_id: int, password_hash: str) -> None:
     """Give a provider's account another password; its sessions and its lock-out end."""
     await transaction.execute(
-        "UPDATE users SET password_hash = %s, failed_login_count = 0, locked_until = NULL, "
-        "updated_at = UTC_TIMESTAMP(6) WHERE id = %s",
+        "UPDATE users SET password_hash = %s, updated_at = UTC_TIMESTAMP(6) WHERE id = %s",
         password_hash,
         user_id,
     )
-    await transaction.execute(
-        "UPDATE refresh_families SET revoked_at = UTC_TIMESTAMP(6) "
-        "WHERE user_id = %s AND revoked_at IS NULL",
-        user_id,
-    )
+    await sign_ins.forgive(transaction, user_id)
+    await refresh_tokens.revoke_all(transaction, user_id)

@@ -5,7 +5,7 @@ CREATE TABLE event_terms (
     event_id BIGINT NOT NULL,
     PRIMARY KEY (term, event_id),
     KEY ix_event_terms_event (event_id, term)
-) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 ALTER TABLE events
     ADD COLUMN searched_version BIGINT NOT NULL DEFAULT 0,

@@ -48,6 +48,9 @@ TRANSACTION_SECONDS = 4.0
 VANISHED_SECONDS = 10
 """After so much silence the server ends a session and lets go of what it has locked: a client that vanished in the
 middle of a transaction (a cut cable, a frozen machine) never says so itself."""
+COLLATION = "utf8mb4_bin"
+"""What our sessions compare with where no column decides: servers differ in what they would choose. A binary collation
+may meet any other of its character set in one expression, and wins."""
 ACQUIRE_SECONDS = 3.0
 ATTEMPTS = 5
 
@@ -249,7 +252,7 @@ class Database:
             # What the server is about to end is not given out any more.
             pool_recycle=vanished / 2,
             init_command=(
-                "SET time_zone = '+00:00', innodb_lock_wait_timeout = 3, "
+                f"SET time_zone = '+00:00', collation_connection = {COLLATION}, innodb_lock_wait_timeout = 3, "
                 "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
                 f"NO_ENGINE_SUBSTITUTION', wait_timeout = {vanished}, {isolation} = 'REPEATABLE-READ'"
             ),

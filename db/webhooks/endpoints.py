@@ -153,6 +153,41 @@ async def rotate(database: Database, user_id: int, endpoint_id: int, sealed: byt
     return changed == 1
 
 
+@dataclass(frozen=True, slots=True)
+class SealedSecrets:
+    """What is sealed of one endpoint; None: it has no previous secret."""
+
+    id: int
+    user_id: int
+    secret: bytes
+    previous_secret: bytes | None
+
+
+async def sealed(database: Database, after_id: int, limit: int) -> list[SealedSecrets]:
+    """The secrets of all accounts' endpoints with ids above `after_id`, by id."""
+    rows = await database.read(
+        "SELECT id, user_id, secret, previous_secret FROM webhook_endpoints "
+        "WHERE id > %s AND status <> 'DELETED' ORDER BY id LIMIT %s",
+        after_id,
+        limit,
+    )
+    return [SealedSecrets(*row) for row in rows]
+
+
+async def reseal(database: Database, old: SealedSecrets, new: SealedSecrets) -> bool:
+    """Put the same secrets in place, sealed anew; False when they have changed meanwhile."""
+    changed = await database.write(
+        "UPDATE webhook_endpoints SET secret = %s, previous_secret = %s "
+        "WHERE id = %s AND secret = %s AND previous_secret <=> %s",
+        new.secret,
+        new.previous_secret,
+        old.id,
+        old.secret,
+        old.previous_secret,
+    )
+    return changed == 1
+
+
 _WITH_ENDPOINTS = (
     "SELECT user_id FROM webhook_endpoints WHERE status = 'ACTIVE' AND user_id IN ({}) UNION ALL "
     "SELECT e.user_id FROM roles r JOIN user_roles m ON m.role_id = r.id "

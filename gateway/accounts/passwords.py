@@ -1,11 +1,12 @@
 """Passwords: argon2id in a small pool of threads, and no difference between an unknown account and a wrong password.
 
-In: passwords, stored hashes. Out: hashes, yes or no.
+In: passwords, stored hashes. Out: hashes, yes or no; why nobody should choose a password.
 Must stay true: never more threads than cores and never an endless queue (hashing is slow on purpose: it must
 not become a denial of service); an unknown account costs the same hash as a known one; no password is kept or
 logged.
 
-Source: RFC 9106 (Argon2); parameters after the OWASP Password Storage Cheat Sheet (19 MiB, 2 passes, 1 lane).
+Source: RFC 9106 (Argon2); parameters after the OWASP Password Storage Cheat Sheet (19 MiB, 2 passes, 1 lane). The
+commonest passwords are those that `zxcvbn` lists.
 """
 
 import asyncio
@@ -14,6 +15,9 @@ import time
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import TypeVar
 
 from argon2 import PasswordHasher, Type
@@ -47,10 +51,35 @@ def _normal(password: str) -> str:
     return unicodedata.normalize("NFC", password)
 
 
+def weakness(password: str) -> str | None:
+    """Why nobody should choose it, None when it may be chosen. Its length is not asked."""
+    plain = _normal(password).casefold()
+    if len(set(plain)) < 2:
+        return "is one character, again and again"
+    return "is one of the commonest passwords" if plain in commonest() else None
+
+
+@cache
+def commonest() -> frozenset[str]:
+    """The commonest passwords that are long enough to be chosen, in small letters."""
+    # From its file alone: the package itself builds tables of 14 MB that nobody here asks for.
+    package = find_spec("zxcvbn")
+    assert package is not None, "requirements.lock has it"
+    assert package.submodule_search_locations, "it is a package"
+    file = Path(package.submodule_search_locations[0]) / "frequency_lists.py"
+    spec = spec_from_file_location("_zxcvbn_frequency_lists", file)
+    assert spec is not None, file
+    assert spec.loader is not None, file
+    lists = module_from_spec(spec)
+    spec.loader.exec_module(lists)
+    return frozenset(one for one in lists.FREQUENCY_LISTS["passwords"] if len(one) >= PASSWORD_MIN)
+
+
 class Passwords:
     """Hashes and verifies off the event loop. Close it at the end."""
 
     def __init__(self, hasher: PasswordHasher, threads: int | None = None) -> None:
+        commonest()  # read before the first request
         self._hasher = hasher
         threads = threads or min(2, os.cpu_count() or 1)
         self._threads = threads

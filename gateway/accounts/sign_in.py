@@ -2,12 +2,14 @@
 
 In: credentials and tokens. Out: accounts and token pairs; rows of users and refresh tokens (not commands: design.md).
 Must stay true: an attacker learns nothing from a failed sign-in (same answer, same work for unknown, wrong, locked and
-disabled); a refresh token is 256 random bits, works once, and only its hash is stored.
+disabled); a refresh token is 256 random bits, works once (and again for 10 s), and only its hash is stored; an access
+token carries its session and ends with it.
 """
 
 import hashlib
 import secrets
 import zlib
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import structlog
@@ -17,16 +19,20 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from contracts.accounts import EMAIL_LENGTH_MAX, Account, BadEmail, User, stored_email
 from contracts.models import Line, Prose
 from contracts.problems import Code, Problem
-from contracts.runtime.settings import Settings
 from contracts.shapes import Answer
-from db.accounts import accounts, refresh_tokens
+from db.accounts import accounts, refresh_tokens, sign_ins
+from db.accounts.refresh_tokens import Device, NextToken
+from db.accounts.sign_ins import LockRule
 from db.mysql.database import Database, Transaction
-from gateway.accounts.passwords import PASSWORD_MAX, PASSWORD_MIN, Passwords
+from gateway.accounts.passwords import PASSWORD_MAX, PASSWORD_MIN, Passwords, weakness
+from gateway.http.client_addresses import network_of
 from gateway.http.keys import (
+    ACCESS,
     DATABASE,
     PASSWORDS,
     SETTINGS,
     TOKENS,
+    address_of,
     body,
     principal,
 )
@@ -68,14 +74,25 @@ Email = Annotated[
 ]
 
 
+def _new_password(text: str) -> str:
+    if (why := weakness(text)) is not None:
+        raise ValueError(why)
+    return text
+
+
+NewPassword = Annotated[
+    Prose,
+    Field(min_length=PASSWORD_MIN, max_length=PASSWORD_MAX, examples=["correct horse battery"]),
+    AfterValidator(_new_password),
+]
+"""A password that somebody chooses."""
+
+
 class Register(Body):
     """A new account."""
 
     email: Annotated[Email, Field(examples=["ada@example.com"])]
-    password: Annotated[
-        Prose,
-        Field(min_length=PASSWORD_MIN, max_length=PASSWORD_MAX, examples=["correct horse battery"]),
-    ]
+    password: NewPassword
 
 
 class Login(Body):
@@ -111,9 +128,15 @@ async def register(request: web.Request) -> web.Response:
     """POST /api/auth/register."""
     wanted = body(request, Register)
     password_hash = await request.app[PASSWORDS].hash(wanted.password)
+    network = network_of(address_of(request))
+
+    def at_home(transaction: Transaction, user_id: int) -> None:
+        # Where it was made it is no stranger: nobody can lock it out from elsewhere before it first signs in.
+        sign_ins.note_network(transaction, user_id, network)
+
     try:
         account = await accounts.create(
-            request.app[DATABASE], wanted.email, password_hash, ("USER",)
+            request.app[DATABASE], wanted.email, password_hash, ("USER",), then=at_home
         )
     except accounts.EmailTaken:
         detail = "There is an account with this address; sign in instead."
@@ -125,59 +148,74 @@ async def register(request: web.Request) -> web.Response:
 async def login(request: web.Request) -> web.Response:
     """POST /api/auth/login."""
     given, app = body(request, Login), request.app
-    known = await _credentials(app[DATABASE], given.email)
+    network = network_of(address_of(request))
+    known = await _credentials(app[DATABASE], given.email, network)
     fits = await app[PASSWORDS].verify(known.password_hash if known else None, given.password)
-    account = refresh = None
+    session = None
     if known and fits and known.active and not known.locked:
-        account, refresh = await _begin_session(app[DATABASE], app[SETTINGS], known.user_id)
-    if known is None or account is None or refresh is None:
+        session = await _begin_session(request, known.user_id, network)
+    if known is None or session is None:
         countable = known if known and known.active and not known.locked and not fits else None
-        await _count_failure(app[DATABASE], app[SETTINGS], given.email, countable)
+        await _count_failure(request, given.email, countable, network)
         raise unauthenticated(WRONG)
     if app[PASSWORDS].is_outdated(known.password_hash):
         await _rehash(app[DATABASE], app[PASSWORDS], known, given.password)
-    log.info("account.signed_in", user_id=account.id)
-    return _token_pair(request, account, refresh)
+    log.info("account.signed_in", user_id=known.user_id)
+    return _token_pair(request, session)
 
 
-async def _credentials(database: Database, email: str) -> accounts.Credentials | None:
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """What a token pair is made of."""
+
+    account: Account
+    session_id: int
+    refresh_token: str
+
+
+async def _credentials(database: Database, email: str, network: str) -> sign_ins.Credentials | None:
     try:
         address = stored_email(email)
     except BadEmail:
         # The same query as for an address, so that it takes the same time.
         address = ""
-    return await accounts.credentials(database, address)
+    return await sign_ins.credentials(database, address, network)
 
 
-async def _begin_session(
-    database: Database, settings: Settings, user_id: int
-) -> tuple[Account | None, str | None]:
-    refresh = secrets.token_urlsafe(REFRESH_BYTES)
+async def _begin_session(request: web.Request, user_id: int, network: str) -> _Session | None:
+    text, lifetime = secrets.token_urlsafe(REFRESH_BYTES), request.app[SETTINGS].refresh_ttl
+    first, device = NextToken(_digest(text), lifetime), _device(request)
 
-    async def work(transaction: Transaction) -> Account | None:
-        account = await accounts.begin_session(transaction, user_id)
-        if account is not None:
-            await refresh_tokens.start_family(
-                transaction, user_id, _digest(refresh), settings.refresh_ttl
-            )
-        return account
+    async def work(transaction: Transaction) -> _Session | None:
+        account = await sign_ins.begin_session(transaction, user_id, network)
+        if account is None:
+            return None
+        session_id = await refresh_tokens.start_family(transaction, user_id, first, device)
+        return _Session(account, session_id, text)
 
-    return await database.run(work), refresh
+    return await request.app[DATABASE].run(work)
+
+
+def _device(request: web.Request) -> Device:
+    agent = request.headers.get("User-Agent")
+    # aiohttp reads bytes that are no UTF-8 as lone surrogates, which no database takes.
+    readable = agent and agent.encode("utf-8", "replace").decode()
+    return Device(address_of(request), readable)
 
 
 async def _count_failure(
-    database: Database, settings: Settings, email: str, known: accounts.Credentials | None
+    request: web.Request, email: str, known: sign_ins.Credentials | None, network: str
 ) -> None:
+    database, settings = request.app[DATABASE], request.app[SETTINGS]
     if known is not None:
-        await accounts.count_failure(
-            database, known.user_id, settings.lockout_after, settings.lockout
-        )
+        rule = LockRule(settings.lockout_after, settings.lockout)
+        await sign_ins.count_failure(database, known, network, rule)
     else:
-        await accounts.count_decoy(database, zlib.crc32(email.encode()))
+        await sign_ins.count_decoy(database, zlib.crc32(email.encode()))
 
 
 async def _rehash(
-    database: Database, passwords: Passwords, known: accounts.Credentials, password: str
+    database: Database, passwords: Passwords, known: sign_ins.Credentials, password: str
 ) -> None:
     fresh = await passwords.hash(password)
     await accounts.replace_hash(database, known.user_id, known.password_hash, fresh)
@@ -187,12 +225,14 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def _token_pair(request: web.Request, account: Account, refresh: str) -> web.Response:
-    tokens = request.app[TOKENS]
+def _token_pair(request: web.Request, session: _Session) -> web.Response:
+    tokens, account = request.app[TOKENS], session.account
     return json_reply(
         {
-            "accessToken": tokens.issue(account.id, account.roles, account.access_changed_at),
-            "refreshToken": refresh,
+            "accessToken": tokens.issue(
+                account.id, account.roles, account.access_changed_at, session.session_id
+            ),
+            "refreshToken": session.refresh_token,
             "tokenType": "Bearer",
             "expiresIn": tokens.lifetime,
         }
@@ -203,20 +243,24 @@ async def refresh(request: web.Request) -> web.Response:
     """POST /api/auth/refresh."""
     given, app = body(request, RefreshToken), request.app
     fresh = secrets.token_urlsafe(REFRESH_BYTES)
-    account = await refresh_tokens.rotate(
-        app[DATABASE], _digest(given.refresh_token), _digest(fresh), app[SETTINGS].refresh_ttl
-    )
-    if account is None:
+    following = NextToken(_digest(fresh), app[SETTINGS].refresh_ttl)
+    shown = _digest(given.refresh_token)
+    rotation = await refresh_tokens.rotate(app[DATABASE], shown, following, _device(request))
+    if rotation.revoked and rotation.session_id is not None:
+        app[ACCESS].note_end(rotation.session_id)
+        log.warning("session.revoked", session_id=rotation.session_id)
+    if rotation.account is None or rotation.session_id is None:
         raise unauthenticated("This refresh token is not valid (any more); sign in again.")
-    return _token_pair(request, account, fresh)
+    return _token_pair(request, _Session(rotation.account, rotation.session_id, fresh))
 
 
 async def logout(request: web.Request) -> web.Response:
     """POST /api/auth/logout."""
-    given = body(request, RefreshToken)
-    await refresh_tokens.revoke_family_of(
-        request.app[DATABASE], _digest(given.refresh_token), principal(request).user_id
-    )
+    given, app = body(request, RefreshToken), request.app
+    shown, user_id = _digest(given.refresh_token), principal(request).user_id
+    session_id = await refresh_tokens.end_session_of(app[DATABASE], shown, user_id)
+    if session_id is not None:
+        app[ACCESS].note_end(session_id)
     return no_content()
 
 
@@ -240,7 +284,7 @@ ROUTES = (
         tag="Accounts",
         body=Register,
         problems=frozenset({Code.EMAIL_TAKEN, Code.BUSY}),
-        limit=LimitClass.LOGIN,
+        limit=LimitClass.ADDRESS,
     ),
     Route(
         method="POST",
@@ -254,7 +298,9 @@ ROUTES = (
         body=Login,
         problems=frozenset({Code.UNAUTHENTICATED, Code.BUSY}),
         limit=LimitClass.LOGIN,
-        description="One answer for a wrong address, a wrong password, a locked and a disabled account.",
+        description="One answer for a wrong address, a wrong password, a locked and a disabled account. Wrong "
+        "passwords lock the account for the network they come from (IPv4 /24, IPv6 /48); ten times as many lock it for "
+        "every network that it never signed in from.",
     ),
     Route(
         method="POST",
@@ -267,19 +313,21 @@ ROUTES = (
         tag="Accounts",
         body=RefreshToken,
         problems=frozenset({Code.UNAUTHENTICATED}),
-        description="A refresh token works once. Using it again revokes all tokens of its sign-in.",
+        description="A refresh token works once, and for ten seconds again (two tabs, an answer that was lost). Using "
+        "it later ends its session: all its refresh tokens at once, its access tokens within 30 seconds.",
     ),
     Route(
         method="POST",
         path="/api/auth/logout",
         operation_id="logout",
-        summary="Revoke a sign-in's refresh tokens",
+        summary="End a session",
         handler=logout,
         access=SIGNED_IN,
         answers={204: RouteAnswer(None, "Done, or there was nothing to do.")},
         tag="Accounts",
         ownership=Ownership.SELF,
         body=RefreshToken,
+        description="Its refresh tokens stop at once, its access tokens within 30 seconds.",
     ),
     Route(
         method="GET",

@@ -1,7 +1,8 @@
 """Access tokens: JSON Web Tokens after RFC 8725 (best practices) and RFC 9068 (access tokens).
 
 In: a user at sign-in; later the token. Out: a token; the verified caller.
-Must stay true: HS256 and nothing else; every claim is required; keys are at least 256 bits and look random, or
+Must stay true: HS256 and nothing else; every claim is required, but for the session's (`sid`): tokens of load tests,
+and of gateways before it was there, belong to none; keys are at least 256 bits and look random, or
 the process does not start; the first key signs, all verify (rotation by `kid`); expiry is checked on every use, also on
 a token that was verified before.
 """
@@ -10,6 +11,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import jwt
 
@@ -43,11 +45,13 @@ class BadToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A token that checked out. `access_micros`: which state of the account it was issued for."""
+    """A token that checked out. `access_micros`: which state of the account it was issued for; `session_id`: by which
+    sign-in, None for a token that belongs to none."""
 
     principal: Principal
     access_micros: int
     expires_at: float
+    session_id: int | None = None
 
 
 def parse_keys(text: str) -> dict[str, bytes]:
@@ -87,10 +91,16 @@ class Tokens:
         # The first segment of tokens that we signed, as it stands there, with its key: read once per key.
         self._headers: dict[str, bytes] = {}
 
-    def issue(self, user_id: int, roles: tuple[RoleName, ...], changed_at: datetime) -> str:
-        """A token for an account in the state it has since `changed_at`."""
+    def issue(
+        self,
+        user_id: int,
+        roles: tuple[RoleName, ...],
+        changed_at: datetime,
+        session_id: int | None = None,
+    ) -> str:
+        """A token for an account in the state it has since `changed_at`, which ends with the session."""
         now = int(time.time())
-        claims = {
+        claims: dict[str, Any] = {
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": str(user_id),
@@ -100,6 +110,8 @@ class Tokens:
             "roles": list(roles),
             "access": access_micros(changed_at),
         }
+        if session_id is not None:
+            claims["sid"] = str(session_id)
         headers = {"kid": self._kid, "typ": TYPE}
         return jwt.encode(claims, self._keys[self._kid], ALGORITHM, headers=headers)
 
@@ -149,11 +161,16 @@ class Tokens:
 def _verified(claims: dict[str, object]) -> Verified:
     subject, roles = claims["sub"], claims["roles"]
     access, expires, issued = claims["access"], claims["exp"], claims["iat"]
-    if not isinstance(subject, str) or not subject.isascii() or not subject.isdigit():
-        raise BadToken
+    session = _number(claims["sid"]) if "sid" in claims else None
     if not isinstance(roles, list) or not _ROLES.issuperset(roles):
         raise BadToken
     if type(access) is not int or type(expires) is not int or type(issued) is not int:
         raise BadToken
-    principal = Principal(user_id=int(subject), roles=tuple(roles))
-    return Verified(principal, access, float(expires))
+    principal = Principal(user_id=_number(subject), roles=tuple(roles))
+    return Verified(principal, access, float(expires), session)
+
+
+def _number(claim: object) -> int:
+    if not isinstance(claim, str) or not claim.isascii() or not claim.isdigit():
+        raise BadToken
+    return int(claim)

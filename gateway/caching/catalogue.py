@@ -23,11 +23,12 @@ from contracts.runtime.times import to_wire
 from db import catalogue as rows
 from db.catalogue import EventRead, Search
 from db.mysql.database import Database
-from gateway.caching.event_list import EventList
+from gateway.caching.event_list import EventList, ListPage
 from gateway.caching.short_lived import Fresh
 from gateway.http.models import PageQuery
 from gateway.http.paging import from_cursor, page
 from gateway.http.problems import not_found
+from gateway.http.representations import Representation
 
 COPY_SECONDS = 0.8
 """Less than the second that is promised: an answer takes its time, too."""
@@ -38,10 +39,9 @@ NO_TICKET_TYPE = "There is no such ticket type, or it is not yours."
 
 @dataclass(frozen=True, slots=True)
 class CachedResource:
-    """A resource as JSON, its entity tag, and whose event it is (about)."""
+    """A resource as JSON with its entity tag, and whose event it is (about)."""
 
-    body: bytes
-    etag: str
+    shown: Representation
     event_id: int
     organizer_id: int | None = None
 
@@ -77,7 +77,7 @@ class Catalogue:
         if type_id is not None:
             self._types.drop(type_id)
 
-    async def published(self, search: Search, query: str, limit: int) -> bytes:
+    async def published(self, search: Search, query: str, limit: int) -> ListPage:
         """A page of published events; `query` is the text of the search, the same for all that ask the same."""
 
         async def build() -> bytes:
@@ -99,15 +99,16 @@ class Catalogue:
         if found is None:
             raise not_found(NO_EVENT)
         resource = event_resource(found.row, found.ticket_types)
-        body = orjson.dumps(resource)
-        return CachedResource(body, event_etag(resource), event_id, found.row.organizer_id)
+        shown = Representation(orjson.dumps(resource), event_etag(resource))
+        return CachedResource(shown, event_id, found.row.organizer_id)
 
     async def _read_type(self, type_id: int) -> CachedResource:
         found = await rows.find_ticket_type(self._database, type_id)
         if found is None:
             raise not_found(NO_TICKET_TYPE)
         resource = ticket_type_resource(found)
-        return CachedResource(orjson.dumps(resource), ticket_type_etag(resource), found.event_id)
+        shown = Representation(orjson.dumps(resource), ticket_type_etag(resource))
+        return CachedResource(shown, found.event_id)
 
 
 def _page(

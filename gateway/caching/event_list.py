@@ -1,6 +1,6 @@
 """The cached list of published events: ready-made pages in Redis for 30 s, rebuilt by one gateway.
 
-In: a query. Out: the page as JSON bytes, at most 30 s old.
+In: a query. Out: the page as JSON, at most 30 s old, with how old it is.
 Must stay true: nothing is shown longer than `LIST_SECONDS` after it was read, however it came here; when
 a page is missing one reader in one gateway makes it, the others wait for it briefly; without Redis each
 gateway makes its own, at most one a second per query.
@@ -14,11 +14,13 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import ceil
 
 from redis.asyncio import Redis
 
 from db.redis.optional import OptionalRedis
 from gateway.caching.short_lived import Fresh
+from gateway.http.representations import Representation
 
 LIST_SECONDS = 30.0
 COPY_SECONDS = 1.0
@@ -32,11 +34,16 @@ Build = Callable[[], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
+class ListPage:
     """A page and the monotonic time at which it may no longer be shown."""
 
-    body: bytes
+    shown: Representation
     until: float
+
+    @property
+    def age(self) -> int:
+        """Seconds since it was read, rounded up."""
+        return min(ceil(LIST_SECONDS - (self.until - time.monotonic())), int(LIST_SECONDS))
 
 
 class EventList:
@@ -44,18 +51,18 @@ class EventList:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = OptionalRedis(redis, "event list")
-        self._copies: Fresh[str, _Page] = Fresh(COPY_SECONDS, COPIES_MAX)
+        self._copies: Fresh[str, ListPage] = Fresh(COPY_SECONDS, COPIES_MAX)
 
-    async def page(self, query: str, build: Build) -> bytes:
+    async def page(self, query: str, build: Build) -> ListPage:
         """The page of this (canonical) query. Raises what `build` raises."""
         copy = self._copies.peek(query)
         if copy is None or copy.until <= time.monotonic():
             if copy is not None:
                 self._copies.drop(query)
             copy = await self._copies.get(query, lambda: self._find(query, build))
-        return copy.body
+        return copy
 
-    async def _find(self, query: str, build: Build) -> _Page:
+    async def _find(self, query: str, build: Build) -> ListPage:
         key = "eventhub:events:" + hashlib.blake2b(query.encode(), digest_size=16).hexdigest()
         page = await self._stored(key)
         if page is not None:
@@ -70,7 +77,7 @@ class EventList:
                 return page
         return await self._build(key, build)
 
-    async def _stored(self, key: str) -> _Page | None:
+    async def _stored(self, key: str) -> ListPage | None:
         now = time.monotonic()
 
         async def ask() -> tuple[bytes | None, int]:
@@ -84,7 +91,7 @@ class EventList:
         body, milliseconds = await self._redis.ask(ask, nothing)
         if body is None or milliseconds <= 0:
             return None
-        return _Page(body, now + milliseconds / 1000)
+        return ListPage(Representation(body), now + milliseconds / 1000)
 
     async def _may_build(self, key: str) -> bool:
         async def ask() -> bool:
@@ -93,7 +100,7 @@ class EventList:
 
         return await self._redis.ask(ask, True)
 
-    async def _build(self, key: str, build: Build) -> _Page:
+    async def _build(self, key: str, build: Build) -> ListPage:
         started = time.monotonic()
         try:
             body = await build()
@@ -103,4 +110,4 @@ class EventList:
                 await self._redis.ask(lambda: self._redis.redis.set(key, body, px=left), None)
         finally:
             await self._redis.ask(lambda: self._redis.redis.delete(key + ":lock"), 0)
-        return _Page(body, started + LIST_SECONDS)
+        return ListPage(Representation(body), started + LIST_SECONDS)

@@ -1,19 +1,17 @@
-"""The AsyncAPI 3.0 document: what travels between EventHub's processes, to it and from it. Served, and as a page.
+"""The whole AsyncAPI 3.0 document: what travels between EventHub's processes, to it and from it.
 
 In: `contracts.messaging.topology` (exchanges, queues, bindings), `gateway.documents.asyncapi_messages`.
-Out: `/asyncapi.json`, `/asyncapi`. Must stay true: each exchange and each queue of the topology is a channel here;
-which messages a queue receives is computed from its bindings, never written down a second time.
+Out: the document as plain JSON values; `gateway.documents.asyncapi_served` serves it, and the part of it that is
+everybody's.
+Must stay true: each exchange and each queue of the topology is a channel here; which messages a queue receives is
+computed from its bindings, never written down a second time.
 
 Source: AsyncAPI Specification 3.0.0; AMQP bindings 0.3.0, HTTP bindings 0.3.0.
 """
 
 import re
 from collections.abc import Iterable
-from functools import cache
 from typing import Any
-
-import orjson
-from aiohttp import web
 
 from contracts.commands import COMMANDS
 from contracts.events import BROADCAST_EVENTS, EVENTS
@@ -27,20 +25,9 @@ from contracts.messaging.topology import (
     RATES_EXCHANGE,
     Exchange,
     Topology,
-    topology,
 )
 from contracts.webhooks.messages import PING, WEBHOOK_TYPES
 from gateway.documents.asyncapi_messages import RETRY_HEADERS, Messages, Schema, webhook_key
-from gateway.documents.asyncapi_page import render
-from gateway.documents.pages import CACHE_CONTROL
-from gateway.http.keys import SETTINGS
-from gateway.http.replies import raw_reply
-from gateway.http.routing import (
-    ANYONE,
-    LimitClass,
-    Route,
-    RouteAnswer,
-)
 
 BINDING_VERSION = "0.3.0"
 _BROKER = {"$ref": "#/servers/broker"}
@@ -60,18 +47,6 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 
 
-@cache
-def document(shards: int) -> bytes:
-    """The document as JSON, for so many inventory shards."""
-    return orjson.dumps(build(topology(shards, 1)))
-
-
-@cache
-def page(shards: int) -> tuple[str, str]:
-    """(HTML, Content-Security-Policy) of the document as a page."""
-    return render(build(topology(shards, 1)))
-
-
 def build(everything: Topology) -> dict[str, Any]:
     """The whole document as plain JSON values."""
     writer = _Writer(everything)
@@ -80,7 +55,7 @@ def build(everything: Topology) -> dict[str, Any]:
         "asyncapi": "3.0.0",
         "id": "urn:eventhub",
         "info": {
-            "title": "EventHub",
+            "title": "EventHub, inside",
             "version": "1.0.0",
             "description": (
                 "Commands from the gateway to the workers, events from the workers to whoever listens, rates from "
@@ -344,44 +319,3 @@ def topic_matches(pattern: str, key: str) -> bool:
     words = [{"*": r"[^.]+", "#": r".*"}.get(word, re.escape(word)) for word in pattern.split(".")]
     expression = r"\.".join(words).replace(r"\..*", r"(\..*)?").replace(r".*\.", r"(.*\.)?")
     return re.fullmatch(expression, key) is not None
-
-
-async def asyncapi_json(request: web.Request) -> web.Response:
-    """GET /asyncapi.json."""
-    body = document(request.app[SETTINGS].shards)
-    return raw_reply(body, headers={"Cache-Control": CACHE_CONTROL})
-
-
-async def asyncapi_page(request: web.Request) -> web.Response:
-    """GET /asyncapi."""
-    html, policy = page(request.app[SETTINGS].shards)
-    headers = {"Content-Security-Policy": policy, "Cache-Control": CACHE_CONTROL}
-    return web.Response(text=html, content_type="text/html", headers=headers)
-
-
-ROUTES = (
-    Route(
-        method="GET",
-        path="/asyncapi.json",
-        operation_id="asyncapi",
-        summary="The messages of EventHub",
-        handler=asyncapi_json,
-        access=ANYONE,
-        answers={
-            200: RouteAnswer(None, "AsyncAPI 3.0.", media_type="application/json; charset=utf-8")
-        },
-        tag="Operations",
-        limit=LimitClass.NONE,
-    ),
-    Route(
-        method="GET",
-        path="/asyncapi",
-        operation_id="asyncapiPage",
-        summary="The messages of EventHub as a page",
-        handler=asyncapi_page,
-        access=ANYONE,
-        answers={200: RouteAnswer(None, "A page.", media_type="text/html")},
-        tag="Operations",
-        limit=LimitClass.NONE,
-    ),
-)

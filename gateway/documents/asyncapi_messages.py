@@ -152,12 +152,17 @@ def envelope_schema(type_: str, data: Schema, description: str) -> Schema:
     }
 
 
-def _story(model: type[BaseModel]) -> str:
+def story_of(model: type[BaseModel]) -> str:
     """The first line of a model's docstring, or of its nearest ancestor's that has one."""
     for one in model.__mro__:
         if one.__doc__ and one not in (BaseModel, object):
             return one.__doc__.strip().splitlines()[0]
     return ""
+
+
+def subject_model(event: type[DomainEvent]) -> type[BaseModel]:
+    """The model of the resource that an announced event is about."""
+    return next(model for member, model in _RESOURCES.items() if member in event.model_fields)
 
 
 def _message(name: str, title: str, summary: str, content_type: str, payload: Schema) -> Schema:
@@ -215,9 +220,9 @@ class Messages:
 
     def _add_envelope(self, model: type[Command] | type[DomainEvent]) -> None:
         name = model.__name__
-        schema = envelope_schema(model.TYPE, _ref(name), _story(model))
+        schema = envelope_schema(model.TYPE, _ref(name), story_of(model))
         self.schemas[f"{name}Envelope"] = schema
-        message = _message(model.TYPE, name, _story(model), SINGLE, _ref(f"{name}Envelope"))
+        message = _message(model.TYPE, name, story_of(model), SINGLE, _ref(f"{name}Envelope"))
         message["correlationId"] = {"location": "$message.payload#/correlationid"}
         message["examples"] = [{"name": name, "payload": self._example(message["payload"])}]
         self.messages[name] = message
@@ -248,10 +253,7 @@ class Messages:
             self.messages[message["name"]] = message
 
     def _add_webhook(self, name: str, event: type[DomainEvent] | None) -> None:
-        data = _ref(Pinged.__name__)
-        if event is not None:
-            member = next(one for one in _RESOURCES if one in event.model_fields)
-            data = _ref(_RESOURCES[member].__name__)
+        data = _ref((subject_model(event) if event else Pinged).__name__)
         payload: Schema = {
             "type": "object",
             "properties": {
@@ -263,10 +265,12 @@ class Messages:
             "required": ["type", "timestamp", "data", "sequence"],
             "additionalProperties": False,
         }
-        summary = _story(event) if event else "Its owner wants to know whether the webhook answers."
+        summary = (
+            story_of(event) if event else "Its owner wants to know whether the webhook answers."
+        )
         message = _message(name, name, summary, JSON, payload)
         message["headers"] = _ref("StandardWebhooksHeaders")
-        example = {"payload": self._example(payload), "headers": _WEBHOOK_HEADERS_EXAMPLE}
+        example = {"payload": self._example(payload), "headers": WEBHOOK_HEADERS_EXAMPLE}
         message["examples"] = [{"name": name, **example}]
         self.schemas["StandardWebhooksHeaders"] = _WEBHOOK_HEADERS
         self.messages[webhook_key(name)] = message
@@ -288,7 +292,7 @@ _WEBHOOK_HEADERS: Schema = {
     },
     "required": ["webhook-id", "webhook-timestamp", "webhook-signature"],
 }
-_WEBHOOK_HEADERS_EXAMPLE = {
+WEBHOOK_HEADERS_EXAMPLE = {
     "webhook-id": "6f9ba6b8-5a3e-4c52-9a51-5c8b5e3a1f02",
     "webhook-timestamp": "1893520800",
     "webhook-signature": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",

@@ -8,15 +8,13 @@ Source: OpenAPI Specification 3.1.1; its schemas are JSON Schema 2020-12, which 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+import orjson
 
 from contracts.problems import CONTENT_TYPE, STATUS, TITLE, Code, Problem
-from gateway.documents.openapi_examples import example_of
+from gateway.documents.openapi_links import BODIES, TAG, command_links, links_of, webhooks
 from gateway.documents.openapi_parts import (
     DETAILS,
     EXTRAS,
@@ -24,44 +22,42 @@ from gateway.documents.openapi_parts import (
     ID_MAX,
     INFO,
     REQUEST_HEADERS,
+    SERVERS,
     TAGS,
 )
+from gateway.documents.openapi_schemas import Models, command_of, tidy
 from gateway.http.models import NoBody
 from gateway.http.problems import ProblemDocument
 from gateway.http.routing import (
     ANYONE,
+    SEALED_URL,
     LimitClass,
     Route,
     RouteAnswer,
 )
-from gateway.resources.commands import CommandResource
 
 Schema = dict[str, Any]
 _RETRY = frozenset({429, 503})
 _OF_A_COMMAND = ("X-Command-Id", "Preference-Applied", "Idempotent-Replayed")
 _BEFORE_A_COMMAND = frozenset({401, 413, 415})
 _EXAMPLE_ID = "9f1c2a7be0d94c5c8f4e"
-_ACCEPTED = RouteAnswer(
-    CommandResource,
-    "Accepted, not decided yet: ask again at Location.",
-    ("Location", "Retry-After"),
-)
 
 
 def build(table: Sequence[Route]) -> Schema:
     """The whole document."""
-    models = Models.of(table)
+    models = Models.of(table, [model for _, model in BODIES.values()])
     responses: dict[str, Schema] = {}
     paths: dict[str, Schema] = defaultdict(dict)
     for route in table:
         paths[route.path][route.method.lower()] = _operation(route, models, responses)
-    used = {route.tag for route in table}
-    return {
+    used = {route.tag for route in table} | {TAG}
+    document = {
         "openapi": "3.1.1",
         "info": INFO,
-        "servers": [{"url": "/"}],
+        "servers": SERVERS,
         "tags": [{"name": n, "description": d} for n, d in TAGS.items() if n in used],
         "paths": dict(paths),
+        "webhooks": webhooks(models),
         "components": {
             "schemas": models.schemas,
             "responses": responses,
@@ -75,38 +71,17 @@ def build(table: Sequence[Route]) -> Schema:
             },
         },
     }
+    _drop_unused(document)
+    return document
 
 
-@dataclass(frozen=True, slots=True)
-class Models:
-    """Every model of the table as a component, and where each one is."""
-
-    schemas: dict[str, Schema]
-    _references: Mapping[type[BaseModel], Schema]
-
-    @classmethod
-    def of(cls, table: Sequence[Route]) -> "Models":
-        """The components of this table."""
-        models: set[type[BaseModel]] = {ProblemDocument, CommandResource}
-        for route in table:
-            models.update(answer.model for answer in route.answers.values() if answer.model)
-            if route.takes_body and route.body is not NoBody:
-                models.add(route.body)
-        found, document = models_json_schema(
-            [(model, "validation") for model in sorted(models, key=lambda m: m.__name__)],
-            ref_template="#/components/schemas/{model}",
-        )
-        references: dict[Any, Schema] = {model: schema for (model, _), schema in found.items()}
-        return cls(document["$defs"], references)
-
-    def reference(self, model: type[BaseModel]) -> Schema:
-        """`{"$ref": …}` of a model."""
-        return self._references[model]
-
-    def media(self, model: type[BaseModel]) -> Schema:
-        """A media type object: the model's schema and an example."""
-        reference = self.reference(model)
-        return {"schema": reference, "example": example_of(reference, self.schemas)}
+def _drop_unused(document: Schema) -> None:
+    """What no call refers to is no part of the description."""
+    text = orjson.dumps(document).decode()
+    for kind in ("headers", "parameters"):
+        parts = document["components"][kind]
+        for name in [one for one in parts if f'"#/components/{kind}/{one}"' not in text]:
+            del parts[name]
 
 
 def _operation(route: Route, models: Models, responses: dict[str, Schema]) -> Schema:
@@ -117,7 +92,7 @@ def _operation(route: Route, models: Models, responses: dict[str, Schema]) -> Sc
         "tags": [route.tag],
         "parameters": [*_path_parameters(route), *_query_parameters(route), *_headers(route)],
         "responses": _answers(route, models) | _problems(route, models, responses),
-        "security": [] if route.access is ANYONE else [{"bearer": []}],
+        "security": _security(route),
     }
     if route.takes_body and route.body is not NoBody:
         media = models.media(route.body)
@@ -126,6 +101,13 @@ def _operation(route: Route, models: Models, responses: dict[str, Schema]) -> Sc
             content["application/merge-patch+json"] = media
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _security(route: Route) -> list[Schema]:
+    """A token is needed, or taken where it says more, or of no use."""
+    if route.access not in (ANYONE, SEALED_URL):
+        return [{"bearer": []}]
+    return [{}, {"bearer": []}] if Code.UNAUTHENTICATED in route.codes else []
 
 
 def _description(route: Route) -> str:
@@ -154,7 +136,7 @@ def _query_parameters(route: Route) -> Iterable[Schema]:
             "name": name,
             "in": "query",
             "required": name in document.get("required", ()),
-            "schema": _without_null(schema),
+            "schema": tidy(_without_null(schema)),
         }
 
 
@@ -179,12 +161,21 @@ def _answers(route: Route, models: Models) -> Schema:
     answers = dict(route.answers)
     always: tuple[str, ...] = ()
     if route.is_command:
-        answers[202] = _ACCEPTED
+        answers[202] = RouteAnswer(
+            command_of(route),
+            "Accepted, not decided yet: ask again at Location.",
+            ("Location", "Retry-After"),
+        )
         always = _OF_A_COMMAND
     return {
-        str(status): _answer(route, answer, always, models)
+        str(status): _answer(route, answer, always, models) | _links(status, answer)
         for status, answer in sorted(answers.items())
     }
+
+
+def _links(status: int, answer: RouteAnswer) -> Schema:
+    links = links_of(answer.model) if status == 201 else command_links() if status == 202 else {}
+    return {"links": links} if links else {}
 
 
 def _answer(route: Route, answer: RouteAnswer, always: tuple[str, ...], models: Models) -> Schema:
@@ -193,17 +184,14 @@ def _answer(route: Route, answer: RouteAnswer, always: tuple[str, ...], models: 
         "headers": _header_references(route, (*answer.headers, *always)),
     }
     if answer.model is not None:
-        response["content"] = {answer.media_type: models.media(answer.model)}
+        media = models.media(answer.model)
+        if answer.example:
+            media["example"] = media["example"] | answer.example
+        response["content"] = {answer.media_type: media}
     elif answer.media_type != "application/json":
-        response["content"] = {answer.media_type: {"schema": _plain(answer.media_type)}}
+        kind = "object" if "json" in answer.media_type else "string"
+        response["content"] = {answer.media_type: {"schema": {"type": kind}}}
     return response
-
-
-def _plain(media_type: str) -> Schema:
-    if media_type == "text/event-stream":
-        # 3.1 has no word for events: some readers apply a schema to each, some to the whole stream.
-        return {}
-    return {"type": "object" if "json" in media_type else "string"}
 
 
 def _header_references(route: Route, names: Iterable[str]) -> Schema:
@@ -232,17 +220,15 @@ def _problem(route: Route, status: int, codes: Sequence[Code], models: Models) -
         names = ("WWW-Authenticate",)
     elif route.is_command and status not in _BEFORE_A_COMMAND:
         names += _OF_A_COMMAND + (("Location",) if status == 503 else ())
-    narrowed = {
-        "properties": {"code": {"enum": [str(code) for code in codes]}, "status": {"const": status}}
-    }
     media = {
-        "schema": {"allOf": [models.reference(ProblemDocument), narrowed]},
+        "schema": models.reference(ProblemDocument),
         "examples": {str(code): {"value": _problem_example(code)} for code in codes},
     }
     return {
         "description": "; ".join(TITLE[code] for code in codes) + ".",
         "headers": _header_references(route, names),
         "content": {CONTENT_TYPE: media},
+        **({"links": command_links()} if Code.UNDECIDED in codes else {}),
     }
 
 

@@ -1,4 +1,5 @@
-"""An example for any schema of ours: what the model's author gave, else the plainest value that fits.
+"""An example for any schema of ours: what the model's author gave, what the examples' story says, else the
+plainest value that fits.
 
 In: a JSON Schema and the components it refers to. Out: a plain value.
 Must stay true: the value validates against the schema (a test checks each one in the document).
@@ -6,6 +7,8 @@ Must stay true: the value validates against the schema (a test checks each one i
 
 from collections.abc import Mapping
 from typing import Any
+
+from gateway.documents.openapi_story import BY_MEMBER, STORY
 
 Schema = Mapping[str, Any]
 
@@ -16,7 +19,6 @@ _BY_FORMAT = {
     "uri-reference": "/api/orders/17",
 }
 _BY_PATTERN = {
-    r"Z$": "2030-01-01T18:00:00.000000Z",
     r"^\d{1,16}\.\d{2}$": "49.90",
     r"^(0|[1-9][0-9]{0,15})(\.[0-9]{1,2})?$": "49.90",
     r"^[A-Z]{3}$": "USD",
@@ -28,7 +30,9 @@ _BY_PATTERN = {
 def example_of(schema: Schema, components: Mapping[str, Schema]) -> Any:
     """A value that fits `schema`."""
     if "$ref" in schema:
-        return example_of(components[schema["$ref"].rpartition("/")[2]], components)
+        name = schema["$ref"].rpartition("/")[2]
+        example = example_of(components[name], components)
+        return _told(example, STORY.get(name, {}), components)
     for given in ("example", "const", "default"):
         if schema.get(given) is not None:
             return schema[given]
@@ -39,6 +43,17 @@ def example_of(schema: Schema, components: Mapping[str, Schema]) -> Any:
         if combined in schema:
             return example_of(schema[combined][0], components)
     return _by_type(schema, components)
+
+
+def _told(example: Any, story: Mapping[str, Any], components: Mapping[str, Schema]) -> Any:
+    """The example with what the story says of the members that it has."""
+    if not isinstance(example, dict):
+        return example
+    told = {name: value for name, value in {**BY_MEMBER, **story}.items() if name in example}
+    for name, value in told.items():
+        if isinstance(value, dict) and "$ref" in value:
+            told[name] = example_of(value, components)
+    return example | told
 
 
 def _by_type(schema: Schema, components: Mapping[str, Schema]) -> Any:

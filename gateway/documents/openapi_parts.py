@@ -7,12 +7,16 @@ Must stay true: a header's name stands here once, with its schema and an example
 from typing import Any
 
 from contracts.problems import Code
+from gateway.documents.openapi_story import COMMAND_ID
 
 ID_MAX = 2**63 - 1
 
 INFO: dict[str, Any] = {
     "title": "EventHub",
     "version": "1.0.0",
+    "contact": {"name": "Whoever runs this gateway"},
+    # Whoever owns EventHub chooses a licence; until then the law's own rule holds, and the field names no other.
+    "license": {"name": "All rights reserved", "identifier": "LicenseRef-None-Granted"},
     "summary": "Tickets for events: never more sold than there are.",
     "description": (
         "Money is a decimal text, time is RFC 3339 in UTC, ids are integers. Every error is "
@@ -24,6 +28,8 @@ INFO: dict[str, Any] = {
     ),
 }
 
+SERVERS = [{"url": "/", "description": "The gateway that this document comes from."}]
+
 TAGS = {
     "Accounts": "Make an account, sign in and out.",
     "Administration": "Accounts and roles, for admins.",
@@ -33,6 +39,7 @@ TAGS = {
     "Rates": "What an asset costs.",
     "Commands": "What became of a call that was accepted.",
     "Webhooks": "Be told, signed, when something happens.",
+    "Notifications": "What webhooks are told, signed.",
     "Operations": "Probes, metrics and these pages.",
 }
 
@@ -54,7 +61,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     },
     "Retry-After": {
         "description": "Seconds after which the call makes sense again.",
-        "schema": {"type": "integer", "minimum": 1},
+        "schema": {"type": "integer", "format": "int32", "minimum": 1},
         "example": 1,
     },
     "Location": {
@@ -67,13 +74,18 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
         "example": '"v3.41"',
     },
+    "Age": {
+        "description": "Seconds since the answer was made, for caches: they count from there.",
+        "schema": {"type": "integer", "format": "int32", "minimum": 0},
+        "example": 12,
+    },
     "X-Command-Id": {
         "description": "The command's id, for GET /api/commands/{commandId}.",
         "schema": {"type": "string"},
-        "example": "QJx0pO3kTTSmBMmZ5Qk7rgAGQvxs0i8AkU1o0JZr6r0Rkq3sTtJ8Ug",
+        "example": COMMAND_ID,
     },
     "Preference-Applied": {
-        "description": "The wait that was granted.",
+        "description": "What was granted of Prefer.",
         "schema": {"type": "string"},
         "example": "wait=10",
     },
@@ -96,7 +108,8 @@ HEADERS: dict[str, dict[str, Any]] = {
 
 REQUEST_HEADERS: dict[str, dict[str, Any]] = {
     "Prefer": {
-        "description": "`wait=N`: answer with the decision if it comes within N seconds (at most 30).",
+        "description": "`wait=N`: answer with the decision if it comes within N seconds (at most 30), else with 202. "
+        "`wait=N, handling=strict`: else with 503 UNDECIDED, never with 202.",
         "schema": {"type": "string"},
         "example": "wait=10",
     },
@@ -116,9 +129,9 @@ REQUEST_HEADERS: dict[str, dict[str, Any]] = {
         "example": '"v3.41"',
     },
     "Last-Event-ID": {
-        "description": "Sent by an event stream's client that connects again; changes nothing.",
+        "description": "Sent by an event stream's client that connects again: the last message it had.",
         "schema": {"type": "string"},
-        "example": "1",
+        "example": "decided-201",
     },
 }
 
@@ -135,9 +148,11 @@ DETAILS: dict[Code, str] = {
 
 EXTRAS: dict[Code, dict[str, Any]] = {
     Code.INVALID: {
-        "errors": [{"pointer": "/items/0/quantity", "detail": "Input should be a number"}]
+        "errors": [{"pointer": "/items/0/quantity", "detail": "must be a whole number"}]
     },
     Code.SOLD_OUT: {"available": 1, "held": 12, "nextReleaseAt": "2030-01-01T18:15:00.000000Z"},
     Code.QUOTE_EXPIRED: {"paymentStatus": "LATE"},
+    Code.RATE_QUARANTINED: {"reason": "OUT_OF_BAND", "quarantineId": 9},
+    Code.UNDECIDED: {"commandId": COMMAND_ID},
 }
 """Members beside the standard ones, as examples."""

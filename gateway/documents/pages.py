@@ -8,6 +8,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 
@@ -16,7 +17,7 @@ from aiohttp import web
 
 from gateway.documents.openapi import build
 from gateway.http.keys import OPENAPI
-from gateway.http.replies import raw_reply
+from gateway.http.representations import Representation, representation_reply
 from gateway.http.routing import (
     ANYONE,
     LimitClass,
@@ -24,18 +25,29 @@ from gateway.http.routing import (
     RouteAnswer,
 )
 
-CACHE_CONTROL = "public, max-age=60"
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
-def render_document(table: Sequence[Route]) -> bytes:
+def render_document(table: Sequence[Route]) -> Representation:
     """The OpenAPI document of a table as JSON."""
-    return orjson.dumps(build(table))
+    return Representation(orjson.dumps(build(table)))
+
+
+@dataclass(frozen=True, slots=True)
+class HtmlPage:
+    """HTML, and the policy it runs under."""
+
+    html: str
+    policy: str
+    shown: Representation = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shown", Representation(self.html.encode()))
 
 
 @cache
-def page(name: str) -> tuple[str, str]:
-    """(HTML, Content-Security-Policy) of a page of this package: its own inline parts are allowed by hash."""
+def page(name: str) -> HtmlPage:
+    """A page of this package: its own inline parts are allowed by hash."""
     html = resources.files("gateway.documents").joinpath(name).read_text("utf-8")
     hashes: dict[str, list[str]] = {"script": [], "style": []}
     for kind, text in _INLINE.findall(html):
@@ -46,25 +58,26 @@ def page(name: str) -> tuple[str, str]:
         f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    return html, policy
+    return HtmlPage(html, policy)
 
 
-def page_reply(name: str) -> web.Response:
-    """A page of this package."""
-    html, policy = page(name)
-    headers = {"Content-Security-Policy": policy, "Cache-Control": CACHE_CONTROL}
-    return web.Response(text=html, content_type="text/html", headers=headers)
+def page_reply(request: web.Request, shown: HtmlPage) -> web.Response:
+    """A page under its policy."""
+    headers = {"Content-Security-Policy": shown.policy}
+    return representation_reply(request, shown.shown, headers, "text/html", "utf-8")
 
 
 async def openapi(request: web.Request) -> web.Response:
     """GET /openapi.json."""
-    return raw_reply(request.app[OPENAPI], headers={"Cache-Control": CACHE_CONTROL})
+    return representation_reply(request, request.app[OPENAPI])
 
 
 async def docs(request: web.Request) -> web.Response:
     """GET /docs."""
-    return page_reply("docs.html")
+    return page_reply(request, page("docs.html"))
 
+
+_NOT_MODIFIED = RouteAnswer(None, "It is still what If-None-Match names.", ("ETag",))
 
 ROUTES = (
     Route(
@@ -75,10 +88,14 @@ ROUTES = (
         handler=openapi,
         access=ANYONE,
         answers={
-            200: RouteAnswer(None, "OpenAPI 3.1.", media_type="application/json; charset=utf-8")
+            200: RouteAnswer(
+                None, "OpenAPI 3.1.", ("ETag",), media_type="application/json; charset=utf-8"
+            ),
+            304: _NOT_MODIFIED,
         },
         tag="Operations",
         limit=LimitClass.NONE,
+        request_headers=("If-None-Match",),
     ),
     Route(
         method="GET",
@@ -87,8 +104,12 @@ ROUTES = (
         summary="This document as a page",
         handler=docs,
         access=ANYONE,
-        answers={200: RouteAnswer(None, "A page.", media_type="text/html")},
+        answers={
+            200: RouteAnswer(None, "A page.", ("ETag",), media_type="text/html"),
+            304: _NOT_MODIFIED,
+        },
         tag="Operations",
         limit=LimitClass.NONE,
+        request_headers=("If-None-Match",),
     ),
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from contracts.models import Principal
+from contracts.problems import Code
 from gateway.accounts.access_changes import AccessChanges
 from gateway.accounts.tokens import BadToken, Tokens
 from gateway.http.keys import CONTEXT
@@ -20,10 +21,11 @@ from gateway.http.parsing import (
     parse_id,
     parse_query,
 )
-from gateway.http.problems import forbidden, unauthenticated
+from gateway.http.problems import Refusal, forbidden, unauthenticated
 from gateway.http.rate_limits import Limiter
 from gateway.http.routing import (
     ANYONE,
+    SEALED_URL,
     Handler,
     LimitClass,
     Route,
@@ -53,6 +55,7 @@ class Authorization:
         """The route's handler behind its checks."""
         required = route.access if isinstance(route.access, frozenset) else None
         ids, limited = route.ids, route.limit is not LimitClass.NONE
+        needs_token = route.access not in (ANYONE, SEALED_URL)
         asks, takes_body = route.query is not NoQuery, route.takes_body
 
         async def guarded(request: web.Request) -> web.StreamResponse:
@@ -62,7 +65,7 @@ class Authorization:
             if limited and not self.limiter.is_off(request):
                 context.counted = True
                 await self.limiter.count(request, route.limit, caller)
-            if caller is None and route.access is not ANYONE:
+            if caller is None and needs_token:
                 raise unauthenticated()
             if required is not None and caller is not None and required.isdisjoint(caller.roles):
                 raise forbidden()
@@ -73,6 +76,16 @@ class Authorization:
             context.query = parse_query(request, route.query) if asks else EMPTY_QUERY
             if takes_body:
                 context.body = await parse_body(request, route.body)
+            if route.limit is LimitClass.LOGIN and context.counted:
+                return await self._signing_in(route, request)
             return await route.handler(request)
 
         return guarded
+
+    async def _signing_in(self, route: Route, request: web.Request) -> web.StreamResponse:
+        try:
+            return await route.handler(request)
+        except Refusal as refusal:
+            if refusal.problem.code is Code.UNAUTHENTICATED:
+                await self.limiter.count_failure(request)
+            raise

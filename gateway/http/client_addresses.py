@@ -1,19 +1,29 @@
 """Whose call it is when nobody is signed in: the client's address, also behind a proxy.
 
-In: a request. Out: an IP address to check against networks, and the name under which its calls are counted.
+In: a request. Out: an IP address to check against networks, the name under which its calls are counted, and the network
+that a sign-in comes from.
 Must stay true: X-Forwarded-For counts only as far as trusted proxies wrote it (`EVENTHUB_TRUSTED_PROXIES`);
 what a client claims about itself never does. An IPv6 customer has a /64 at least (RFC 6177), so that is what is
 counted.
 """
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 
 from aiohttp import web
 
 Address = IPv4Address | IPv6Address
 UNKNOWN = "unknown"
 CUSTOMER_PREFIX = 64
+NETWORK_PREFIX_4, NETWORK_PREFIX_6 = 24, 48
+"""What one site has at the most: whoever moves about in it is no stranger there."""
 LOOPBACK = IPv4Address("127.0.0.1")
 
 
@@ -37,6 +47,15 @@ def counted_as(text: str) -> str:
     if isinstance(address, IPv6Address):
         return str(IPv6Network((address, CUSTOMER_PREFIX), strict=False))
     return str(address) if address else UNKNOWN
+
+
+@lru_cache(maxsize=16_384)
+def network_of(text: str) -> str:
+    """The network that an address lies in: IPv4 /24, IPv6 /48."""
+    address = parsed(text)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address, NETWORK_PREFIX_6), strict=False))
+    return str(IPv4Network((address, NETWORK_PREFIX_4), strict=False)) if address else UNKNOWN
 
 
 class Networks:

@@ -15,11 +15,14 @@ from redis.asyncio import Redis
 from contracts.models import Principal
 from contracts.runtime.metrics import Metrics
 from contracts.runtime.settings import Settings
+from db.accounts.audit_log import AuditOrigin
 from db.mysql.clock import DatabaseClock
 from db.mysql.database import Database
 from gateway.accounts.access_changes import AccessChanges
 from gateway.accounts.passwords import Passwords
 from gateway.accounts.tokens import Tokens
+from gateway.http.client_addresses import Networks, client_address
+from gateway.http.representations import Representation
 
 SETTINGS = web.AppKey("settings", Settings)
 DATABASE = web.AppKey("database", Database)
@@ -28,12 +31,13 @@ REDIS = web.AppKey("redis", Redis)
 TOKENS = web.AppKey("tokens", Tokens)
 PASSWORDS = web.AppKey("passwords", Passwords)
 ACCESS = web.AppKey("access", AccessChanges)
+PROXIES = web.AppKey("proxies", Networks)
+"""The trusted proxies' networks."""
 CLOCK = web.AppKey("clock", DatabaseClock)
 """The database's time, without asking it."""
 STOPPING = web.AppKey("stopping", asyncio.Event)
 """Set when the process begins to stop: whoever waits for something answers now."""
-OPENAPI = web.AppKey("openapi", bytes)
-"""The document, encoded."""
+OPENAPI = web.AppKey("openapi", Representation)
 METRICS = web.AppKey("metrics", Metrics)
 
 
@@ -68,6 +72,17 @@ def principal(request: web.Request) -> Principal:
     if caller is None:
         raise KeyError("nobody is signed in: the route's access is ANYONE")
     return caller
+
+
+def audit_origin(request: web.Request) -> AuditOrigin:
+    """Who asks, by which request, from where: for the audit log."""
+    context = request[CONTEXT]
+    return AuditOrigin(principal(request).user_id, context.request_id, address_of(request))
+
+
+def address_of(request: web.Request) -> str:
+    """The client's address."""
+    return client_address(request, request.app[PROXIES])
 
 
 def body(request: web.Request, model: type[M]) -> M:

@@ -22,6 +22,7 @@ from structlog.contextvars import bind_contextvars
 from contracts.problems import Code, Problem
 from contracts.runtime.logs import LineLog
 from contracts.runtime.overrides.http_replies import Reply
+from contracts.runtime.streak import Streak
 from gateway.http.keys import CONTEXT, RequestContext
 from gateway.http.problems import (
     INTERNAL,
@@ -31,6 +32,7 @@ from gateway.http.problems import (
 )
 from gateway.http.rate_limits import LIMIT_STATE, limit_headers
 from gateway.http.replies import empty_reply
+from gateway.http.representations import compress
 from gateway.http.request_metrics import RequestMetrics
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
@@ -42,12 +44,16 @@ SECURITY_HEADERS = {
 }
 """OWASP REST Security Cheat Sheet, "Security Headers". A handler that needs another value has set it already."""
 EXPOSED = (
-    "ETag, Link, Location, Preference-Applied, Idempotent-Replayed, RateLimit, RateLimit-Policy, "
-    "Retry-After, X-Command-Id, X-Request-Id"
+    "Age, Allow, Deprecation, ETag, Idempotent-Replayed, Link, Location, Preference-Applied, RateLimit, "
+    "RateLimit-Policy, Retry-After, Sunset, WWW-Authenticate, X-Command-Id, X-Request-Id"
 )
+"""What pages of another origin may read beside what the Fetch standard lets them (Cache-Control and such)."""
 PREFLIGHT_SECONDS = 600
-_ALLOWED_HEADERS = (
-    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, X-Request-Id"
+SAYS_NOTHING = frozenset({"none", "livez", "readyz", "metrics"})
+"""Operations whose success is no sign that requests are answered."""
+ALLOWED = (
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, "
+    "traceparent, tracestate, X-Request-Id"
 )
 
 log = structlog.get_logger("access")
@@ -75,7 +81,9 @@ class RequestMiddleware:
         access: LineLog | None,
         stopping: asyncio.Event,
         cors_origins: tuple[str, ...] = (),
+        streak: Streak | None = None,
     ) -> None:
+        self._streak = streak or Streak()
         self._seen, self._access, self._stopping = seen, access, stopping
         self._any_origin, self._origins = "*" in cors_origins, frozenset(cors_origins)
 
@@ -88,12 +96,15 @@ class RequestMiddleware:
         response: web.StreamResponse
         try:
             response = await handler(request)
+            if context.operation not in SAYS_NOTHING:
+                self._streak.succeeded()
         except Exception as error:
-            response = _answer(context, request, error)
+            response = _answer(context, request, error, self._streak)
         if not response.prepared:
             if self._stopping.is_set():
                 response.force_close()
             if isinstance(response, Reply):
+                compress(request, response)
                 self._complete(request, context, response.headers)
         spent = time.perf_counter() - started
         self._seen.add(context.operation, response.status, spent)
@@ -121,7 +132,8 @@ class RequestMiddleware:
             self._allow_origin(request, headers)
 
     def _allow_origin(self, request: web.Request, headers: CIMultiDict[str]) -> None:
-        headers.add("Vary", "Origin")
+        other = headers.get("Vary")
+        headers["Vary"] = f"Origin, {other}" if other else "Origin"
         origin = request.headers.get("Origin")
         if origin is not None and (self._any_origin or origin in self._origins):
             headers["Access-Control-Allow-Origin"] = "*" if self._any_origin else origin
@@ -153,7 +165,9 @@ def _write_line(
     access.write(line)
 
 
-def _answer(context: RequestContext, request: web.Request, error: Exception) -> web.Response:
+def _answer(
+    context: RequestContext, request: web.Request, error: Exception, streak: Streak
+) -> web.Response:
     if context.begun:
         # Half an answer is out: the only honest end is a cut connection.
         log.warning("request.cut", reason=type(error).__name__)
@@ -162,6 +176,7 @@ def _answer(context: RequestContext, request: web.Request, error: Exception) -> 
         return _options(request, error)
     refusal = from_exception(error)
     if refusal is None:
+        streak.failed()
         log.error("request.failed", exc_info=error)
         return to_response(INTERNAL, context.request_id)
     if refusal.problem.code is Code.UNAVAILABLE:
@@ -174,7 +189,7 @@ def _options(request: web.Request, error: web.HTTPMethodNotAllowed) -> web.Respo
     headers = {"Allow": allowed}
     if "Access-Control-Request-Method" in request.headers:
         headers["Access-Control-Allow-Methods"] = allowed
-        headers["Access-Control-Allow-Headers"] = _ALLOWED_HEADERS
+        headers["Access-Control-Allow-Headers"] = ALLOWED
         headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
     return empty_reply(204, headers)
 

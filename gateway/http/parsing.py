@@ -27,7 +27,8 @@ from gateway.http.models import (
     NoQuery,
     Query,
 )
-from gateway.http.problems import Refusal, from_validation, invalid
+from gateway.http.problems import Refusal, invalid
+from gateway.http.validation import bad_body, bad_query
 
 BODY_BYTES_MAX = 64 * 1024
 BODY_SECONDS = 10.0
@@ -65,7 +66,7 @@ def parse_query(request: web.Request, model: type[Q]) -> Q:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise from_validation(error, "query") from None
+        raise bad_query(error) from None
 
 
 def _check_text(raw: str) -> None:
@@ -100,7 +101,7 @@ async def parse_body(request: web.Request, model: type[B]) -> B:
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
-        raise from_validation(error, "body") from None
+        raise bad_body(error, orjson.loads(raw)) from None
 
 
 def _require_json(request: web.Request) -> None:

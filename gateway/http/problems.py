@@ -5,15 +5,14 @@ Must stay true: never HTML, never a stack trace, never the text of an internal e
 say the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from contracts.models import ONE_LINE, SEVERAL_LINES
 from contracts.problems import CONTENT_TYPE, Code, Problem
 from contracts.resources import MomentJson
 from contracts.shapes import Answer
@@ -50,10 +49,14 @@ class ProblemDocument(BaseModel):
     """SOLD_OUT: tickets in unpaid orders."""
     next_release_at: MomentJson | None = None
     """SOLD_OUT: when the earliest unpaid order gives its tickets back."""
+    reason: str | None = None
+    """RATE_QUARANTINED: what is wrong with the report."""
+    quarantine_id: int | None = None
+    """RATE_QUARANTINED: under which id an admin may accept it."""
     payment_status: Literal["LATE"] | None = None
     """The money is recorded for a refund."""
     command_id: str | None = None
-    """A publish whose end is unknown: what to poll."""
+    """UNDECIDED, or a publish whose end is unknown: what to poll."""
 
 
 class Refusal(Exception):
@@ -93,25 +96,6 @@ def not_found(detail: str = "There is nothing here, or it is not yours.") -> Ref
 def unavailable(detail: str, retry_after: int = UNAVAILABLE_SECONDS) -> Refusal:
     """503: a server that this call needs is away; nothing was done."""
     return Refusal(Problem(Code.UNAVAILABLE, detail, retry_after=retry_after))
-
-
-def from_validation(error: ValidationError, where: str) -> Refusal:
-    """400 from a pydantic error; `where` is "body" or "query". Never repeats what was sent."""
-    errors: list[tuple[str, str]] = []
-    for item in error.errors(include_url=False, include_input=False)[:20]:
-        message = item["msg"].removeprefix("Value error, ")
-        if item.get("ctx", {}).get("pattern") in (ONE_LINE, SEVERAL_LINES):
-            message = "holds a control character"
-        errors.append((_pointer(item["loc"], where), message))
-    return invalid(f"The {where} does not fit this call.", *errors)
-
-
-def _pointer(location: Sequence[int | str], where: str) -> str:
-    # RFC 6901 for bodies; a query parameter is named as it stands in the address.
-    parts = [str(part)[:64] for part in location]
-    if where == "query":
-        return "?" + (parts[0] if parts else "")
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def from_exception(error: Exception) -> Refusal | None:

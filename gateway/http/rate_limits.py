@@ -1,8 +1,9 @@
-"""Rate limits: per user when signed in, per address when not, and a class of its own for calls with credentials.
+"""Rate limits: per user when signed in, per address when not, and one of its own for sign-ins that fail.
 
 In: a request and its caller. Out: LIMIT_STATE for the headers, or `Refusal` 429 with a true Retry-After.
-Must stay true: after Retry-After seconds one call is let through; without Redis each gateway counts for itself;
-addresses of `limits_off_for` are not counted.
+Must stay true: after Retry-After seconds one call is let through; who signs in with the right password counts for the
+address like any call, so that many people can share one; without Redis each gateway counts for itself; addresses of
+`limits_off_for` are not counted.
 
 Algorithm: moving window log (every call of the last window is remembered), library `limits`. Headers: `RateLimit` and
 `RateLimit-Policy` after draft-ietf-httpapi-ratelimit-headers-09.
@@ -11,7 +12,7 @@ Algorithm: moving window log (every call of the last window is remembered), libr
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -80,6 +81,12 @@ def _named(setting: str, parse: Callable[[S], T], given: S) -> T:
         raise ValueError(f"{setting}: {error}") from None
 
 
+Question = Callable[
+    [MovingWindowRateLimiter, str, RateLimitItem, str], Awaitable[tuple[bool, LimitState]]
+]
+"""What one limiter is asked: whether there was room, and where somebody stands."""
+
+
 class Limiter:
     """Counts calls. Raises ValueError at once for a limit or network that cannot be read."""
 
@@ -99,7 +106,7 @@ class Limiter:
             "login": _named("EVENTHUB_LIMIT_LOGIN", parse_limit, login),
         }
         self._off = _named("EVENTHUB_LIMITS_OFF_FOR", Networks, off_for)
-        self._proxies = _named("EVENTHUB_TRUSTED_PROXIES", Networks, proxies)
+        self.proxies = _named("EVENTHUB_TRUSTED_PROXIES", Networks, proxies)
         self._local = MovingWindowRateLimiter(MemoryStorage())
         self._shared: MovingWindowRateLimiter | None = None
         if pool is not None:
@@ -116,43 +123,67 @@ class Limiter:
         self, request: web.Request, limit: LimitClass, caller: Principal | None
     ) -> None:
         """Count one call. Raises Refusal (429) when it is one too many."""
-        address = counted_as(client_address(request, self._proxies))
-        if limit is LimitClass.LOGIN:
-            policy, who = "login", address
-        elif caller is not None:
-            policy, who = "user", str(caller.user_id)
+        address = self._address(request)
+        if limit is LimitClass.DEFAULT and caller is not None:
+            await self._take(request, "user", str(caller.user_id))
         else:
-            policy, who = "address", address
-        item = self._items[policy]
-        taken, state = await self._hit(policy, item, who)
-        request[LIMIT_STATE] = state
-        if not taken:
-            detail = f"More than {item.amount} calls in {item.get_expiry()} s; wait a little."
-            wait = max(1, state.reset)
-            raise Refusal(Problem(Code.RATE_LIMITED, detail, retry_after=wait))
+            await self._take(request, "address", address)
+        if limit is LimitClass.LOGIN:
+            _, state = await self._ask(_look, "login", address)
+            if not state.remaining:
+                request[LIMIT_STATE] = state
+                raise _refusal(state, "failed sign-ins")
+
+    async def count_failure(self, request: web.Request) -> None:
+        """A sign-in of this address has failed. Those that are on their way are not stopped by it."""
+        await self._ask(_hit, "login", self._address(request))
 
     def is_off(self, request: web.BaseRequest) -> bool:
         """Whether calls from this client's address are not counted."""
-        return self._off.holds(client_address(request, self._proxies))
+        return self._off.holds(client_address(request, self.proxies))
 
-    async def _hit(self, policy: str, item: RateLimitItem, who: str) -> tuple[bool, LimitState]:
+    def _address(self, request: web.Request) -> str:
+        return counted_as(client_address(request, self.proxies))
+
+    async def _take(self, request: web.Request, policy: str, who: str) -> None:
+        taken, state = await self._ask(_hit, policy, who)
+        request[LIMIT_STATE] = state
+        if not taken:
+            raise _refusal(state, "calls")
+
+    async def _ask(self, question: Question, policy: str, who: str) -> tuple[bool, LimitState]:
+        item = self._items[policy]
         if self._shared is not None and not self._breaker.is_open:
             try:
-                return await _count(self._shared, policy, item, who)
+                return await question(self._shared, policy, item, who)
             except REDIS_AWAY as error:
                 self._breaker.failed()
                 log.warning("rate_limit.local", reason=type(error).__name__)
-        return await _count(self._local, policy, item, who)
+        return await question(self._local, policy, item, who)
 
 
-async def _count(
+def _refusal(state: LimitState, what: str) -> Refusal:
+    detail = f"More than {state.amount} {what} in {state.window} s; wait a little."
+    return Refusal(Problem(Code.RATE_LIMITED, detail, retry_after=max(1, state.reset)))
+
+
+async def _hit(
     limiter: MovingWindowRateLimiter, policy: str, item: RateLimitItem, who: str
 ) -> tuple[bool, LimitState]:
+    """Count one, if it is not one too many."""
     taken = await limiter.hit(item, policy, who)
+    return taken, (await _look(limiter, policy, item, who))[1]
+
+
+async def _look(
+    limiter: MovingWindowRateLimiter, policy: str, item: RateLimitItem, who: str
+) -> tuple[bool, LimitState]:
+    """Where somebody stands, without counting."""
     reset_at, remaining = await limiter.get_window_stats(item, policy, who)
     reset = max(0, math.ceil(reset_at - time.time()))
     window = item.get_expiry()
-    return taken, LimitState(policy, item.amount, window, max(0, remaining), reset)
+    left = max(0, remaining)
+    return left > 0, LimitState(policy, item.amount, window, left, reset)
 
 
 def limit_headers(state: LimitState) -> dict[str, str]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -32,9 +32,11 @@ class Everyone(Enum):
 
     ANYONE = "anyone, signed in or not"
     SIGNED_IN = "any active account"
+    SEALED_URL = "any active account, or whoever was given the sealed URL"
+    """The handler opens the seal: a browser's EventSource sends no Authorization header."""
 
 
-ANYONE, SIGNED_IN = Everyone.ANYONE, Everyone.SIGNED_IN
+ANYONE, SIGNED_IN, SEALED_URL = Everyone.ANYONE, Everyone.SIGNED_IN, Everyone.SEALED_URL
 Access = Everyone | frozenset[RoleName]
 ADMIN: Access = frozenset({"ADMIN"})
 USER: Access = frozenset({"USER"})
@@ -62,8 +64,10 @@ class LimitClass(StrEnum):
 
     DEFAULT = "default"
     """Per user when signed in, per address when not."""
+    ADDRESS = "address"
+    """Per address whoever is signed in, for calls that give credentials."""
     LOGIN = "login"
-    """Per address, for calls that take or give credentials."""
+    """The same, and an address whose sign-ins failed too often (401) is refused."""
     NONE = "none"
     """Probes and metrics."""
 
@@ -77,6 +81,8 @@ class RouteAnswer:
     headers: tuple[str, ...] = ()
     """Names in `gateway.documents.openapi_parts.HEADERS`, beside X-Request-Id and RateLimit that every answer has."""
     media_type: str = "application/json"
+    example: Mapping[str, Any] = field(default_factory=dict)
+    """Members of the example that this call's answer has and others of the model have not."""
 
 
 _PLACEHOLDER = re.compile(r"\{([a-zA-Z]+)\}")
@@ -138,5 +144,5 @@ class Route:
         if self.limit is not LimitClass.NONE:
             codes.add(Code.RATE_LIMITED)
         if self.is_command:
-            codes |= {Code.IDEMPOTENCY_MISMATCH, Code.BUSY}
+            codes |= {Code.IDEMPOTENCY_MISMATCH, Code.BUSY, Code.UNDECIDED}
         return frozenset(codes)

@@ -2,26 +2,32 @@
 
 In: a command id. Out: the command resource, or one server-sent event with it.
 Must stay true: a command exists for its caller alone (404 for everybody else, and for forged ids); past its
-deadline it is never shown as undecided while MySQL can be asked; a stream ends with its one event.
+deadline it is never shown as undecided while MySQL can be asked; a stream ends with its one event, and who connects
+again having had it gets a 204, at which a browser's EventSource stops.
 """
 
 import asyncio
-from typing import Annotated, Any, Literal
+from datetime import timedelta
+from typing import Annotated, Literal
 
 from aiohttp import web
 from aiohttp.client_exceptions import ClientConnectionResetError
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from contracts.command_ids import CommandIds
+from contracts.command_ids import EPOCH, CommandIds
+from contracts.models import Line
 from contracts.outcomes import Outcome
 from contracts.problems import Code
-from contracts.resources import MomentJson
+from contracts.rates import RateResource
+from contracts.resources import EventResource, MomentJson, Order, Payment, TicketType
 from contracts.shapes import Answer
 from gateway.http import keys
 from gateway.http.models import Query, whole_number
-from gateway.http.problems import ProblemDocument, not_found
-from gateway.http.replies import raw_reply
+from gateway.http.problems import ProblemDocument, not_found, unauthenticated
+from gateway.http.replies import no_content, raw_reply
+from gateway.http.representations import matches, not_modified
 from gateway.http.routing import (
+    SEALED_URL,
     SIGNED_IN,
     Ownership,
     Route,
@@ -29,8 +35,7 @@ from gateway.http.routing import (
 )
 from gateway.submission.answers import (
     COMMAND_ID,
-    matches,
-    not_modified,
+    events_url,
     resource_bytes,
     resource_etag,
 )
@@ -39,6 +44,7 @@ from gateway.submission.outcomes import Opened
 from gateway.submission.waiting import Expectation
 
 PING_SECONDS = 15.0
+MICROSECOND = timedelta(microseconds=1)
 _ID_PATTERN = r"[A-Za-z0-9_-]{1,128}"
 
 COMMAND_IDS = web.AppKey("command_ids", CommandIds)
@@ -58,6 +64,12 @@ class CommandQuery(Query):
     ] = 0
 
 
+class StreamQuery(Query):
+    """`?token=` of an `eventsUrl`."""
+
+    token: Annotated[Line | None, Field(max_length=64)] = None
+
+
 class CommandResource(Answer):
     """The command resource: what became of a ⚡ call."""
 
@@ -67,13 +79,14 @@ class CommandResource(Answer):
     accepted_at: MomentJson
     decided_at: MomentJson | None
     status_code: int | None
-    result: Any
+    result: EventResource | TicketType | Order | Payment | RateResource | None
     problem: ProblemDocument | None
+    events_url: Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]
 
 
 async def show_command(request: web.Request) -> web.Response:
     """GET /api/commands/{commandId}."""
-    opened = _opened(request)
+    opened = _opened(request, keys.principal(request).user_id)
     seconds = keys.query(request, CommandQuery).wait
     outcome = await _outcome(request.app, opened, seconds)
     etag = resource_etag(outcome)
@@ -82,7 +95,12 @@ async def show_command(request: web.Request) -> web.Response:
     headers = {"ETag": etag, COMMAND_ID: opened.text}
     if outcome is None:
         headers["Retry-After"] = "1"
-    return raw_reply(resource_bytes(opened, outcome), 200, headers)
+    return raw_reply(_resource(request.app, opened, outcome), 200, headers)
+
+
+def _resource(app: web.Application, opened: Opened, outcome: Outcome | None) -> bytes:
+    listen_at = events_url(app[COMMAND_IDS], opened, app[keys.CLOCK].now())
+    return resource_bytes(opened, outcome, listen_at)
 
 
 async def _outcome(app: web.Application, opened: Opened, seconds: float) -> Outcome | None:
@@ -97,7 +115,7 @@ async def _outcome(app: web.Application, opened: Opened, seconds: float) -> Outc
 
 async def stream_command(request: web.Request) -> web.StreamResponse:
     """GET /api/commands/{commandId}/events."""
-    opened, decisions = _opened(request), request.app[DECISIONS]
+    opened, decisions = _opened(request, _listener(request)), request.app[DECISIONS]
     response = web.StreamResponse(
         headers={
             "Content-Type": "text/event-stream; charset=utf-8",
@@ -108,6 +126,8 @@ async def stream_command(request: web.Request) -> web.StreamResponse:
     with decisions.expecting(opened.id.uuid, PING_SECONDS) as expectation:
         # Asked before the first byte: what goes wrong here is still a problem document.
         outcome = await decisions.now(opened)
+        if outcome and request.headers.get("Last-Event-ID") == _message_id(outcome):
+            return no_content()
         await response.prepare(request)
         if request.method != "HEAD":
             try:
@@ -131,11 +151,36 @@ async def _stream(
         if outcome is None and expectation is not None and expectation.given_up:
             await response.write(b": this gateway ends, ask again\n\n")
             return
-    await response.write(b"event: outcome\ndata: " + resource_bytes(opened, outcome) + b"\n\n")
+    await response.write(
+        b"id: %b\nevent: outcome\ndata: %b\n\n"
+        % (_message_id(outcome).encode(), _resource(request.app, opened, outcome))
+    )
 
 
-def _opened(request: web.Request) -> Opened:
-    text, user_id = request.match_info["commandId"], keys.principal(request).user_id
+def _message_id(outcome: Outcome) -> str:
+    """The id of a stream's one message: which end the command came to."""
+    return resource_etag(outcome).strip('"')
+
+
+def _listener(request: web.Request) -> int:
+    """Who listens: the caller, or whoever was given the `eventsUrl`. Raises Refusal (401)."""
+    caller, token = request[keys.CONTEXT].caller, keys.query(request, StreamQuery).token
+    if caller is not None:
+        return caller.user_id
+    if token is None:
+        raise unauthenticated()
+    app = request.app
+    now = app[keys.CLOCK].now()
+    found = app[COMMAND_IDS].open_stream(request.match_info["commandId"], token, now)
+    if found is None or app[keys.ACCESS].is_disabled(
+        found.user_id, (found.since - EPOCH) // MICROSECOND
+    ):
+        raise unauthenticated("This eventsUrl is not one of this command's, or its time is over.")
+    return found.user_id
+
+
+def _opened(request: web.Request, user_id: int) -> Opened:
+    text = request.match_info["commandId"]
     id_ = request.app[COMMAND_IDS].open(text, user_id)
     if id_ is None:
         raise not_found("There is no such command, or it is not yours.")
@@ -170,7 +215,7 @@ ROUTES = (
         operation_id="streamCommand",
         summary="The decision of a command as a server-sent event",
         handler=stream_command,
-        access=SIGNED_IN,
+        access=SEALED_URL,
         ownership=Ownership.OWNER,
         answers={
             200: RouteAnswer(
@@ -178,10 +223,17 @@ ROUTES = (
                 "One `outcome` event with the command, then the end; a comment every 15 s until then.",
                 ("X-Command-Id",),
                 media_type="text/event-stream",
-            )
+            ),
+            204: RouteAnswer(
+                None, "Last-Event-ID names the outcome: it has been heard, nothing more comes."
+            ),
         },
         tag="Commands",
+        query=StreamQuery,
         texts={"commandId": _ID_PATTERN},
+        request_headers=("Last-Event-ID",),
         problems=frozenset({Code.NOT_FOUND}),
+        description="Needs an access token, or the token in the `eventsUrl` of the command: that one opens this stream "
+        "for five minutes, for clients that cannot send a header, as a browser's own EventSource.",
     ),
 )

@@ -22,15 +22,18 @@ from db import order_reads
 from db.catalogue import Search
 from db.order_reads import OrderFilter
 from gateway.caching.catalogue import CATALOGUE
+from gateway.caching.event_list import LIST_SECONDS
 from gateway.http.keys import CONTEXT, DATABASE, path_id, principal, query
 from gateway.http.models import PageQuery, QueryBool
 from gateway.http.paging import Page, from_cursor
 from gateway.http.problems import forbidden, invalid, unauthenticated
-from gateway.http.replies import json_reply, raw_reply
+from gateway.http.replies import json_reply
+from gateway.http.representations import Representation, representation_reply
 from gateway.http.routing import ANYONE, ORGANIZER_OR_ADMIN, Ownership, Route, RouteAnswer
-from gateway.resources.events import REVALIDATE
+from gateway.resources.events import NOT_MODIFIED
 from gateway.resources.orders import OrderPage, OrdersQuery, order_page
 
+CACHING = {"Cache-Control": f"public, max-age={LIST_SECONDS:.0f}"}
 WORDS_MAX = 100
 SEARCHES_MAX = 1_000
 
@@ -82,13 +85,16 @@ async def list_events(request: web.Request) -> web.Response:
     wanted, catalogue = query(request, EventsQuery), request.app[CATALOGUE]
     if not wanted.mine:
         search, text = _search(wanted)
-        return raw_reply(await catalogue.published(search, text, wanted.limit), 200, REVALIDATE)
+        page = await catalogue.published(search, text, wanted.limit)
+        # Caches count from when the page was read, not from now (RFC 9111 section 5.1).
+        return representation_reply(request, page.shown, {"Age": str(page.age), **CACHING})
     caller = request[CONTEXT].caller
     if caller is None:
         raise unauthenticated("Your own events need an access token.")
     if not caller.has(("ORGANIZER",)):
         raise forbidden()
-    return raw_reply(await catalogue.of_organizer(caller.user_id, wanted))
+    own = Representation(await catalogue.of_organizer(caller.user_id, wanted))
+    return representation_reply(request, own)
 
 
 @lru_cache(maxsize=SEARCHES_MAX)  # a page that many look at is asked for in the same words
@@ -145,8 +151,12 @@ ROUTES = (
         summary="Published events by start time; with mine=true own ones in every status",
         handler=list_events,
         access=ANYONE,
-        answers={200: RouteAnswer(EventPage, "A page of events.")},
+        answers={
+            200: RouteAnswer(EventPage, "A page of events.", ("ETag", "Age")),
+            304: NOT_MODIFIED,
+        },
         tag="Events",
+        request_headers=("If-None-Match",),
         query=EventsQuery,
         problems=frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN}),
         description="Events that are not over, soonest first; `from` and `to`: those that run in that time; "

@@ -25,7 +25,7 @@ from gateway.http.keys import (
 )
 from gateway.http.models import Body
 from gateway.http.problems import invalid
-from gateway.http.replies import raw_reply
+from gateway.http.representations import representation_reply
 from gateway.http.routing import (
     ANYONE,
     ORGANIZER_OR_ADMIN,
@@ -33,10 +33,9 @@ from gateway.http.routing import (
     Route,
     RouteAnswer,
 )
-from gateway.submission.answers import matches, not_modified
 from gateway.submission.submit import Call, submit
 
-REVALIDATE = {"Cache-Control": "no-cache"}
+CACHING = {"Cache-Control": "public, max-age=1"}
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _IF_MATCH = re.compile(rf"\*|{_TAG}(?:\s*,\s*{_TAG})*")
 _TIMES = frozenset({"startTime", "endTime", "salesStart", "salesEnd"})
@@ -71,9 +70,7 @@ def canonical(members: dict[str, Any]) -> dict[str, Any]:
 
 def shown_reply(request: web.Request, shown: CachedResource) -> web.Response:
     """The resource with its entity tag, or 304."""
-    if matches(shown.etag, request.headers.get("If-None-Match")):
-        return not_modified(shown.etag, REVALIDATE)
-    return raw_reply(shown.body, 200, {"ETag": shown.etag, **REVALIDATE})
+    return representation_reply(request, shown.shown, CACHING)
 
 
 async def show_event(request: web.Request) -> web.Response:
@@ -136,7 +133,7 @@ def _changed(request: web.Request) -> Any:
 
 
 _EVENT = RouteAnswer(EventResource, "The event.", ("ETag",))
-_NOT_MODIFIED = RouteAnswer(None, "It is still what If-None-Match names.", ("ETag",))
+NOT_MODIFIED = RouteAnswer(None, "It is still what If-None-Match names.", ("ETag",))
 
 ROUTES = (
     Route(
@@ -146,7 +143,7 @@ ROUTES = (
         summary="An event with its ticket types",
         handler=show_event,
         access=ANYONE,
-        answers={200: _EVENT, 304: _NOT_MODIFIED},
+        answers={200: _EVENT, 304: NOT_MODIFIED},
         tag="Events",
         request_headers=("If-None-Match",),
         description="At most 1 s old.",
@@ -187,7 +184,14 @@ ROUTES = (
         handler=cancel_event,
         access=ORGANIZER_OR_ADMIN,
         ownership=Ownership.EVENT_ORGANIZER_OR_ADMIN,
-        answers={200: RouteAnswer(EventResource, "The event, CANCELLED.", ("ETag",))},
+        answers={
+            200: RouteAnswer(
+                EventResource,
+                "The event, CANCELLED.",
+                ("ETag",),
+                example={"status": "CANCELLED", "version": 2},
+            )
+        },
         tag="Events",
         is_command=True,
         problems=frozenset({Code.EVENT_HAS_SALES}),

@@ -256,7 +256,7 @@ ROUTES = (
         handler=cancel_order,
         access=USER_OR_ADMIN,
         ownership=Ownership.OWNER_OR_ADMIN,
-        answers={200: RouteAnswer(Order, "The order, CANCELLED.")},
+        answers={200: RouteAnswer(Order, "The order, CANCELLED.", example={"status": "CANCELLED"})},
         tag="Orders",
         is_command=True,
         problems=frozenset({Code.ORDER_NOT_PENDING}),

@@ -123,7 +123,13 @@ ROUTES = (
         handler=confirm_payment,
         access=USER,
         ownership=Ownership.OWNER,
-        answers={200: RouteAnswer(Payment, "The payment, CONFIRMED, as its order is.")},
+        answers={
+            200: RouteAnswer(
+                Payment,
+                "The payment, CONFIRMED, as its order is.",
+                example={"status": "CONFIRMED", "txHash": "0x" + "ab" * 32},
+            )
+        },
         tag="Payment",
         body=ConfirmPaymentBody,
         is_command=True,

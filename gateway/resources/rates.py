@@ -42,6 +42,7 @@ from gateway.http.routing import (
 from gateway.submission.submit import Call, submit
 
 REGISTRY = web.AppKey("registry", QuoteRegistry)
+CACHING = {"Cache-Control": "public, max-age=5"}
 ACCEPT_SECONDS = 10
 """Accepting is answered at once: so long the call waits for the worker, unless its client says otherwise."""
 
@@ -116,7 +117,7 @@ async def list_rates(request: web.Request) -> web.Response:
     rows = sorted(chosen, key=lambda rate: rate.pair)[: wanted.limit + 1]
     return json_reply(
         page(rows, wanted.limit, lambda rate: rate.pair, lambda rate: _shown(request, rate)),
-        headers={"Cache-Control": "no-cache"},
+        headers=CACHING,
     )
 
 
@@ -125,7 +126,7 @@ async def show_rate(request: web.Request) -> web.Response:
     pair = request.match_info["asset"], query(request, RateQuery).currency
     for rate in await _chosen(request):
         if rate.pair == pair:
-            return json_reply(_shown(request, rate), headers={"Cache-Control": "no-cache"})
+            return json_reply(_shown(request, rate), headers=CACHING)
     raise not_found("There is no rate of that asset in that currency.")
 
 

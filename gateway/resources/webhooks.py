@@ -43,7 +43,8 @@ ENDPOINTS_MAX = 20
 log = structlog.get_logger(__name__)
 
 
-EventType = WebhookType | Literal["*"]
+EventType = Literal[WebhookType, "*"]
+"""One list of words, not a union of two: a wrong word is one error."""
 
 
 def _each_once(types: list[EventType]) -> list[EventType]:
@@ -90,7 +91,7 @@ class CreatedWebhook(Answer):
 
     id: IdNumber
     url: str
-    event_types: list[WebhookType | Literal["*"]]
+    event_types: list[EventType]
     secret: Secret
 
 

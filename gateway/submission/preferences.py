@@ -1,6 +1,7 @@
 """What a client asks of a command beside its body: how long to wait, and under which key.
 
-In: request headers. Out: seconds (`Prefer: wait=N`), an Idempotency-Key.
+In: request headers. Out: seconds (`Prefer: wait=N`), whether a 202 will do (`handling=strict`: it will not), an
+Idempotency-Key.
 Must stay true: a preference is never an error (RFC 7240 section 2: what cannot be honoured is
 ignored); a key that cannot be used is one (400), because the client relies on it.
 """
@@ -16,7 +17,8 @@ WAIT_MAX = 30
 KEY_CHARACTERS_MAX = 255
 _ELEMENTS = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
 _WAIT = re.compile(r'\s*wait\s*=\s*(?:"(\d+)"|(\d+))\s*(?:;.*)?', re.IGNORECASE | re.ASCII)
-_NAME = re.compile(r"\s*wait\s*(?:[=;].*)?", re.IGNORECASE | re.DOTALL)
+_STRICT = re.compile(r'\s*handling\s*=\s*(?:"strict"|strict)\s*(?:;.*)?', re.IGNORECASE | re.ASCII)
+_NAME = re.compile(r"\s*(\w+)\s*(?:[=;].*)?", re.DOTALL | re.ASCII)
 
 
 @lru_cache(maxsize=256)  # clients say the same thing over and over
@@ -25,20 +27,28 @@ def wait_seconds(values: tuple[str, ...]) -> int:
 
     `values` are all Prefer header lines. Of several `wait` only the first counts (RFC 7240 section 2).
     """
-    for value in values:
-        for element in _ELEMENTS.findall(value):
-            if _NAME.fullmatch(element):
-                return _seconds(element)
-    return 0
-
-
-def _seconds(element: str) -> int:
-    match = _WAIT.fullmatch(element)
+    match = _WAIT.fullmatch(_first(values, "wait"))
     if match is None:
         return 0
     digits = (match[1] or match[2]).lstrip("0")
     # No int() of thousands of digits: what is longer than two is over the limit anyway.
     return min(int(digits[:3] or "0"), WAIT_MAX)
+
+
+@lru_cache(maxsize=256)
+def is_strict(values: tuple[str, ...]) -> bool:
+    """Whether the first `handling` preference is `strict` (RFC 7240 section 4.4)."""
+    return _STRICT.fullmatch(_first(values, "handling")) is not None
+
+
+def _first(values: tuple[str, ...], name: str) -> str:
+    """The first preference of that name as it was written; nothing without one."""
+    for value in values:
+        for element in _ELEMENTS.findall(value):
+            named: re.Match[str] | None = _NAME.fullmatch(element)
+            if named is not None and named[1].lower() == name:
+                return str(element)
+    return ""
 
 
 def idempotency_key(headers: "CIMultiDictProxy[str]") -> str | None:

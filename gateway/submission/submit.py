@@ -32,14 +32,16 @@ from gateway.submission.answers import (
     Etag,
     accepted_reply,
     decided_reply,
+    events_url,
     location_of,
+    undecided_reply,
 )
 from gateway.submission.command_metrics import CommandMetrics
 from gateway.submission.decisions import Decisions
 from gateway.submission.dispatch import Dispatcher, fingerprint, valid_traceparent
 from gateway.submission.idempotency import IdempotencyKeys, Key, KeyAttempt
 from gateway.submission.outcomes import Opened
-from gateway.submission.preferences import idempotency_key, wait_seconds
+from gateway.submission.preferences import idempotency_key, is_strict, wait_seconds
 from gateway.submission.pressure import Pressure
 
 Prepare = Callable[[Principal, str], Awaitable[Command]]
@@ -74,6 +76,8 @@ class _Asked:
     """Seconds that the client asked to wait, 0 when it did not."""
     wait: int
     until: float
+    strict: bool
+    """Whether the client takes no 202: it waits, and wants a decision or an error."""
     _fingerprint: str = ""
 
     @property
@@ -117,11 +121,14 @@ class Submissions:
     async def submit(self, request: web.Request, call: Call) -> web.Response:
         """Answer a ⚡ call. Raises Refusal."""
         headers, caller = request.headers, keys.principal(request)
-        preferred = wait_seconds(tuple(headers.getall("Prefer", ())))
+        preferences = tuple(headers.getall("Prefer", ()))
+        preferred = wait_seconds(preferences)
         wait = preferred or call.wait
         until = asyncio.get_running_loop().time() + wait
         id_ = request[keys.CONTEXT].request_id
-        asked = _Asked(call, request, caller, id_, preferred, wait, until)
+        # Strict without waiting would be an error each time: it goes with a wait, as any preference may be ignored.
+        strict = wait > 0 and is_strict(preferences)
+        asked = _Asked(call, request, caller, id_, preferred, wait, until, strict)
         text = idempotency_key(headers)
         try:
             if text is None:
@@ -229,20 +236,26 @@ class Submissions:
         *,
         replayed: bool = False,
     ) -> web.Response:
-        reply = CommandReply(opened, asked.request_id, asked.preferred, replayed, asked.call.etag)
+        reply = CommandReply(
+            opened, asked.request_id, asked.preferred, asked.strict, replayed, asked.call.etag
+        )
         if outcome is None:
-            return accepted_reply(reply, None)
+            return undecided_reply(reply) if asked.strict else self._accepted(reply, None)
         if outcome.fingerprint not in (asked.fingerprint, ""):
             detail = "This Idempotency-Key was used for another request; use a fresh one."
             raise Refusal(Problem(Code.IDEMPOTENCY_MISMATCH, detail))
         if command is not None and asked.call.on_outcome is not None:
             asked.call.on_outcome(command, outcome)
         if not asked.wait:
-            return accepted_reply(reply, outcome)
+            return self._accepted(reply, outcome)
         self._metrics.decided_seconds.observe(
             max(0.0, (outcome.decided_at - outcome.accepted_at).total_seconds())
         )
         return decided_reply(reply, outcome)
+
+    def _accepted(self, reply: CommandReply, outcome: Outcome | None) -> web.Response:
+        listen_at = events_url(self._ids, reply.opened, self._clock.now())
+        return accepted_reply(reply, outcome, listen_at)
 
     def _unpublished(self, error: Exception, opened: Opened, command: Command) -> Refusal:
         if isinstance(error, PublishRefused):

@@ -33,8 +33,11 @@ AT_ONCE = ("-n", "2", "--dist", "loadfile")
 """Two modules side by side, each on servers of its own: most of a fault is waiting for what it broke."""
 EVERYTHING = (
     "tests/faults",
+    "tests/integration/commands/test_secret_rotation.py",
     "tests/integration/gateway/test_authorisation.py",
     "tests/integration/gateway/test_hostile.py",
+    "tests/integration/gateway/test_locks.py",
+    "tests/integration/gateway/test_sessions.py",
     "tests/integration/locking/test_vanished.py",
     "tests/integration/rates/test_broker_rights.py",
     "tests/integration/sales/test_hostile_corpus.py",

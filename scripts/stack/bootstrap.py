@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,8 @@ NEEDS = {
     ),
     "lock": Need("scripts.stack.commands.lock", lock=None),
 }
+RELEASE = re.compile(r"debian\d+")
+"""`scripts/test debian13`: what it needs is installed in the other release, not here."""
 
 
 class InstallError(Exception):
@@ -71,7 +74,9 @@ def main() -> int:
     """Install, then become the command."""
     command, arguments = sys.argv[1], sys.argv[2:]
     need = NEEDS.get(command, Need(f"scripts.{command}"))
-    if {"-h", "--help"} & set(arguments) and command in NEEDS and need.bare_help:
+    if command == "test" and arguments and RELEASE.fullmatch(arguments[0]):
+        need = Need("scripts.stack.other_release", lock=None)
+    elif {"-h", "--help"} & set(arguments) and command in NEEDS and need.bare_help:
         need = Need(need.module, lock=None)  # Reading the help installs nothing.
     try:
         python = install(need)

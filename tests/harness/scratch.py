@@ -19,7 +19,7 @@ from contracts.runtime.settings import Settings
 from db.migrate import migrate
 from db.mysql.database import connection_arguments
 
-SECRET = "a master secret for tests only, long enough"
+SECRET = "a master secret for tests only and long enough"
 NEVER = "1000000000"
 """Seconds: tickets come back by their events in tests, or a lost event would be seen by none of them."""
 JWT_KEYS = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"

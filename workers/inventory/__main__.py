@@ -2,6 +2,7 @@
 
 from workers.inventory.handlers import HANDLERS
 from workers.inventory.overdue import OVERDUE
+from workers.inventory.scene import scene
 from workers.inventory.searching import SEARCH
 from workers.inventory.shards import serve_shards
 from workers.runtime.process import Worker, main
@@ -11,7 +12,7 @@ from workers.runtime.services import Services
 def make(_: Services) -> Worker:
     """Inventory consumes the shards it holds leases of; one process looks for returns that were lost,
     and for events that lack their search terms."""
-    return Worker("inventory", HANDLERS, jobs=[serve_shards, OVERDUE, SEARCH])
+    return Worker("inventory", HANDLERS, jobs=[serve_shards, OVERDUE, SEARCH], scene=scene)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from contracts.webhooks.secrets import SecretSealer
 from workers.notify.delivery import Sender
 from workers.notify.handlers import Notifier, handlers
 from workers.notify.lines import EventLines
+from workers.notify.scene import scene
 from workers.notify.schedule import Policy
 from workers.notify.sending import Poster
 from workers.runtime.process import Worker, main
@@ -34,7 +35,8 @@ def make(services: Services, policy: Policy | None = None) -> Worker:
         finally:
             await poster.close()
 
-    return Worker("notify", handlers(notifier), queues=(NOTIFY_QUEUE,), jobs=(send,))
+    heard = handlers(notifier)
+    return Worker("notify", heard, queues=(NOTIFY_QUEUE,), jobs=(send,), scene=scene)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`python -m workers.order`: ends unpaid orders; several may run, one of them sweeps."""
 
 from workers.order.handlers import handlers
+from workers.order.scene import scene
 from workers.order.sweep import EXPIRY
 from workers.runtime.process import Worker, main
 from workers.runtime.services import Services
@@ -8,7 +9,8 @@ from workers.runtime.services import Services
 
 def make(services: Services) -> Worker:
     """Commands, cancelled events, and the sweep beside them."""
-    return Worker("order", handlers(services), queues=("order", "order.events"), jobs=[EXPIRY])
+    queues = ("order", "order.events")
+    return Worker("order", handlers(services), queues=queues, jobs=[EXPIRY], scene=scene)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ In: commands and events in order. Out: decisions; orders ended.
 Must stay true: every path locks orders by primary key first and decides on the locked row.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from contracts.commands import CancelOrder
@@ -12,7 +12,9 @@ from contracts.events import EventCancelled
 from contracts.orders import OrderStatus
 from contracts.runtime import failpoints
 from db import orders
+from db.messages.outbox import NewEvent
 from db.mysql.database import Transaction
+from db.orders import LockedOrder
 from workers.order.ending import end
 from workers.order.lifecycle import cancel_refusal, is_pending
 from workers.runtime.handlers import (
@@ -79,16 +81,20 @@ def _cancelling(
     async def work(transaction: Transaction) -> None:
         locked = await orders.lock(transaction, ids)
         context = Context(transaction, await transaction.now(), services.settings, services.redis)
-        unpaid = [one for one in locked.values() if is_pending(one.row)]
-        if unpaid:
-            details = await orders.details(transaction, (one.row.id for one in unpaid))
-            ended = end(context, unpaid, details, OrderStatus.CANCELLED, "event")
-            events = [(event, cause.cause) for _, event in ended]
-            services.outbox.add(transaction, context.now, events)
+        if ended := await cancel_unpaid(context, locked.values()):
+            services.outbox.add(transaction, context.now, [(one, cause.cause) for one in ended])
             await transaction.flush()
             failpoints.reach("worker.written")
 
     return work
+
+
+async def cancel_unpaid(context: Context, locked: Iterable[LockedOrder]) -> list[NewEvent]:
+    """End those of an event's orders that are still unpaid; what that makes true."""
+    unpaid = [one for one in locked if is_pending(one.row)]
+    details = await orders.details(context.transaction, (one.row.id for one in unpaid))
+    ended = end(context, unpaid, details, OrderStatus.CANCELLED, "event")
+    return [event for _, event in ended]
 
 
 def handlers(services: Services) -> Mapping[str, Handler]:

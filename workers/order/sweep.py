@@ -5,13 +5,14 @@ Must stay true: candidates are read without a lock, then locked by id with SKIP 
 again; one process at a time sweeps (`workers.runtime.sweeps`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from contracts.orders import OrderStatus
 from contracts.runtime import failpoints
 from db import orders
-from db.messages.outbox import Cause
+from db.messages.outbox import Cause, NewEvent
 from db.mysql.database import Transaction
+from db.orders import LockedOrder
 from workers.order.ending import end
 from workers.order.lifecycle import expires
 from workers.runtime.handlers import Context
@@ -39,16 +40,22 @@ async def end_all(services: Services, ids: Sequence[int]) -> int:
     async def work(transaction: Transaction) -> int:
         locked = await orders.lock(transaction, ids, skip_locked=True)
         context = Context(transaction, await transaction.now(), services.settings, services.redis)
-        over = [one for one in locked.values() if expires(one.row, context.now)]
-        details = await orders.details(transaction, (one.row.id for one in over))
-        ended = end(context, over, details, OrderStatus.EXPIRED, "deadline")
+        ended = await end_over(context, locked.values())
         cause = Cause("expiry-sweep", None)
-        services.outbox.add(transaction, context.now, [(event, cause) for _, event in ended])
+        services.outbox.add(transaction, context.now, [(event, cause) for event in ended])
         await transaction.flush()
         failpoints.reach("expiry.written")
         return len(ended)
 
     return await services.database.run(work)
+
+
+async def end_over(context: Context, locked: Iterable[LockedOrder]) -> list[NewEvent]:
+    """End those of these orders that are really over; what that makes true."""
+    over = [one for one in locked if expires(one.row, context.now)]
+    details = await orders.details(context.transaction, (one.row.id for one in over))
+    ended = end(context, over, details, OrderStatus.EXPIRED, "deadline")
+    return [event for _, event in ended]
 
 
 EXPIRY = Sweeper("expiry", sweep, BATCH, idle_seconds=0.25, alone=True)

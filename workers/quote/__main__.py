@@ -4,6 +4,7 @@ from contracts.messaging.topology import RATES_QUEUE
 from workers.quote.handlers import handlers
 from workers.quote.polling import poll_feed
 from workers.quote.providers import provider_messages
+from workers.quote.scene import a_rate_can_be_had, scene
 from workers.runtime.process import Worker, main
 from workers.runtime.services import Services
 
@@ -16,6 +17,8 @@ def make(services: Services) -> Worker:
         queues=("quote", RATES_QUEUE),
         jobs=[poll_feed()],
         raw=lambda _: {RATES_QUEUE: provider_messages(services)},
+        scene=scene,
+        checks={"rates": a_rate_can_be_had},
     )
 
 

@@ -12,8 +12,10 @@ from dataclasses import replace
 from contracts.commands import AcceptRate, PublishRate
 from contracts.problems import Code, Problem
 from contracts.rates import ACCEPTABLE, PROVIDER_PREFIX, Rate, rate_resource
+from contracts.runtime.times import to_wire
 from db import rates
-from db.accounts import providers
+from db.accounts import audit_log, providers
+from db.accounts.audit_log import AuditAction, AuditOrigin
 from db.messages.outbox import NewEvent
 from db.rates import QuarantineRow
 from db.redis.quote_registry import QuoteRegistry
@@ -102,9 +104,27 @@ async def _accept(context: Context, one: Received[AcceptRate], registry: QuoteRe
         return rejected(_refusal("Its source has reported a later rate since.", row))
     await rates.store(context.transaction, [(rate, own.observed_at if own else None)])
     await rates.mark_accepted(context.transaction, row.id, admin.user_id, context.now)
+    await audit_log.record(
+        context.transaction,
+        AuditOrigin(admin.user_id, one.envelope.correlationid),
+        AuditAction.RATE_ACCEPTED,
+        f"quarantine:{row.id}",
+        before=_logged(own) if own else None,
+        after=_logged(rate),
+    )
     await registry.changing()
     event = updated(rate, context.now, context.settings)
     return succeeded(200, resource, events=(event,))
+
+
+def _logged(rate: Rate) -> dict[str, str]:
+    return {
+        "asset": rate.asset,
+        "currency": rate.currency,
+        "source": rate.source,
+        "rate": str(rate.rate),
+        "observedAt": to_wire(rate.observed_at),
+    }
 
 
 def _rate_of(row: QuarantineRow, context: Context) -> Rate | Problem:

@@ -6,6 +6,7 @@ from workers.relay.broadcast import telling
 from workers.relay.dead_letters import consume_dead_letters
 from workers.relay.depths import measure_depths
 from workers.relay.publishing import relay_outbox
+from workers.relay.scene import scene
 from workers.runtime.process import Worker, main
 from workers.runtime.services import Services
 
@@ -30,6 +31,7 @@ def make(services: Services) -> Worker:
         queues=(DEAD_QUEUE,),
         jobs=[relay, measure_depths, forget],
         raw=lambda _: {DEAD_QUEUE: consume_dead_letters(services)},
+        scene=scene,
     )
 
 

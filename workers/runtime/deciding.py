@@ -23,6 +23,7 @@ from contracts.problems import Code, Problem
 from contracts.runtime import failpoints
 from contracts.runtime.logs import LineLog
 from contracts.runtime.settings import Settings
+from contracts.runtime.streak import Streak
 from db.messages import outcomes
 from db.messages.outbox import Outbox
 from db.mysql.database import (
@@ -93,8 +94,10 @@ class CommandProcessor:
         outbox: Outbox,
         seats: Seats,
         database_back: Callable[[], Awaitable[None]],
+        streak: Streak | None = None,
     ) -> None:
         self._database, self._redis, self._settings = database, redis, settings
+        self._streak = streak or Streak()
         self._outbox, self._seats = outbox, seats
         self._replies = Replies(redis)
         self._database_back = database_back
@@ -201,6 +204,7 @@ class CommandProcessor:
                     return
                 else:
                     log.exception("command failed", command=item.received.envelope.id)
+                    self._streak.failed()
                     self._end(item, DeadLettered(f"handler failed: {error!r}"))
                     return
 
@@ -225,13 +229,7 @@ class CommandProcessor:
             transaction.read_ahead(*ahead)
             now = await transaction.now()
             context = Context(transaction, now, self._settings, self._redis)
-            decisions = await _within_deadline(handler.decide, context, received)
-            pairs = list(zip(received, decisions, strict=True))
-            rows = [decision.outcome(one, now) for one, decision in pairs]
-            outcomes.insert(transaction, rows)
-            events = [(event, one.cause) for one, decision in pairs for event in decision.events]
-            self._outbox.add(transaction, now, events)
-            await transaction.flush()
+            rows = await write_decisions(context, self._outbox, handler.decide, received)
             failpoints.reach("worker.written")
             return rows
 
@@ -250,6 +248,7 @@ class CommandProcessor:
                 self._seats.releasing(tokens),
             )
         if pairs:
+            self._streak.succeeded()
             BATCH_COMMANDS.observe(len(pairs))
         for item, outcome in pairs:
             DECIDED.labels(outcome.type, outcome.code or "OK").inc()
@@ -302,6 +301,20 @@ class CommandProcessor:
                 return None
             await asyncio.sleep(SEAT_POLL_SECONDS)
         return {}
+
+
+async def write_decisions(
+    context: Context, outbox: Outbox, decide: Decide, received: Sequence[Received[Command]]
+) -> list[Outcome]:
+    """Decide, and write outcomes and events: all that a transaction of commands does before its COMMIT."""
+    decisions = await _within_deadline(decide, context, received)
+    pairs = list(zip(received, decisions, strict=True))
+    rows = [decision.outcome(one, context.now) for one, decision in pairs]
+    outcomes.insert(context.transaction, rows)
+    events = [(event, one.cause) for one, decision in pairs for event in decision.events]
+    outbox.add(context.transaction, context.now, events)
+    await context.transaction.flush()
+    return rows
 
 
 async def _within_deadline(

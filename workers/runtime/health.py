@@ -1,8 +1,9 @@
 """A worker's health endpoints: `/livez`, `/readyz` and `/metrics` on a port of its own.
 
 In: the process's services. Out: 200, or 503 with what is missing; anything else is problem+json, as at the gateway.
-Must stay true: alive means the event loop turns; ready means broker and database answer (Redis may be away: the worker
-goes on, slower, and says so); no answer tells a server's version or a stack trace.
+Must stay true: alive means the event loop turns; ready means that work would be done: broker and database answer, the
+self-test has passed, the latest messages did not all fail (Redis may be away: the worker goes on, slower, and says so);
+no answer tells a server's version or a stack trace.
 """
 
 import asyncio
@@ -88,9 +89,11 @@ async def _readyz(services: Services, _: web.Request) -> web.Response:
         "database": await _database_answers(services),
         "redis": await _redis_answers(services),
     }
-    ready = state["broker"] and state["database"] and not services.stop.is_set()
-    missing = [name for name in ("broker", "database") if not state[name]]
-    body = {"status": "ready" if ready else "unready", "missing": missing, **state}
+    missing = {name: "it does not answer" for name in ("broker", "database") if not state[name]}
+    missing |= await services.readiness.missing(database=state["database"])
+    ready = not missing and not services.stop.is_set()
+    status = "ready" if ready else "unready"
+    body = {"status": status, "missing": [*missing], "reasons": missing, **state}
     return web.json_response(body, status=200 if ready else 503)
 
 

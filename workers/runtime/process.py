@@ -1,16 +1,17 @@
 """A worker process from its start to its graceful end. Connections are born and die here.
 
 In: `Worker`: what it consumes, its handlers, its background jobs. Out: an exit code.
-Must stay true: no message is taken before the database has proved durable and migrated and the
-topology exists; SIGTERM stops taking, finishes what was taken, gives leases back and exits 0 within
-10 s; what could not be finished stays on its queue.
+Must stay true: no message is taken before the database has proved durable and migrated, the
+topology exists and the self-test has passed; SIGTERM stops taking, finishes what was taken, gives leases
+back and exits 0 within 10 s; what could not be finished stays on its queue.
 """
 
 import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 import uvloop
@@ -31,12 +32,14 @@ from db.messages.outbox import Outbox
 from db.mysql.database import Database
 from db.redis.clients import quick_client
 from db.redis.seat_locks import SeatLocks, Seats
+from workers.runtime import self_test
 from workers.runtime.deciding import CommandProcessor
 from workers.runtime.handlers import Handler
 from workers.runtime.health import serve_health
 from workers.runtime.intake import Intake
 from workers.runtime.processing import MessageProcessor, Raw
 from workers.runtime.reacting import EventProcessor
+from workers.runtime.self_test import Scene
 from workers.runtime.services import Services, Stopping
 
 log = structlog.get_logger(__name__)
@@ -60,6 +63,10 @@ class Worker:
     jobs: Sequence[Job] = ()
     raw: Callable[[Services], Mapping[str, Raw]] = lambda _: {}
     """Handlers of queues that carry no CloudEvents."""
+    scene: Scene | None = None
+    """What its self-test asks of it."""
+    checks: Mapping[str, Callable[[Services], Awaitable[str | None]]] = field(default_factory=dict)
+    """What else must be so for it to be ready, by name."""
 
 
 def main(make: Callable[[Services], Worker]) -> None:
@@ -83,6 +90,9 @@ async def run(
         if stop is None:
             _stop_on_signals(services.stop)
         worker = make(services)
+        services.readiness.checks = {
+            name: partial(check, services) for name, check in worker.checks.items()
+        }
         chosen = seats or SeatLocks(services.redis, settings.seat_lease, services.incarnation)
         processor = _processor(services, worker, chosen)
         async with serve_health(services, processor.measure):
@@ -91,6 +101,8 @@ async def run(
 
 async def _work(services: Services, worker: Worker, processor: MessageProcessor) -> None:
     await services.intake.start(wait=START_SECONDS)
+    if not await self_test.passed(services, worker.handlers, worker.scene):
+        return
     runner = asyncio.create_task(processor.run(), name="processor")
     jobs = [asyncio.create_task(_run_job(job, services)) for job in worker.jobs]
     for queue in worker.queues:
@@ -127,10 +139,17 @@ def _processor(services: Services, worker: Worker, seats: Seats) -> MessageProce
         handlers=worker.handlers,
         raw=worker.raw(services),
         deciding=CommandProcessor(
-            *shared, outbox=services.outbox, seats=seats, database_back=services.database_back
+            *shared,
+            outbox=services.outbox,
+            seats=seats,
+            database_back=services.database_back,
+            streak=services.readiness.streak,
         ),
         reacting=EventProcessor(
-            *shared, outbox=services.outbox, database_back=services.database_back
+            *shared,
+            outbox=services.outbox,
+            database_back=services.database_back,
+            streak=services.readiness.streak,
         ),
     )
 

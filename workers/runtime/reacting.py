@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from contracts.runtime import failpoints
 from contracts.runtime.settings import Settings
+from contracts.runtime.streak import Streak
 from db.messages.outbox import Outbox
 from db.mysql.database import Database, Transaction, is_away
 from workers.runtime.handlers import (
@@ -20,6 +21,7 @@ from workers.runtime.handlers import (
     Context,
     EventHandler,
     MessageHandler,
+    Received,
     Retry,
     WorkItem,
 )
@@ -40,8 +42,10 @@ class EventProcessor:
         *,
         outbox: Outbox,
         database_back: Callable[[], Awaitable[None]],
+        streak: Streak | None = None,
     ) -> None:
         self._database, self._redis, self._settings = database, redis, settings
+        self._streak = streak or Streak()
         self._outbox = outbox
         self._database_back = database_back
 
@@ -56,7 +60,10 @@ class EventProcessor:
             ends = await handler.consume([item.received for item in items])
         except Exception as error:
             log.exception("consumer failed", size=len(items))
+            self._streak.failed()
             ends = [Retry(f"handler failed: {error!r}")] * len(items)
+        else:
+            self._streak.succeeded()
         for item, end in zip(items, ends, strict=True):
             item.finish(end)
 
@@ -73,8 +80,10 @@ class EventProcessor:
                         await self._react(handler, [item])
                     return
                 log.exception("reaction failed", event_id=items[0].received.envelope.id)
+                self._streak.failed()
                 items[0].finish(Retry(f"handler failed: {error!r}"))
                 return
+            self._streak.succeeded()
             for item in items:
                 item.finish(ACK)
             return
@@ -85,9 +94,16 @@ class EventProcessor:
         async def work(transaction: Transaction) -> None:
             now = await transaction.now()
             context = Context(transaction, now, self._settings, self._redis)
-            self._outbox.add(transaction, now, await handler.react(context, received))
-            await transaction.flush()
+            await write_effects(context, self._outbox, handler, received)
             failpoints.reach("worker.written")
 
         await self._database.run(work)
         failpoints.reach("worker.committed")
+
+
+async def write_effects(
+    context: Context, outbox: Outbox, handler: EventHandler[Any], received: Sequence[Received[Any]]
+) -> None:
+    """Let events take effect: all that a transaction of events does before its COMMIT."""
+    outbox.add(context.transaction, context.now, await handler.react(context, received))
+    await context.transaction.flush()

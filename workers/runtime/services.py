@@ -17,6 +17,7 @@ from contracts.runtime.settings import Settings
 from db.messages.outbox import Outbox
 from db.mysql.database import Database, is_away
 from workers.runtime.intake import Intake
+from workers.runtime.readiness import WorkerReadiness
 
 DATABASE_POLL_SECONDS = 0.25
 
@@ -39,6 +40,7 @@ class Services:
     command_ids: CommandIds
     outbox: Outbox
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    readiness: WorkerReadiness = field(default_factory=WorkerReadiness)
 
     async def rest(self, seconds: float) -> None:
         """Wait so long, or until the process is told to stop."""

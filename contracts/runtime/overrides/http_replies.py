@@ -62,6 +62,11 @@ class Reply(web.Response):
         await writer.write_headers(f"HTTP/{version} {status} {self._reason}", headers)
         return writer
 
+    def send_coded(self, coded: bytes, coding: str) -> None:
+        """Send the body in another form of itself (Content-Encoding)."""
+        self._body = coded
+        self._headers["Content-Encoding"] = coding
+
     def _say_how_it_ends(self, request: web.BaseRequest) -> None:
         """Whether the connection stays: RFC 9112 section 9.3; HTTP/1.0 has to be told when it does."""
         if self._keep_alive is None:

@@ -13,7 +13,7 @@ from scripts.stack.home import CHECKOUT, Home, SetupError
 from scripts.stack.private_servers import servers
 from scripts.stack.supervised.supervision import Supervision
 
-NOT_OURS = ("test", "servers")
+NOT_OURS = ("test", "servers", "debian")
 """Homes of other commands inside `.run`: they come and go on their own."""
 
 

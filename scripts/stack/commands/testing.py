@@ -1,4 +1,4 @@
-"""`scripts/test [unit|integration|...|full] [pytest arguments]`: the tests, on servers of their own.
+"""`scripts/test [unit|integration|clients|...|full] [pytest arguments]`: the tests, on servers of their own.
 
 In: what to run; MYSQL_URL, AMQP_URL, AMQP_MANAGEMENT_URL, REDIS_URL to use servers that run already.
 Out: pytest's own output and exit code. Must stay true: servers that were started are stopped and
@@ -22,6 +22,8 @@ from scripts.stack.supervised.programs import PYTHON
 HOMES_MAX = 8
 WITHOUT_SERVERS = ("tests/unit/", "tests/structure/")
 """Folders whose tests are pure: they run at once, and fail when they reach for a server."""
+ALWAYS_FULL = ("clients",)
+"""Parts that are left out unless they are asked for: they install tools from registries."""
 
 
 def main() -> int:
@@ -49,10 +51,11 @@ def end_on_signals() -> None:
 
 
 def pytest_arguments(words: list[str]) -> list[str]:
-    """Return what pytest is told: `unit` means tests/unit, `full` takes in what is left out."""
+    """Return what pytest is told: `unit` means tests/unit, `full` (and a part that is full throughout) takes in
+    what is left out."""
     paths, rest = [], list(words)
-    full = "full" in rest[:1]
-    if full:
+    full = rest[:1] in (["full"], *([part] for part in ALWAYS_FULL))
+    if rest[:1] == ["full"]:
         rest = rest[1:]
     while rest and (CHECKOUT / "tests" / rest[0]).is_dir() and not rest[0].startswith((".", "/")):
         paths.append(f"tests/{rest.pop(0)}")

@@ -66,7 +66,7 @@ def _settings(folder: Path, state: State) -> str:
         "secure-file-priv": folder / "tmp",
         "local-infile": "OFF",
         "character-set-server": "utf8mb4",
-        "collation-server": "utf8mb4_unicode_ci",
+        "collation-server": "utf8mb4_bin",
         "default-time-zone": "+00:00",
         "transaction-isolation": "REPEATABLE-READ",
         "sql-mode": SQL_MODE,
@@ -86,8 +86,7 @@ def _accounts(secrets: dict[str, str]) -> str:
     password, root = secrets["mysqlPassword"], secrets["mysqlRootPassword"]
     statements = [
         f"ALTER USER IF EXISTS 'root'@'localhost' IDENTIFIED BY '{root}';",
-        f"CREATE DATABASE IF NOT EXISTS {DATABASE} "
-        "CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;",
+        f"CREATE DATABASE IF NOT EXISTS {DATABASE} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;",
     ]
     for host in ("127.0.0.1", "localhost"):
         account = f"'{USER}'@'{host}'"

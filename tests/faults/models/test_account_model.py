@@ -1,4 +1,4 @@
-"""Accounts against a model of a few lines: sign-ins, wrong passwords, rotation, theft, signing out, in any order.
+"""Accounts against a model of a few lines: sign-ins, guesses, rotation, two tabs, theft, signing out, in any order.
 
 A real gateway and the real database; a failing history is shrunk and shown.
 """
@@ -7,7 +7,7 @@ import asyncio
 import itertools
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -21,6 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from db.mysql.database import Database
 from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, System, running
 
@@ -31,10 +32,12 @@ TOKENS = st.integers(0, 7)
 
 @dataclass(slots=True)
 class Family:
-    """What the model knows of one sign-in: whether it lives, and which of its refresh tokens is unspent."""
+    """What the model knows of one sign-in: whether it lives, and which of its refresh tokens were spent long ago."""
 
-    newest: str
     alive: bool = True
+    access: list[str] = field(default_factory=list)
+    spent: set[str] = field(default_factory=set)
+    stale: set[str] = field(default_factory=set)
 
 
 class Accounts(RuleBasedStateMachine):
@@ -42,6 +45,7 @@ class Accounts(RuleBasedStateMachine):
 
     runner: asyncio.Runner
     system: System
+    own_database: Database
     serial = itertools.count()
 
     @initialize()
@@ -76,9 +80,13 @@ class Accounts(RuleBasedStateMachine):
         assert answer.status == (401 if self.locked else 200), answer.body
         if answer.status == 200:
             self.failures = 0
-            self.access = answer.body["accessToken"]
-            family = Family(answer.body["refreshToken"])
-            self.tokens.append((family.newest, family))
+            self.keep(answer, Family())
+
+    def keep(self, answer: Answer, family: Family) -> None:
+        """A pair that the family has been given."""
+        self.access = answer.body["accessToken"]
+        family.access.append(self.access)
+        self.tokens.append((answer.body["refreshToken"], family))
 
     @rule(times=st.integers(1, 4))
     def guess(self, times: int) -> None:
@@ -92,25 +100,48 @@ class Accounts(RuleBasedStateMachine):
     @precondition(lambda self: self.tokens)
     @rule(number=TOKENS)
     def refresh(self, number: int) -> None:
-        """The newest token of a family that lives gives the next; a spent one ends the family."""
+        """A token of a family that lives gives the next, also again just after; one spent long ago ends the family."""
         token, family = self.tokens[number % len(self.tokens)]
         answer = self.post("/api/auth/refresh", {"refreshToken": token})
-        if family.alive and token == family.newest:
+        if family.alive and token not in family.stale:
             assert answer.status == 200, answer.body
-            family.newest = answer.body["refreshToken"]
-            self.tokens.append((family.newest, family))
+            family.spent.add(token)
+            self.keep(answer, family)
         else:
             assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
             family.alive = False
 
-    @precondition(lambda self: self.access)
+    @rule()
+    def time_passes(self) -> None:
+        """Whatever was spent was spent eleven seconds ago."""
+        self.run(
+            self.own_database.write(
+                "UPDATE refresh_tokens SET spent_at = spent_at - INTERVAL 11 SECOND"
+            )
+        )
+        for _, family in self.tokens:
+            family.stale |= family.spent
+
+    @precondition(lambda self: self.tokens)
+    @rule(number=TOKENS)
+    def look(self, number: int) -> None:
+        """An access token works as long as its family lives: this gateway ended it, so it knows at once."""
+        _, family = self.tokens[number % len(self.tokens)]
+        for token in family.access:
+            headers = {"Authorization": f"Bearer {token}"}
+            answer: Answer = self.run(self.system.api().get("/api/auth/me", headers=headers))
+            assert answer.status == (200 if family.alive else 401)
+
+    @precondition(lambda self: self.tokens)
     @rule(number=TOKENS)
     def sign_out(self, number: int) -> None:
-        """Ends the family of the token that is given, spent or not; 204 in any case."""
+        """Ends the family of the token that is given, spent or not; 204 to whoever is signed in."""
         token, family = self.tokens[number % len(self.tokens)]
+        signed_in = any(one.alive and self.access in one.access for _, one in self.tokens)
         answer = self.post("/api/auth/logout", {"refreshToken": token}, token=self.access)
-        assert answer.status == 204
-        family.alive = False
+        assert answer.status == (204 if signed_in else 401)
+        if signed_in:
+            family.alive = False
 
 
 def test_accounts_agree_with_the_model(scratch: Scratch, seed: int) -> None:
@@ -119,6 +150,7 @@ def test_accounts_agree_with_the_model(scratch: Scratch, seed: int) -> None:
         stack = AsyncExitStack()
         system = runner.run(stack.enter_async_context(running(scratch, workers=())))
         Accounts.runner, Accounts.system = runner, system
+        Accounts.own_database = runner.run(Database.connect(scratch.mysql_url, size=1))
         chosen = settings(
             max_examples=10,
             stateful_step_count=20,
@@ -130,4 +162,5 @@ def test_accounts_agree_with_the_model(scratch: Scratch, seed: int) -> None:
             seeded(seed)(Accounts)
             run_state_machine_as_test(Accounts, settings=chosen)
         finally:
+            runner.run(Accounts.own_database.close())
             runner.run(stack.aclose())

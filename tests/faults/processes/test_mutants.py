@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import aiomysql
 import pytest
 
 from contracts.messaging.publisher import Properties
@@ -17,7 +18,7 @@ from db.audit import audit
 from db.messages.outcomes import find
 from db.mysql.database import Database
 from db.redis.seat_locks import AlwaysGranted
-from tests.faults.mutants import write_what_was_read
+from tests.faults.mutants import pool_of_old_snapshots, write_what_was_read
 from tests.faults.proof import ends, proven
 from tests.harness.accounts import Person, person
 from tests.harness.command_client import CommandClient, command_client, place, result
@@ -170,6 +171,7 @@ async def test_without_the_version_check_it_oversells(
     """The audit's balance (rule 1) does not hold; with the check it does."""
     if mutant:
         monkeypatch.setattr(stocks, "_write", write_what_was_read)
+        monkeypatch.setattr(aiomysql, "create_pool", pool_of_old_snapshots)
     async with bench(tmp_path) as made:
         await rushed(made)
         assert (1 in await made.broken()) is mutant

@@ -61,7 +61,7 @@ async def test_one_reader_in_one_gateway_builds_a_page(redis: Redis) -> None:
 
     await eventually(all_asked)
     source.gate.set()
-    assert set(await asking) == {b"page 1"}
+    assert {page.shown.body for page in await asking} == {b"page 1"}
     assert source.builds == 1
 
 
@@ -77,15 +77,15 @@ async def test_a_page_lives_no_longer_than_promised(redis: Redis) -> None:
         await asyncio.sleep(0)
     source = Source()
     source.builds = 1
-    assert await EventList(redis).page("q", source.build) == b"page 2"
+    assert (await EventList(redis).page("q", source.build)).shown.body == b"page 2"
 
 
 async def test_queries_have_pages_of_their_own(redis: Redis) -> None:
     """Another query is another page."""
     source, gateway = Source(), EventList(redis)
-    assert await gateway.page("a", source.build) == b"page 1"
-    assert await gateway.page("b", source.build) == b"page 2"
-    assert await gateway.page("a", source.build) == b"page 1"
+    assert (await gateway.page("a", source.build)).shown.body == b"page 1"
+    assert (await gateway.page("b", source.build)).shown.body == b"page 2"
+    assert (await gateway.page("a", source.build)).shown.body == b"page 1"
 
 
 async def test_a_dead_builder_stops_nobody(redis: Redis) -> None:
@@ -96,7 +96,7 @@ async def test_a_dead_builder_stops_nobody(redis: Redis) -> None:
     while source.builds == 0:
         await asyncio.sleep(0)
     other = Source()
-    assert await EventList(redis).page("q", other.build) == b"page 1"
+    assert (await EventList(redis).page("q", other.build)).shown.body == b"page 1"
     assert other.builds == 1
     source.gate.set()
     await dying
@@ -113,5 +113,5 @@ async def test_without_redis_each_gateway_reads_for_itself(own_scratch: Scratch)
             proxy.turn(broken)
             source, gateway = Source(), EventList(client)
             pages = await asyncio.gather(*(gateway.page("q", source.build) for _ in range(50)))
-            assert set(pages) == {b"page 1"}
+            assert {page.shown.body for page in pages} == {b"page 1"}
         await client.aclose()

@@ -152,7 +152,7 @@ async def test_an_event_is_fresh_and_its_etag_tells_when_it_changed(
         answer = await eventually(changed)
         assert answer is not None
         assert answer.headers["ETag"] != tags[path]["If-None-Match"]
-        assert answer.headers["Cache-Control"] == "no-cache"
+        assert answer.headers["Cache-Control"] == "public, max-age=1"
 
 
 async def test_a_change_is_shown_at_once_by_the_gateway_that_told_of_it(

@@ -176,9 +176,78 @@ def _assert_one_event(streamed: Answer, polled: Answer) -> None:
     assert streamed.headers["Content-Type"].startswith("text/event-stream")
     blocks = [block for block in streamed.body.split("\n\n") if block and block[0] != ":"]
     assert len(blocks) == 1
-    name, data = blocks[0].split("\n")
+    id_, name, data = blocks[0].split("\n")
+    assert id_ == f"id: decided-{polled.body['statusCode']}"
     assert name == "event: outcome"
-    assert orjson.loads(data.removeprefix("data: ")) == polled.body
+    assert _lasting(orjson.loads(data.removeprefix("data: "))) == _lasting(polled.body)
+
+
+def _lasting(resource: dict[str, object]) -> dict[str, object]:
+    """What stays of a command's resource: its eventsUrl is made for the minute."""
+    return {name: value for name, value in resource.items() if name != "eventsUrl"}
+
+
+async def test_a_stream_opens_by_its_url_alone_and_says_when_to_stop(
+    system: System, books: Database, buyer: Person, show: Sale
+) -> None:
+    """As a browser's EventSource does it: no Authorization; connected again with the message's id it gets a 204."""
+    nobody, path = system.api(), "/api/orders"
+    accepted = await system.api(buyer).post(path, items((show.ticket_type, 1)), wait=None)
+    listen_at = accepted.body["eventsUrl"]
+    heard = await nobody.get(listen_at)
+    polled = await system.api(buyer).get(accepted.headers["Location"])
+    _assert_one_event(heard, polled)
+    again = {"Last-Event-ID": "decided-201"}
+    assert (await nobody.get(listen_at, headers=again)).status == 204
+    assert (await nobody.get(polled.body["eventsUrl"], headers=again)).status == 204
+    where = f"{accepted.headers['Location']}/events"
+    assert (await system.api(buyer).get(where, headers=again)).status == 204
+    _assert_one_event(await nobody.get(listen_at, headers={"Last-Event-ID": "?"}), polled)
+    other = await system.api(buyer).post(path, items((show.ticket_type, 1)), wait=None)
+    token = listen_at.partition("?")[2]
+    for url in (
+        f"{other.headers['Location']}/events?{token}",
+        f"{where}?{token[:-1]}!",
+        f"{where}?token=",
+        where,
+    ):
+        answer = await nobody.get(url)
+        assert (answer.status, answer.code) == (401, "UNAUTHENTICATED"), url
+    assert (await nobody.get(f"{accepted.headers['Location']}?{token}")).status == 401
+    stranger = await person(books)
+    assert (await system.api(stranger).get(listen_at)).status == 404
+
+
+async def test_who_takes_no_202_gets_a_decision_or_an_error(
+    system: System, buyer: Person, show: Sale
+) -> None:
+    """handling=strict: the decision when it comes in time, else 503 UNDECIDED and where the command lives on."""
+    api, strict = system.api(buyer), {"Prefer": "handling=strict, wait=20"}
+    body = items((show.ticket_type, 1))
+    placed = await api.post("/api/orders", body, wait=None, headers=strict)
+    assert placed.status == 201
+    assert placed.headers["Preference-Applied"] == "wait=20, handling=strict"
+    await system.stop("inventory")
+    try:
+        hasty = {"Prefer": "wait=1, handling=strict"}
+        undecided = [
+            await api.post("/api/orders", body, wait=None, headers=hasty, key="strict"),
+            await api.post("/api/orders", body, wait=None, headers=hasty, key="strict"),
+        ]
+    finally:
+        system.start("inventory")
+    for answer in undecided:
+        assert (answer.status, answer.code) == (503, "UNDECIDED")
+        assert answer.headers["Retry-After"] == "1"
+        assert answer.headers["Preference-Applied"] == "wait=1, handling=strict"
+        assert answer.headers["Location"] == f"/api/commands/{answer.body['commandId']}"
+    assert undecided[0].body["commandId"] == undecided[1].body["commandId"]
+    polled = await api.get(undecided[0].headers["Location"] + "?wait=20")
+    again = await api.post("/api/orders", body, wait=None, headers=strict, key="strict")
+    assert (again.status, again.headers["Idempotent-Replayed"]) == (201, "true")
+    assert again.body == polled.body["result"]
+    lone = await api.post("/api/orders", body, wait=None, headers={"Prefer": "handling=strict"})
+    assert lone.status == 202, "strictness alone would be an error each time"
 
 
 async def test_a_stream_of_a_decided_command_gives_its_event_at_once(
@@ -211,7 +280,7 @@ async def test_a_stream_shows_that_it_lives_until_its_event_comes(
                 if not decides and lines.count(b": undecided\n") == 3:
                     decides = True
                     system.start("inventory")
-    assert lines[-3:] == [b"event: outcome\n", lines[-2], b"\n"]
+    assert lines[-4:] == [b"id: decided-201\n", b"event: outcome\n", lines[-2], b"\n"]
     assert orjson.loads(lines[-2].removeprefix(b"data: "))["status"] == "SUCCEEDED"
     assert sum(line.startswith(b"event:") for line in lines) == 1
 
@@ -238,7 +307,7 @@ async def test_past_its_deadline_a_command_has_failed_and_stays_so(
         patient = staffed.api(accounts.buyer)
         next_one = await patient.post("/api/orders", items((show.ticket_type, 5)), wait=20)
         assert next_one.status == 201, "the late worker has passed the dead command by"
-        assert (await patient.get(where)).body == buried.body
+        assert _lasting((await patient.get(where)).body) == _lasting(buried.body)
         assert (await patient.get("/api/orders")).body["data"] == [next_one.body]
 
 
@@ -260,6 +329,11 @@ async def test_with_redis_away_the_decision_still_comes_in_time(
                 again = await api.post("/api/orders", body, wait=20, key=f"away {broken}")
                 assert again.body == keyed.body
                 assert again.headers["Idempotent-Replayed"] == "true"
+                strict = {"Prefer": "wait=20, handling=strict"}
+                placed = await api.post("/api/orders", body, wait=None, headers=strict)
+                assert placed.status == 201
+                shown = await api.get(f"/api/commands/{placed.headers['X-Command-Id']}")
+                _assert_one_event(await system.api().get(shown.body["eventsUrl"]), shown)
                 proxy.turn("pass")
 
 

@@ -25,7 +25,7 @@ from tests.integration.gateway.resources import Resources, make_resources
 
 ROLES: tuple[RoleName, ...] = ("ADMIN", "ORGANIZER", "USER", "PROVIDER")
 PRINCIPALS = ("nobody", "garbage", "expired", "disabled", *ROLES, "foreign owner", "owner")
-DOCUMENT: dict[str, Any] = json.loads(render_document(TABLE))
+DOCUMENT: dict[str, Any] = json.loads(render_document(TABLE).body)
 BY_ROLE = {
     Ownership.OWNER: frozenset[str](),
     Ownership.OWNER_OR_ADMIN: frozenset({"ADMIN"}),

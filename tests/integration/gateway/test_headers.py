@@ -1,5 +1,8 @@
 """Headers that every answer has or has not, HEAD, OPTIONS, CORS, and the probes."""
 
+from db.mysql.database import Database
+from tests.harness.accounts import Person, person
+from tests.harness.sales import sale
 from tests.harness.scratch import Scratch
 from tests.harness.system import System, running
 from tests.integration.gateway.raw import send
@@ -15,6 +18,66 @@ async def test_every_answer_has_the_security_headers(system: System) -> None:
         assert answer.headers["X-Request-Id"]
         assert answer.headers["Cache-Control"]
         assert "Server" not in answer.headers
+
+
+async def test_public_answers_say_how_old_they_may_be(
+    system: System, database: Database, admin: Person
+) -> None:
+    """List 30 s, event and ticket type 1 s, rates 5 s, 304s likewise; errors and everything else are not kept."""
+    show = await sale(system, await person(database, "ORGANIZER"), 5)
+    lasting = {
+        "/api/events?limit=1": 30,
+        f"/api/events/{show.event_id}": 1,
+        f"/api/ticket-types/{show.ticket_type}": 1,
+        "/api/market/rates": 5,
+    }
+    for path, seconds in lasting.items():
+        answer = await system.api().get(path)
+        assert (answer.status, answer.headers["Cache-Control"]) == (
+            200,
+            f"public, max-age={seconds}",
+        )
+        if tag := answer.headers.get("ETag"):
+            same = await system.api().get(path, headers={"If-None-Match": tag})
+            assert (same.status, same.headers["ETag"]) == (304, tag)
+            assert same.headers["Cache-Control"] == f"public, max-age={seconds}"
+        assert ("ETag" in answer.headers) == ("rates" not in path)
+    assert 0 <= int((await system.api().get("/api/events")).headers["Age"]) <= 30
+    for path in (
+        "/livez",
+        "/docs",
+        "/openapi.json",
+        "/api/events/999999999",
+        "/api/market/rates/NO",
+    ):
+        assert (await system.api().get(path)).headers["Cache-Control"] == "no-store", path
+    own = await system.api(await person(database, "ORGANIZER")).get("/api/events?mine=true")
+    assert (own.status, own.headers["Cache-Control"]) == (200, "no-store")
+
+
+async def test_large_answers_are_compressed_when_asked_for(system: System) -> None:
+    """Documents, pages: gzip for who asks, whole for who does not, never for a small answer."""
+    for path in ("/openapi.json", "/docs", "/asyncapi.json"):
+        packed = await system.api().get(path, headers={"Accept-Encoding": "gzip"})
+        whole = await system.api().get(path, headers={"Accept-Encoding": "identity"})
+        assert packed.body == whole.body
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert "Content-Encoding" not in whole.headers
+        assert "Accept-Encoding" in packed.headers["Vary"]
+        assert int(packed.headers["Content-Length"]) < int(whole.headers["Content-Length"]) / 2
+        head = await system.api().call("HEAD", path, headers={"Accept-Encoding": "gzip"})
+        assert head.headers["Content-Length"] == packed.headers["Content-Length"]
+    small = await system.api().get("/livez", headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in small.headers
+
+
+async def test_operators_find_all_messages_and_others_do_not(system: System, admin: Person) -> None:
+    """The whole AsyncAPI document is for admins."""
+    path = "/api/admin/asyncapi.json"
+    whole = await system.api(admin).get(path)
+    assert "commands-inventory" in whole.body["channels"]
+    assert (await system.api().get(path)).status == 401
+    assert set((await system.api().get("/asyncapi.json")).body["channels"]) == {"rates", "webhooks"}
 
 
 async def test_what_is_personal_is_never_stored(system: System, admin: object) -> None:
@@ -59,12 +122,13 @@ async def test_cors_by_setting(own_scratch: Scratch) -> None:
         assert "Origin" in answer.headers["Vary"]
         asked = mine | {
             "Access-Control-Request-Method": "POST",
-            "Access-Control-Request-Headers": "authorization,idempotency-key",
+            "Access-Control-Request-Headers": "authorization,idempotency-key,last-event-id,traceparent",
         }
         preflight = await system.api().call("OPTIONS", "/api/orders", headers=asked)
         assert preflight.status == 204
         assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
-        assert "Idempotency-Key" in preflight.headers["Access-Control-Allow-Headers"]
+        allowed = preflight.headers["Access-Control-Allow-Headers"].lower().split(", ")
+        assert set(asked["Access-Control-Request-Headers"].split(",")) <= set(allowed)
         assert "Access-Control-Allow-Credentials" not in preflight.headers
         other = await system.api().get("/api/events", headers={"Origin": "https://evil.example"})
         assert "Access-Control-Allow-Origin" not in other.headers

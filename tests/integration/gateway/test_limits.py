@@ -63,16 +63,32 @@ async def test_retry_after_is_true(own_scratch: Scratch) -> None:
         await eventually(let_in, every=0.2)
 
 
-async def test_calls_with_credentials_have_a_count_of_their_own(own_scratch: Scratch) -> None:
-    """Guessing passwords is slow from one address, whichever account; reading goes on."""
+async def test_failed_sign_ins_have_a_count_of_their_own(own_scratch: Scratch) -> None:
+    """Guessing passwords is slow from one address, whichever account; reading and registering go on."""
     async with running(
         own_scratch, workers=(), limits_off_for="", limit_login="4/h", limit_address="1000/s"
     ) as system:
         answers = [await system.api().post("/api/auth/login", LOGIN) for _ in range(6)]
         assert [answer.status for answer in answers] == [401, 401, 401, 401, 429, 429]
-        register = await system.api().post("/api/auth/register", LOGIN)
-        assert register.status == 429
+        assert answers[-1].headers["RateLimit-Policy"] == '"login";q=4;w=3600'
+        account = {"email": "somebody.new@example.com", "password": "correct horse battery"}
+        assert (await system.api().post("/api/auth/register", account)).status == 201
         assert (await system.api().get("/api/events")).status == 200
+
+
+async def test_credentials_count_for_the_address_whoever_is_signed_in(
+    own_scratch: Scratch, own_database: Database
+) -> None:
+    """A token is no way round the limit of an address: registrations and sign-ins count for it."""
+    somebody = await person(own_database)
+    async with running(
+        own_scratch, workers=(), limits_off_for="", limit_address="3/min", limit_login="1000/s"
+    ) as system:
+        api = system.api(somebody)
+        paths = ("register", "login", "register", "register", "login")
+        answers = [await api.post(f"/api/auth/{path}", LOGIN) for path in paths]
+        assert [answer.status for answer in answers] == [400, 401, 400, 429, 429]
+        assert (await api.get("/api/auth/me")).status == 200
 
 
 async def test_bad_tokens_count_for_their_address(own_scratch: Scratch) -> None:

@@ -125,6 +125,7 @@ async def test_gateways_share_a_port_and_have_probes_of_their_own(quiet: Scratch
     [
         ("EVENTHUB_JWT_KEYS", "k1:c2hvcnQ"),
         ("EVENTHUB_SECRET", "short-secret"),
+        ("EVENTHUB_SECRET", "a-secret-that-is-long-enough-for-all,short-secret"),
         ("EVENTHUB_LIMITS_OFF_FOR", "everywhere"),
     ],
 )

@@ -19,7 +19,7 @@ from tests.harness.scratch import scratch_servers
 from tests.harness.system import System, running
 from tests.integration.gateway.mutants import Mutant, mutants
 
-DOCUMENT = json.loads(render_document(TABLE))
+DOCUMENT = json.loads(render_document(TABLE).body)
 AT_ONCE = 16
 
 

@@ -214,7 +214,15 @@ async def test_a_removed_provider_is_out_and_its_rates_with_it(
     again = await provider_command(scratch, "add", name)
     assert again.code == 0, again.error
     assert again.shown["email"] == added["email"]
+    assert (await provider_command(scratch, "rotate", name)).code == 0
     assert (await provider_command(scratch, "remove", name)).code == 0
+    lines = (await client.get(f"/api/admin/audit-log?subject=provider:{name}")).body["data"]
+    words = ["added", "removed", "added", "rotated", "removed"]
+    assert [line["action"] for line in reversed(lines)] == [f"provider.{word}" for word in words]
+    assert {line["actorId"] for line in lines} == {None}
+    account = f"user:{lines[0]['after']['userId']}"
+    changes = (await client.get(f"/api/admin/audit-log?subject={account}")).body["data"]
+    assert [line["action"] for line in reversed(changes)] == ["user.roles", *["user.status"] * 3]
 
 
 async def test_the_command_says_what_it_cannot_do(scratch: Scratch, acme: dict[str, Any]) -> None:

@@ -184,7 +184,7 @@ async def test_only_providers_report_and_only_admins_look_and_accept(
 async def test_an_admin_accepts_what_was_out_of_band(
     system: System, provider: Person, admin: Person
 ) -> None:
-    """200 with the rate without a Prefer header; in use at once; the row says who; accepting again changes nothing."""
+    """200 with the rate without a Prefer header; in use at once; row and audit log say who; again changes nothing."""
     api, name = system.api(provider), asset()
     await api.post("/api/provider/rates", report(name, "100", age=5))
     refused = await api.post("/api/provider/rates", report(name, "200"))
@@ -197,6 +197,11 @@ async def test_an_admin_accepts_what_was_out_of_band(
     assert (await client.post(path, wait=None)).status == 200
     rows = (await client.get("/api/admin/rates/quarantine?status=ACCEPTED")).body["data"]
     assert (rows[0]["asset"], rows[0]["acceptedBy"]) == (name, admin.id)
+    asked = f"/api/admin/audit-log?subject=quarantine:{rows[0]['id']}"
+    (line,) = (await client.get(asked)).body["data"]
+    assert (line["action"], line["actorId"]) == ("rate.accepted", admin.id)
+    assert (line["before"]["rate"], line["after"]["rate"]) == ("100.00000000", "200.00000000")
+    assert line["requestId"] == accepted.headers["X-Request-Id"]
 
 
 async def test_what_is_no_rate_or_overtaken_cannot_be_accepted(

@@ -7,12 +7,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
+import aiomysql
 import pytest
 
 from db import stock as stocks
 from db.mysql.database import Database
 from db.redis.seat_locks import AlwaysGranted, Seats
-from tests.faults.mutants import write_what_was_read
+from tests.faults.mutants import pool_of_old_snapshots, write_what_was_read
 from tests.harness.accounts import person
 from tests.harness.command_client import CommandClient, command_client, place
 from tests.harness.deciders import decider, items
@@ -71,4 +72,5 @@ async def test_control_without_version_and_lock_it_oversells(
 ) -> None:
     """The control: both guards off must sell more than there is, else the tests above prove nothing."""
     monkeypatch.setattr(stocks, "_write", write_what_was_read)
+    monkeypatch.setattr(aiomysql, "create_pool", pool_of_old_snapshots)
     assert await sold(place_of_its_own, AlwaysGranted()) > TICKETS

@@ -118,6 +118,27 @@ OVER: dict[str, tuple[str, str, int, int]] = {
         2,
         0,
     ),
+    "failed sign-ins": (
+        "account_networks",
+        "INSERT INTO account_networks (user_id, network, failures, updated_at) "
+        "SELECT {user}, LEFT(UUID(), 8), 3, {ago}",
+        2,
+        0,
+    ),
+    "networks": (
+        "account_networks",
+        "INSERT INTO account_networks (user_id, network, signed_in_at, updated_at) "
+        "SELECT {user}, LEFT(UUID(), 8), {ago}, {ago}",
+        401,
+        399,
+    ),
+    "audit log addresses": (
+        "audit_log_addresses",
+        "INSERT INTO audit_log_addresses (entry_id, address, at) "
+        "SELECT DATEDIFF(UTC_TIMESTAMP(), {ago}), '192.0.2.1', {ago}",
+        91,
+        89,
+    ),
 }
 """chore -> (table, an insert, days after which it goes, days after which it is kept)."""
 

@@ -2,12 +2,13 @@
 
 import time
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from contracts.command_ids import CommandId, CommandIds
+from contracts.command_ids import IDEMPOTENCY_PURPOSE, STREAM_LIFE, CommandId, CommandIds
 from contracts.commands import COMMANDS, KINDS, type_of_kind
+from contracts.messaging.signing import derived_keys
 
 IDS = CommandIds("a secret of at least thirty-two bytes")
 AT = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -76,3 +77,42 @@ def test_fresh_uuids_grow_with_time() -> None:
     moments = [one.int >> 80 for one in made]
     assert moments == sorted(moments)
     assert abs(moments[0] / 1000 - time.time()) < 60
+
+
+def test_a_stream_token_opens_one_stream_for_some_minutes() -> None:
+    """It says who was given it; read twice within a minute it is the same; after five to six it opens nothing."""
+    token = IDS.seal_stream("a-command", 7, AT)
+    assert IDS.seal_stream("a-command", 7, AT + timedelta(seconds=59)) == token
+    listener = IDS.open_stream("a-command", token, AT + STREAM_LIFE)
+    assert listener is not None
+    assert listener.user_id == 7
+    assert AT - timedelta(minutes=1) < listener.since <= AT
+    assert IDS.open_stream("a-command", token, AT + STREAM_LIFE + timedelta(minutes=1)) is None
+    assert IDS.open_stream("another-command", token, AT) is None
+    assert (
+        CommandIds("another secret of thirty-two bytes!").open_stream("a-command", token, AT)
+        is None
+    )
+    for position in range(len(token)):
+        other = "A" if token[position] != "A" else "B"
+        forged = token[:position] + other + token[position + 1 :]
+        assert IDS.open_stream("a-command", forged, AT) is None
+    for text in ("", "x", "é" * 38, "A" * 38, "====", "A" * 5000):
+        assert IDS.open_stream("a-command", text, AT) is None
+
+
+def test_ids_and_keys_survive_a_rotation_of_the_secret() -> None:
+    """Old ids and streams open while the old secret is named; a keyed request's UUID is the same in every step."""
+    old, new = "a secret of at least thirty-two bytes", "another secret of thirty-two bytes!"
+    key = derived_keys(old, IDEMPOTENCY_PURPOSE)[0]
+    before, both = CommandIds(old), CommandIds(f"{new},{old}", key)
+    after = CommandIds(new, key)
+    command = CommandId(before.fresh(), AT)
+    early, late = before.seal(command, 7), both.seal(command, 7)
+    assert both.open(early, 7) == both.open(late, 7) == after.open(late, 7) == command
+    assert after.open(early, 7) is None
+    assert both.open(early, 8) is None
+    assert before.keyed(7, "k", 1) == both.keyed(7, "k", 1) == after.keyed(7, "k", 1)
+    stream = before.seal_stream(early, 7, AT)
+    assert both.open_stream(early, stream, AT) is not None
+    assert after.open_stream(early, stream, AT) is None

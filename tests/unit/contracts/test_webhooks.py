@@ -14,7 +14,7 @@ from contracts.webhooks.addresses import BadUrl, forbidden_address, webhook_url
 from contracts.webhooks.messages import WEBHOOK_TYPES, webhook_body
 from contracts.webhooks.secrets import SecretSealer, UnreadableSecret, new_secret
 
-MASTER = "a master secret for tests only, long enough"
+MASTER = "a master secret for tests only and long enough"
 
 
 def test_a_webhook_type_is_its_events_topic() -> None:
@@ -52,6 +52,24 @@ def test_a_sealed_secret_opens_for_its_account_only() -> None:
     ):
         with pytest.raises(UnreadableSecret):
             vault.open(raw, account)
+
+
+def test_a_secret_outlives_the_master_secret_it_was_sealed_under() -> None:
+    """While both are named it opens, in either order, and is sealed anew under the first alone."""
+    new = "the next master secret, no less long".replace(",", "")
+    secret = new_secret()
+    old_sealed = SecretSealer(MASTER).seal(secret, 5)
+    both, before = SecretSealer(f"{new},{MASTER}"), SecretSealer(f"{MASTER}, {new}")
+    assert both.open(old_sealed, 5) == before.open(old_sealed, 5) == secret
+    assert before.renewed(old_sealed, 5) is None
+    renewed = both.renewed(old_sealed, 5)
+    assert renewed is not None
+    assert both.renewed(renewed, 5) is None
+    assert SecretSealer(new).open(renewed, 5) == secret
+    assert before.open(renewed, 5) == secret
+    with pytest.raises(UnreadableSecret):
+        SecretSealer(MASTER).open(renewed, 5)
+    assert (both.rotating, SecretSealer(new).rotating) == (True, False)
 
 
 @given(st.integers(0, 2**32 - 1))

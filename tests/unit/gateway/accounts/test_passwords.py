@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
+import unicodedata
 
 import pytest
 
 from gateway.accounts import passwords
-from gateway.accounts.passwords import Passwords, make_hasher
+from gateway.accounts.passwords import Passwords, commonest, make_hasher, weakness
 from gateway.http.problems import Refusal
 
 
@@ -85,3 +86,27 @@ def test_parameters_that_argon2_cannot_have_stop_the_start(text: str) -> None:
     """EVENTHUB_ARGON2 is KiB,passes,lanes."""
     with pytest.raises(ValueError, match="EVENTHUB_ARGON2"):
         make_hasher(text)
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["aaaaaaaaaaaa", "          ", "éééééééééé", "1234567890", "Password123", "QWERTYUIOP"],
+)
+def test_what_everybody_chooses_is_refused(password: str) -> None:
+    """One character again and again (in either Unicode form), and the commonest in any case."""
+    assert weakness(password) is not None
+    assert weakness(unicodedata.normalize("NFD", password)) is not None
+
+
+@pytest.mark.parametrize(
+    "password", ["correct horse battery", "1234567890 is not enough", "ab" * 6]
+)
+def test_other_passwords_may_be_chosen(password: str) -> None:
+    """The list is of whole passwords."""
+    assert weakness(password) is None
+
+
+def test_the_list_of_common_passwords_is_there() -> None:
+    """Those that are long enough to be chosen at all: a thousand, not none and not a memory full."""
+    assert 500 < len(commonest()) < 20_000
+    assert all(len(one) >= 10 for one in commonest())

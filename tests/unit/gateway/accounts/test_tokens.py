@@ -63,6 +63,8 @@ def test_an_issued_token_verifies(tokens: Tokens) -> None:
     assert verified.principal.user_id == 7
     assert set(verified.principal.roles) == {"USER", "ADMIN"}
     assert verified.access_micros == int(SINCE.timestamp() * 1e6)
+    assert verified.session_id is None
+    assert tokens.verify(tokens.issue(7, (), SINCE, 41)).session_id == 41
 
 
 @pytest.mark.parametrize("claim", ["iss", "aud", "sub", "iat", "exp", "jti", "roles", "access"])
@@ -95,6 +97,9 @@ def test_every_claim_is_required(tokens: Tokens, claim: str) -> None:
         {"exp": 1e300},
         {"iat": "x"},
         {"nbf": 4102444800},
+        {"sid": 5},
+        {"sid": "-5"},
+        {"sid": ""},
     ],
 )
 def test_a_wrong_claim_is_refused(tokens: Tokens, changes: dict[str, Any]) -> None:

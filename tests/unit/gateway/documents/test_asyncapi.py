@@ -19,16 +19,14 @@ from contracts.messaging.envelope import (
 )
 from contracts.messaging.topology import topology
 from contracts.webhooks.messages import WEBHOOK_TYPES
-from gateway.documents.asyncapi import (
-    build,
-    document,
-    page,
-    topic_matches,
-)
+from gateway.documents.asyncapi import build, topic_matches
+from gateway.documents.asyncapi_page import render
+from gateway.documents.asyncapi_served import page, public, whole
 from tests.harness.recorded_messages import Judge, Passed, Undocumented
 
 SHARDS = 4
-DOCUMENT = orjson.loads(document(SHARDS))
+DOCUMENT = orjson.loads(whole(SHARDS).body)
+PUBLIC = orjson.loads(public().body)
 EVERYTHING = topology(SHARDS, 100)
 EXAMPLES = [
     (name, example)
@@ -50,23 +48,46 @@ def references(value: Any) -> Iterator[str]:
 
 
 def test_it_is_a_valid_asyncapi_3_document() -> None:
-    """The specification's object model takes it, and would not take it broken."""
+    """The specification's object model takes both, and would not take them broken."""
     AsyncAPI3.model_validate(DOCUMENT)
+    AsyncAPI3.model_validate(PUBLIC)
     with pytest.raises(ValidationError):
         AsyncAPI3.model_validate({**DOCUMENT, "operations": {"a": {"action": "shout"}}})
     with pytest.raises(ValidationError):
         AsyncAPI3.model_validate({**DOCUMENT, "chanels": {}})
 
 
-def test_every_reference_leads_somewhere_and_stands_alone() -> None:
+@pytest.mark.parametrize("shown", [DOCUMENT, PUBLIC], ids=["whole", "public"])
+def test_every_reference_leads_somewhere_and_stands_alone(shown: dict[str, Any]) -> None:
     """Draft 07 ignores what stands beside a `$ref`."""
-    for reference in references(DOCUMENT):
-        target: Any = DOCUMENT
+    for reference in references(shown):
+        target: Any = shown
         for part in reference.removeprefix("#/").split("/"):
             target = target[part]
         assert target
-    text = orjson.dumps(DOCUMENT).decode()
-    assert text.count('{"$ref":') == text.count('"$ref":') == len(list(references(DOCUMENT)))
+    text = orjson.dumps(shown).decode()
+    assert text.count('{"$ref":') == text.count('"$ref":') == len(list(references(shown)))
+
+
+def test_the_world_is_shown_what_it_sends_and_hears_and_nothing_else() -> None:
+    """Rates in, webhooks out; no command, no event of ours, no queue; open to members that come later."""
+    assert set(PUBLIC["channels"]) == {"rates", "webhooks"}
+    assert {(o["action"], o["channel"]["$ref"]) for o in PUBLIC["operations"].values()} == {
+        ("receive", "#/channels/rates"),
+        ("send", "#/channels/webhooks"),
+    }
+    hooks = {n for n in DOCUMENT["components"]["messages"] if n.startswith("webhook-")}
+    assert set(PUBLIC["components"]["messages"]) == hooks | {
+        "ProviderRate",
+        "ProviderRateCloudEvent",
+    }
+    schemas = set(PUBLIC["components"]["schemas"])
+    assert {"Order", "Payment", "EventResource", "ProviderRate"} <= schemas
+    assert not [
+        n for n in schemas if n.endswith("Envelope") or n in {m.__name__ for m in COMMANDS.values()}
+    ]
+    assert set(references(PUBLIC)) >= {f"#/components/schemas/{name}" for name in schemas}
+    assert b"additionalProperties" not in public().body
 
 
 def test_every_exchange_queue_and_message_of_the_contracts_stands_in_it() -> None:
@@ -157,7 +178,7 @@ def test_the_judge_refuses_what_is_not_described() -> None:
     judge = Judge(DOCUMENT)
     example = next(e for n, e in EXAMPLES if n == "OrderPlaced")["payload"]
     envelope = envelope_from_json(example)
-    body = Codec("a master secret for tests only, long enough").encode(envelope)
+    body = Codec("a master secret for tests only and long enough").encode(envelope)
     good = Passed("eventhub.events", "order.placed", SINGLE, {}, body)
     assert judge.judge(good) == "OrderPlaced"
     both = Passed(good.exchange, good.key, BATCH, {}, b"[" + body + b"," + body + b"]")
@@ -178,7 +199,8 @@ def test_the_judge_refuses_what_is_not_described() -> None:
 
 def test_the_page_shows_everything_and_asks_nobody() -> None:
     """Each channel, operation and message is on it; no script, no picture, no address but our own."""
-    html, policy = page(SHARDS)
+    assert page().html == render(PUBLIC)[0]
+    html, policy = render(DOCUMENT)
     for name, channel in DOCUMENT["channels"].items():
         assert f'id="channel-{name}"' in html
         assert escape(channel["description"]) in html

@@ -1,6 +1,7 @@
 """Strict JSON: what a lenient reader would let through is refused before a model sees it."""
 
 import contextlib
+import json
 import tracemalloc
 import zlib
 from typing import Annotated
@@ -24,7 +25,8 @@ from gateway.http.parsing import (
     parse_id,
     parse_query,
 )
-from gateway.http.problems import Refusal, from_validation
+from gateway.http.problems import Refusal
+from gateway.http.validation import bad_body
 
 
 class Order(Body):
@@ -120,16 +122,17 @@ def test_types_are_strict_and_unknown_members_refused(raw: bytes) -> None:
     """ "1", 1.0 and true are no integers; a price or a snake_case name is no member; no control characters."""
     with pytest.raises(ValueError, match="validation error") as failed:
         Order.model_validate_json(raw)
-    refusal = from_validation(failed.value, "body")  # type: ignore[arg-type]  # it is a ValidationError
+    refusal = bad_body(failed.value, json.loads(raw))  # type: ignore[arg-type]  # it is a ValidationError
     assert refusal.problem.errors
     assert "Set-Cookie" not in str(refusal.problem)
 
 
 def test_an_error_points_at_its_member() -> None:
     """The pointer is RFC 6901, `~` and `/` escaped."""
+    raw = b'{"ticketTypeId": 1, "a/b~c": 2}'
     with pytest.raises(ValueError, match="validation error") as failed:
-        Order.model_validate_json(b'{"ticketTypeId": 1, "a/b~c": 2}')
-    refusal = from_validation(failed.value, "body")  # type: ignore[arg-type]  # it is a ValidationError
+        Order.model_validate_json(raw)
+    refusal = bad_body(failed.value, json.loads(raw))  # type: ignore[arg-type]  # it is a ValidationError
     assert [pointer for pointer, _ in refusal.problem.errors] == ["/a~1b~0c"]
 
 

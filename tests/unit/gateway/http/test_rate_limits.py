@@ -7,7 +7,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from contracts.models import Principal
-from gateway.http.client_addresses import Networks, client_address, counted_as
+from gateway.http.client_addresses import Networks, client_address, counted_as, network_of
 from gateway.http.problems import Refusal
 from gateway.http.rate_limits import (
     LIMIT_STATE,
@@ -51,8 +51,8 @@ def test_what_is_no_limit_stops_the_start(text: str) -> None:
         parse_limit(text)
 
 
-async def test_users_addresses_and_logins_are_counted_apart() -> None:
-    """Two users behind one address do not take each other's calls; a class has its own count."""
+async def test_users_and_addresses_are_counted_apart() -> None:
+    """Two users behind one address do not take each other's calls; credentials count for the address in any case."""
     counted = limiter()
     for user in (1, 2):
         for _ in range(3):
@@ -61,14 +61,43 @@ async def test_users_addresses_and_logins_are_counted_apart() -> None:
         await counted.count(request(), LimitClass.DEFAULT, Principal(user_id=1))
     assert refused.value.problem.code == "RATE_LIMITED"
     assert 1 <= (refused.value.problem.retry_after or 0) <= 60
-    await counted.count(request(), LimitClass.LOGIN, None)
-    with pytest.raises(Refusal):
-        await counted.count(request(), LimitClass.LOGIN, Principal(user_id=3))
-    for _ in range(2):
-        await counted.count(request(), LimitClass.DEFAULT, None)
-    with pytest.raises(Refusal):
-        await counted.count(request(), LimitClass.DEFAULT, None)
+    await counted.count(request(), LimitClass.ADDRESS, Principal(user_id=3))
+    await counted.count(request(), LimitClass.DEFAULT, None)
+    for limit, caller in (
+        (LimitClass.DEFAULT, None),
+        (LimitClass.ADDRESS, Principal(user_id=4)),
+        (LimitClass.LOGIN, Principal(user_id=4)),
+    ):
+        with pytest.raises(Refusal):
+            await counted.count(request(), limit, caller)
     await counted.count(request("203.0.113.10"), LimitClass.DEFAULT, None)
+
+
+async def test_sign_ins_count_when_they_fail() -> None:
+    """Fourteen people sign in from one address; whoever guesses is stopped there, and nowhere else."""
+    counted = limiter(address="100/min", login="3/min")
+    for _ in range(14):
+        await counted.count(request(), LimitClass.LOGIN, None)
+    for _ in range(3):
+        await counted.count(request(), LimitClass.LOGIN, None)
+        await counted.count_failure(request())
+    guess = request()
+    with pytest.raises(Refusal) as refused:
+        await counted.count(guess, LimitClass.LOGIN, None)
+    assert refused.value.problem.code == "RATE_LIMITED"
+    assert 1 <= (refused.value.problem.retry_after or 0) <= 60
+    assert limit_headers(guess[LIMIT_STATE])["RateLimit"].startswith('"login";r=0;t=')
+    await counted.count(request("203.0.113.10"), LimitClass.LOGIN, None)
+    await counted.count(request(), LimitClass.ADDRESS, None)
+
+
+def test_a_network_is_a_site_s() -> None:
+    """IPv4 /24, IPv6 /48; IPv4 in IPv6 is IPv4; what is no address is one network."""
+    assert network_of("203.0.113.9") == network_of("::ffff:203.0.113.200") == "203.0.113.0/24"
+    assert network_of("203.0.114.9") == "203.0.114.0/24"
+    assert network_of("2001:db8:1:2::1") == network_of("2001:db8:1:ffff::9") == "2001:db8:1::/48"
+    assert len(network_of("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")) <= 43
+    assert network_of("nonsense") == network_of("unknown") == "unknown"
 
 
 async def test_the_headers_say_what_is_left() -> None:

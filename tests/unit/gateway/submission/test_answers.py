@@ -10,11 +10,12 @@ from aiohttp import web
 from contracts.command_ids import CommandId
 from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
+from gateway.http.representations import matches
 from gateway.submission.answers import (
     CommandReply,
     accepted_reply,
     decided_reply,
-    matches,
+    undecided_reply,
 )
 from gateway.submission.outcomes import Opened
 
@@ -69,11 +70,24 @@ def test_429_and_503_always_say_when_to_come_back(code: Code) -> None:
 
 def test_inside_the_resource_a_problem_stays_as_it_was_decided() -> None:
     """There `instance` is the request that made the command."""
-    response = accepted_reply(REPLY, refused(Code.LIMIT_EXCEEDED))
+    response = accepted_reply(REPLY, refused(Code.LIMIT_EXCEEDED), "/listen?token=t")
     assert response.status == 202
+    assert document(response)["eventsUrl"] == "/listen?token=t"
     problem = document(response)["problem"]
     assert isinstance(problem, dict)
     assert problem["instance"] == "first-request"
+
+
+def test_who_takes_no_202_is_told_that_it_is_undecided() -> None:
+    """503 with everything that is needed to go on, and both preferences that were honoured."""
+    response = undecided_reply(replace(REPLY, strict=True, replayed=True))
+    assert (response.status, document(response)["code"]) == (503, "UNDECIDED")
+    assert document(response)["commandId"] == response.headers["X-Command-Id"] == "the-id"
+    assert document(response)["instance"] == "this-request"
+    assert response.headers["Location"] == "/api/commands/the-id"
+    assert response.headers["Retry-After"] == "1"
+    assert response.headers["Preference-Applied"] == "wait=5, handling=strict"
+    assert response.headers["Idempotent-Replayed"] == "true"
 
 
 def test_an_entity_tag_comes_with_what_has_one() -> None:

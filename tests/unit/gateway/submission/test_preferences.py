@@ -4,7 +4,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from gateway.http.problems import Refusal
-from gateway.submission.preferences import idempotency_key, wait_seconds
+from gateway.submission.preferences import idempotency_key, is_strict, wait_seconds
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,28 @@ def test_the_first_wait_counts_and_what_is_malformed_is_ignored(
 ) -> None:
     """RFC 7240: names in any case, values quoted or not, lists over commas and over lines."""
     assert wait_seconds(tuple(lines)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("lines", "strict"),
+    [
+        ([], False),
+        (["wait=5"], False),
+        (["wait=5, handling=strict"], True),
+        (["handling=strict", "wait=5"], True),
+        (['HANDLING="strict"; x=y, wait=5'], True),
+        (["handling=Strict"], True),
+        (["handling=lenient"], False),
+        (["handling=lenient, handling=strict"], False),
+        (["handling"], False),
+        (["handling=stricter"], False),
+        (["mishandling=strict"], False),
+        (['a="handling=strict, b"'], False),
+    ],
+)
+def test_the_first_handling_counts(lines: list[str], strict: bool) -> None:
+    """RFC 7240 section 4.4."""
+    assert is_strict(tuple(lines)) == strict
 
 
 def headers(*values: str) -> CIMultiDictProxy[str]:

@@ -9,7 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from contracts.runtime.streak import LEAST
 from workers.runtime.health import serve_health
+from workers.runtime.readiness import WorkerReadiness
 
 
 def free_port() -> int:
@@ -39,13 +41,19 @@ def servers() -> Servers:
 
 
 @pytest.fixture
-async def url(servers: Servers) -> AsyncIterator[str]:
+def readiness() -> WorkerReadiness:
+    return WorkerReadiness(self_test=None)
+
+
+@pytest.fixture
+async def url(servers: Servers, readiness: WorkerReadiness) -> AsyncIterator[str]:
     services: Any = SimpleNamespace(
         settings=SimpleNamespace(health_port=free_port()),
         intake=SimpleNamespace(is_open=True),
         database=servers,
         redis=servers,
         stop=asyncio.Event(),
+        readiness=readiness,
     )
     async with serve_health(services, lambda: None):
         yield f"http://127.0.0.1:{services.settings.health_port}"
@@ -91,3 +99,53 @@ async def test_a_defect_is_no_stack_trace(url: str, servers: Servers) -> None:
         text = await answer.text()
         assert "INTERNAL" in text
         assert "secret" not in text
+
+
+async def ready(url: str) -> tuple[int, dict[str, Any]]:
+    """What `/readyz` says."""
+    async with aiohttp.ClientSession() as session, session.get(url + "/readyz") as answer:
+        body: dict[str, Any] = await answer.json()
+        return answer.status, body
+
+
+async def test_before_its_self_test_it_is_not_ready(url: str, readiness: WorkerReadiness) -> None:
+    """With the reason, until it has passed."""
+    readiness.self_test = "OperationalError 1271; see the log"
+    status, body = await ready(url)
+    assert (status, body["missing"]) == (503, ["selfTest"])
+    assert body["reasons"]["selfTest"] == "OperationalError 1271; see the log"
+    readiness.self_test = None
+    assert (await ready(url))[0] == 200
+
+
+async def test_when_all_that_it_does_fails_it_is_not_ready(
+    url: str, readiness: WorkerReadiness
+) -> None:
+    """Not at the first failures; from then on until the first success."""
+    for _ in range(LEAST - 1):
+        readiness.streak.failed()
+    assert (await ready(url))[0] == 200
+    readiness.streak.failed()
+    status, body = await ready(url)
+    assert (status, body["missing"]) == (503, ["messages"])
+    readiness.streak.succeeded()
+    assert (await ready(url))[0] == 200
+
+
+async def test_what_its_kind_asks_for_is_asked(
+    url: str, readiness: WorkerReadiness, servers: Servers
+) -> None:
+    """A check's reason is told; without a database nobody is asked."""
+    asked = 0
+
+    async def check() -> str | None:
+        nonlocal asked
+        asked += 1
+        return "no rate"
+
+    readiness.checks = {"rates": check}
+    status, body = await ready(url)
+    assert (status, body["reasons"]) == (503, {"rates": "no rate"})
+    servers.broken = TimeoutError()
+    status, body = await ready(url)
+    assert (status, body["missing"], asked) == (503, ["database"], 1)

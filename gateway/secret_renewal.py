@@ -1,0 +1,75 @@
+"""While the master secret is rotated: what the database holds sealed under an older one is sealed anew.
+
+In: the secrets of webhooks, page by page, each time a gateway begins with more than one master secret. Out: the same
+secrets under the first of them, and one log line that says how many.
+Must stay true: a secret stays what it is, and one that changes meanwhile is left to who changed it; once the last
+gateway that began has said its line, nothing is sealed under an older master secret any more.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import structlog
+from aiohttp import web
+
+from contracts.runtime.tasks import end
+from contracts.webhooks.secrets import SecretSealer, UnreadableSecret
+from db.mysql.database import Database, is_away, is_transient
+from db.webhooks import endpoints
+from db.webhooks.endpoints import SealedSecrets
+from gateway.http.keys import DATABASE, SETTINGS
+
+STEP = 100
+AGAIN_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+async def secret_renewal(app: web.Application) -> AsyncIterator[None]:
+    """Runs beside the gateway, once, if the settings name an older master secret."""
+    sealer = SecretSealer(app[SETTINGS].secret.get_secret_value())
+    if not sealer.rotating:
+        yield
+        return
+    task = asyncio.create_task(_until_done(app[DATABASE], sealer), name="secret renewal")
+    yield
+    await end(task)
+
+
+async def _until_done(database: Database, sealer: SecretSealer) -> None:
+    while True:
+        try:
+            renewed = await renew(database, sealer)
+        except Exception as error:
+            if not (is_away(error) or is_transient(error)):
+                raise
+            log.warning("webhook_secrets.not_renewed", reason=repr(error)[:200])
+            await asyncio.sleep(AGAIN_SECONDS)
+            continue
+        log.info("webhook_secrets.renewed", count=renewed)
+        return
+
+
+async def renew(database: Database, sealer: SecretSealer) -> int:
+    """Seal what is not under the first master secret anew; how many endpoints were."""
+    renewed, after = 0, 0
+    while rows := await endpoints.sealed(database, after, STEP):
+        for row in rows:
+            try:
+                fresh = _renewed(row, sealer)
+            except UnreadableSecret:
+                log.error("webhook_secrets.unreadable", webhook_id=row.id)
+                continue
+            if fresh != row:
+                renewed += await endpoints.reseal(database, row, fresh)
+        after = rows[-1].id
+    return renewed
+
+
+def _renewed(row: SealedSecrets, sealer: SecretSealer) -> SealedSecrets:
+    secret = sealer.renewed(row.secret, row.user_id) or row.secret
+    previous = row.previous_secret
+    if previous is not None:
+        previous = sealer.renewed(previous, row.user_id) or previous
+    return replace(row, secret=secret, previous_secret=previous)

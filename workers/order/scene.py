@@ -1,0 +1,28 @@
+"""The order worker's self-test: one order cancelled by its buyer, one with its event, one at its deadline."""
+
+from dataclasses import replace
+
+from contracts.commands import CancelOrder
+from contracts.events import EventCancelled
+from db import orders
+from workers.order.handlers import cancel_unpaid
+from workers.order.sweep import end_over
+from workers.runtime.made_up import unpaid_order
+from workers.runtime.self_test import SelfTestFailed, Stage
+
+
+async def scene(stage: Stage) -> None:
+    """Everything that the order worker is asked for, once."""
+    made = await unpaid_order(stage)
+    await stage.grant(CancelOrder, made.buyer, order_id=made.row.id)
+    with_event = await unpaid_order(stage)
+    stage.asked.append(EventCancelled.TYPE)
+    await orders.unpaid_of_event(stage.services.database, with_event.event.id, 1)
+    locked = await orders.lock(stage.transaction, [with_event.row.id])
+    await cancel_unpaid(stage.context, locked.values())
+    unpaid = await unpaid_order(stage)
+    await orders.past_deadline(stage.services.database, 1)
+    locked = await orders.lock(stage.transaction, [unpaid.row.id], skip_locked=True)
+    later = replace(stage.context, now=unpaid.row.expires_at)
+    if len(await end_over(later, locked.values())) != 1:
+        raise SelfTestFailed("an order does not end at its deadline")
