@@ -80,7 +80,7 @@ def test_decisions_are_numbered_dated_and_in_the_index() -> None:
     for entry in entries:
         assert re.search(r"20\d\d-\d\d-\d\d", entry), entry
         assert re.search(r"accepted|superseded|in force", entry, re.IGNORECASE), entry
-    assert {int(number) for number in re.findall(r"(\d+) \(", index)} == set(numbers)
+    assert {int(number) for number in re.findall(r"(\d+)\s+\(", index)} == set(numbers)
 
 
 def proofs() -> list[tuple[str, str]]:
