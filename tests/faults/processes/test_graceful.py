@@ -27,6 +27,7 @@ from tests.harness.processes import Process, Processes, running_processes
 from tests.harness.scratch import JWT_KEYS, Scratch
 from tests.harness.waiting import eventually
 from workers.runtime import process
+from workers.runtime.readiness import WorkerReadiness
 
 pytestmark = pytest.mark.timeout(240)
 
