@@ -17,6 +17,7 @@ from gateway.resources import (
     payments,
     rates,
     ticket_types,
+    webhook_deliveries,
     webhooks,
 )
 
@@ -30,6 +31,7 @@ TABLE: tuple[Route, ...] = (
     *rates.ROUTES,
     *commands.ROUTES,
     *webhooks.ROUTES,
+    *webhook_deliveries.ROUTES,
     *operations.ROUTES,
     *pages.ROUTES,
     *asyncapi.ROUTES,

@@ -40,11 +40,13 @@ class QueuedDelivery:
     """A pending delivery, as far as deciding its turn goes."""
 
     id: int
+    event_type: str
     aggregate: str
     sequence: int
     ordered: bool
     next_attempt_at: datetime
     first_try_at: datetime | None
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,9 @@ async def due_endpoints(database: Database) -> list[int]:
     return [row[0] for row in rows]
 
 
-_WAITING_COLUMNS = "id, aggregate, sequence, ordered, next_attempt_at, first_try_at"
+_WAITING_COLUMNS = (
+    "id, event_type, aggregate, sequence, ordered, next_attempt_at, first_try_at, created_at"
+)
 
 
 async def due(
@@ -145,7 +149,7 @@ async def due(
     )
     if not rows:
         return datetime.min, []
-    aggregates = sorted({row[1] for row in rows})
+    aggregates = sorted({row[2] for row in rows})
     others = await database.read(
         f"SELECT {_WAITING_COLUMNS} FROM webhook_deliveries WHERE endpoint_id = %s "
         f"AND status = 'PENDING' AND aggregate IN ({placeholders(aggregates)})",
@@ -153,12 +157,21 @@ async def due(
         *aggregates,
     )
     found = {row[0]: _waiting(row) for row in (*rows, *others)}
-    return from_sql(rows[0][6]), list(found.values())
+    return from_sql(rows[0][8]), list(found.values())
 
 
 def _waiting(row: Row) -> QueuedDelivery:
-    first = from_sql(row[5]) if row[5] else None
-    return QueuedDelivery(row[0], row[1], row[2], bool(row[3]), from_sql(row[4]), first)
+    id_, event_type, aggregate, sequence, ordered, due_at, first, created = row[:8]
+    return QueuedDelivery(
+        id_,
+        event_type,
+        aggregate,
+        sequence,
+        bool(ordered),
+        from_sql(due_at),
+        from_sql(first) if first else None,
+        from_sql(created),
+    )
 
 
 _DELIVERY_COLUMNS = (
@@ -225,6 +238,23 @@ async def abandon(database: Database, ids: Sequence[int], reason: str) -> None:
             f"updated_at = UTC_TIMESTAMP(6) WHERE id IN ({placeholders(ids)}) AND status = 'PENDING'",
             reason,
             *sorted(ids),
+        )
+
+
+async def abandon_unordered(transaction: Transaction, endpoint_id: int, reason: str) -> None:
+    """Close what somebody had asked for and that has not been sent."""
+    rows = await transaction.fetch(
+        "SELECT id FROM webhook_deliveries "
+        "WHERE status = 'PENDING' AND endpoint_id = %s AND NOT ordered",
+        endpoint_id,
+    )
+    if rows:
+        ids = sorted(row[0] for row in rows)
+        await transaction.execute(
+            "UPDATE webhook_deliveries SET status = 'FAILED', next_attempt_at = NULL, error = %s, "
+            f"updated_at = UTC_TIMESTAMP(6) WHERE id IN ({placeholders(ids)}) AND status = 'PENDING'",
+            reason,
+            *ids,
         )
 
 

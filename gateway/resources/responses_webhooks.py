@@ -22,19 +22,22 @@ class CreatedWebhook(ResponseModel):
 
 
 class NewSecret(ResponseModel):
-    """The secret that signs from now on; the one before it signs beside it for 24 hours."""
+    """The secret that signs from now on; those before it sign beside it, each for 24 hours after it was replaced."""
 
     secret: Secret
 
 
 class Webhook(ResponseModel):
-    """A webhook. `disabledReason`: GONE (it answered 410) or FAILING (nothing got through for three days)."""
+    """A webhook. PENDING: it has not answered a ping yet, and hears nothing else.
+
+    `disabledReason`: GONE (it answered 410), FAILING (nothing got through for three days), OWNER (switched off).
+    """
 
     id: IdNumber
     url: str
     event_types: list[WebhookType | Literal["*"]]
-    status: Literal["ACTIVE", "DISABLED"]
-    disabled_reason: Literal["GONE", "FAILING"] | None
+    status: Literal["PENDING", "ACTIVE", "DISABLED"]
+    disabled_reason: Literal["GONE", "FAILING", "OWNER"] | None
     created_at: Moment
     updated_at: Moment
 

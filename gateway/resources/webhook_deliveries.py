@@ -1,0 +1,169 @@
+"""What is sent to a webhook, over HTTP: try it with a ping, look what was sent and how it went, ask for it again.
+
+In: an account's wishes. Out: rows of webhook_deliveries; the notify worker sends.
+Must stay true: an account reaches its own webhooks' deliveries only (404 otherwise); a receiver that has not agreed
+gets pings and nothing else, and no more than ten an hour.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+
+from contracts.runtime.times import to_wire
+from contracts.webhooks import PING
+from db.webhooks import delivery_log
+from db.webhooks.delivery_log import LoggedAttempt, LoggedDelivery
+from db.webhooks.endpoints import Endpoint
+from db.webhooks.pings import PingsUsedUp
+from gateway.http.keys import DATABASE, path_id, principal, query
+from gateway.http.models import PageQuery
+from gateway.http.paging import from_cursor, page
+from gateway.http.problems import invalid, not_found
+from gateway.http.replies import json_reply
+from gateway.http.routing import (
+    SIGNED_IN,
+    Ownership,
+    Route,
+    RouteAnswer,
+)
+from gateway.resources.responses_webhooks import (
+    DeliveryPage,
+    DeliveryResource,
+    DeliveryWithAttempts,
+)
+from gateway.resources.webhooks import PATH, no_more_pings, own_webhook
+
+
+async def ping_webhook(request: web.Request) -> web.Response:
+    """POST /api/webhooks/{webhookId}/ping."""
+    webhook, user_id = await own_webhook(request), principal(request).user_id
+    try:
+        logged = await delivery_log.ping(request.app[DATABASE], user_id, webhook.id)
+    except PingsUsedUp as error:
+        raise no_more_pings(error) from None
+    return _accepted(webhook, logged)
+
+
+async def list_deliveries(request: web.Request) -> web.Response:
+    """GET /api/webhooks/{webhookId}/deliveries."""
+    webhook, wanted = await own_webhook(request), query(request, PageQuery)
+    before = int(from_cursor(wanted.cursor, int)[0]) if wanted.cursor else None
+    rows = await delivery_log.page(request.app[DATABASE], webhook.id, before, wanted.limit + 1)
+    return json_reply(page(rows, wanted.limit, lambda row: (row.id,), _delivery))
+
+
+async def show_delivery(request: web.Request) -> web.Response:
+    """GET /api/webhooks/{webhookId}/deliveries/{deliveryId}."""
+    webhook, database = await own_webhook(request), request.app[DATABASE]
+    logged = await delivery_log.by_id(database, webhook.id, path_id(request, "deliveryId"))
+    if logged is None:
+        raise not_found("This webhook has no such delivery.")
+    attempts = await delivery_log.attempts(database, logged.id)
+    return json_reply(_delivery(logged) | {"attemptLog": [_attempt(one) for one in attempts]})
+
+
+async def resend_delivery(request: web.Request) -> web.Response:
+    """POST /api/webhooks/{webhookId}/deliveries/{deliveryId}/resend."""
+    webhook, database = await own_webhook(request), request.app[DATABASE]
+    logged = await delivery_log.by_id(database, webhook.id, path_id(request, "deliveryId"))
+    if logged is None:
+        raise not_found("This webhook has no such delivery.")
+    if logged.event_type != PING and not webhook.verified:
+        raise invalid("The webhook has not answered a ping yet: it gets nothing else before.")
+    try:
+        again = await delivery_log.resend(database, principal(request).user_id, webhook.id, logged)
+    except PingsUsedUp as error:
+        raise no_more_pings(error) from None
+    if again is None:
+        raise not_found("This webhook has no such delivery.")
+    return _accepted(webhook, again)
+
+
+def _accepted(webhook: Endpoint, logged: LoggedDelivery) -> web.Response:
+    location = f"/api/webhooks/{webhook.id}/deliveries/{logged.id}"
+    return json_reply(_delivery(logged), 202, {"Location": location})
+
+
+def _delivery(row: LoggedDelivery) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "eventId": row.event_id,
+        "eventType": row.event_type,
+        "status": row.status,
+        "attempts": row.attempts,
+        "lastStatusCode": row.status_code,
+        "lastError": row.error,
+        "nextAttemptAt": _moment(row.next_attempt_at),
+        "deliveredAt": _moment(row.delivered_at),
+        "createdAt": to_wire(row.created_at),
+    }
+
+
+def _attempt(row: LoggedAttempt) -> dict[str, Any]:
+    return {
+        "number": row.number,
+        "startedAt": to_wire(row.started_at),
+        "durationMs": row.duration_ms,
+        "statusCode": row.status_code,
+        "error": row.error,
+    }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return to_wire(moment) if moment is not None else None
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path=PATH + "/ping",
+        operation_id="pingWebhook",
+        summary="Send a webhook.ping",
+        handler=ping_webhook,
+        access=SIGNED_IN,
+        answers={202: RouteAnswer(DeliveryResource, "On its way; see Location.", ("Location",))},
+        tag="Webhooks",
+        ownership=Ownership.OWNER,
+        description="Tried once; ten an hour. A webhook that answers it with 2xx is active (again), unless its "
+        "owner has switched it off.",
+    ),
+    Route(
+        method="GET",
+        path=PATH + "/deliveries",
+        operation_id="listDeliveries",
+        summary="What was sent to a webhook",
+        handler=list_deliveries,
+        access=SIGNED_IN,
+        answers={200: RouteAnswer(DeliveryPage, "A page of deliveries, newest first.")},
+        tag="Webhooks",
+        ownership=Ownership.OWNER,
+        query=PageQuery,
+    ),
+    Route(
+        method="GET",
+        path=PATH + "/deliveries/{deliveryId}",
+        operation_id="showDelivery",
+        summary="A delivery and its attempts",
+        handler=show_delivery,
+        access=SIGNED_IN,
+        answers={200: RouteAnswer(DeliveryWithAttempts, "The delivery.")},
+        tag="Webhooks",
+        ownership=Ownership.OWNER,
+    ),
+    Route(
+        method="POST",
+        path=PATH + "/deliveries/{deliveryId}/resend",
+        operation_id="resendDelivery",
+        summary="Send a delivery again",
+        handler=resend_delivery,
+        access=SIGNED_IN,
+        answers={
+            202: RouteAnswer(
+                DeliveryResource, "On its way, under the same webhook-id.", ("Location",)
+            )
+        },
+        tag="Webhooks",
+        ownership=Ownership.OWNER,
+    ),
+)
