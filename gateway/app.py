@@ -25,6 +25,7 @@ from gateway.accounts.passwords import Passwords, make_hasher
 from gateway.accounts.tokens import Tokens, parse_keys
 from gateway.documents.pages import render_document
 from gateway.http.authorization import Authorization
+from gateway.http.connections import CONNECTIONS, STREAMS, Connections, Shares
 from gateway.http.keys import (
     ACCESS,
     DATABASE,
@@ -121,9 +122,6 @@ def build_app(
     stopping = asyncio.Event()
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     access_log = _access_log(settings)
-    middleware = app[MIDDLEWARE] = RequestMiddleware(
-        RequestMetrics(metrics), access_log, stopping, settings.cors_origins
-    )
     app[SETTINGS], app[METRICS], app[CHECKS] = settings, metrics, Checks()
     app[STOPPING] = stopping
     app[REDIS] = quick_client(settings.redis_url.get_secret_value())
@@ -139,6 +137,13 @@ def build_app(
         off_for=settings.limits_off_for,
         proxies=settings.trusted_proxies,
     )
+    middleware = app[MIDDLEWARE] = RequestMiddleware(
+        RequestMetrics(metrics), access_log, stopping, settings.cors_origins, limiter
+    )
+    app[CONNECTIONS] = Connections(
+        settings.connections_per_address, limiter.exempt, limiter.proxies
+    )
+    app[STREAMS] = Shares(settings.streams_per_user)
     register(app, tuple(table), Authorization(app[TOKENS], app[ACCESS], limiter))
     check(app, tuple(table))
     app.cleanup_ctx.extend(contexts)

@@ -38,7 +38,6 @@ from gateway.http.keys import SETTINGS
 from gateway.http.replies import raw_reply
 from gateway.http.routing import (
     ANYONE,
-    LimitClass,
     Route,
     RouteAnswer,
 )
@@ -384,7 +383,6 @@ ROUTES = (
             200: RouteAnswer(None, "AsyncAPI 3.0.", media_type="application/json; charset=utf-8")
         },
         tag="Operations",
-        limit=LimitClass.NONE,
     ),
     Route(
         method="GET",
@@ -395,6 +393,5 @@ ROUTES = (
         access=ANYONE,
         answers={200: RouteAnswer(None, "A page.", media_type="text/html")},
         tag="Operations",
-        limit=LimitClass.NONE,
     ),
 )

@@ -19,7 +19,6 @@ from gateway.http.keys import OPENAPI
 from gateway.http.replies import raw_reply
 from gateway.http.routing import (
     ANYONE,
-    LimitClass,
     Route,
     RouteAnswer,
 )
@@ -78,7 +77,6 @@ ROUTES = (
             200: RouteAnswer(None, "OpenAPI 3.1.", media_type="application/json; charset=utf-8")
         },
         tag="Operations",
-        limit=LimitClass.NONE,
     ),
     Route(
         method="GET",
@@ -89,6 +87,5 @@ ROUTES = (
         access=ANYONE,
         answers={200: RouteAnswer(None, "A page.", media_type="text/html")},
         tag="Operations",
-        limit=LimitClass.NONE,
     ),
 )

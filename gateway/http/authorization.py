@@ -25,7 +25,6 @@ from gateway.http.rate_limits import Limiter
 from gateway.http.routing import (
     ANYONE,
     Handler,
-    LimitClass,
     Route,
 )
 
@@ -52,14 +51,14 @@ class Authorization:
     def guard(self, route: Route) -> Handler:
         """The route's handler behind its checks."""
         required = route.access if isinstance(route.access, frozenset) else None
-        ids, limited = route.ids, route.limit is not LimitClass.NONE
+        ids = route.ids
         asks, takes_body = route.query is not NoQuery, route.takes_body
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             context = request[CONTEXT]
             context.operation = route.operation_id
             caller = self.authenticate(request)
-            if limited and not self.limiter.is_off(request):
+            if not self.limiter.is_off(request):
                 context.counted = True
                 await self.limiter.count(request, route.limit, caller)
             if caller is None and route.access is not ANYONE:

@@ -37,6 +37,10 @@ from gateway.http.routing import LimitClass
 LOCAL_SECONDS = 2.0
 """After Redis failed, count locally so long before it is asked again: a call must not wait for a dead server."""
 
+FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
+"""What a proxy adds to a request, and a client by itself does not."""
+WARN_SECONDS = 600.0
+
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -97,8 +101,9 @@ class Limiter:
             "address": _named("EVENTHUB_LIMIT_ADDRESS", parse_limit, address),
             "login": _named("EVENTHUB_LIMIT_LOGIN", parse_limit, login),
         }
-        self._off = _named("EVENTHUB_LIMITS_OFF_FOR", Networks, off_for)
-        self._proxies = _named("EVENTHUB_TRUSTED_PROXIES", Networks, proxies)
+        self.exempt = _named("EVENTHUB_LIMITS_OFF_FOR", Networks, off_for)
+        self.proxies = _named("EVENTHUB_TRUSTED_PROXIES", Networks, proxies)
+        self._warned_at = float("-inf")
         self._local = MovingWindowRateLimiter(MemoryStorage())
         self._shared: MovingWindowRateLimiter | None = None
         if pool is not None:
@@ -115,7 +120,7 @@ class Limiter:
         self, request: web.Request, limit: LimitClass, caller: Principal | None
     ) -> None:
         """Count one call. Raises Refusal (429) when it is one too many."""
-        address = counted_as(client_address(request, self._proxies))
+        address = counted_as(client_address(request, self.proxies))
         if limit is LimitClass.LOGIN:
             policy, who = "login", address
         elif caller is not None:
@@ -132,7 +137,24 @@ class Limiter:
 
     def is_off(self, request: web.BaseRequest) -> bool:
         """Whether calls from this client's address are not counted."""
-        return self._off.holds(client_address(request, self._proxies))
+        address = client_address(request, self.proxies)
+        if not self.exempt.holds(address):
+            return False
+        if any(name in request.headers for name in FORWARDED):
+            self._warn_of_proxy(address)
+        return True
+
+    def _warn_of_proxy(self, address: str) -> None:
+        """Somebody forwards for others from an exempt address: then nobody behind them has a limit."""
+        if self.proxies.holds(address) or time.monotonic() < self._warned_at + WARN_SECONDS:
+            return
+        self._warned_at = time.monotonic()
+        log.warning(
+            "rate_limit.off_behind_proxy",
+            address=address,
+            remedy="name the proxy in EVENTHUB_TRUSTED_PROXIES, or take its network out of "
+            "EVENTHUB_LIMITS_OFF_FOR: as it is, no client behind it is limited",
+        )
 
     async def _hit(self, policy: str, item: RateLimitItem, who: str) -> tuple[bool, LimitState]:
         if self._shared is not None and time.monotonic() >= self._local_until:

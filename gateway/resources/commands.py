@@ -12,9 +12,10 @@ from aiohttp.client_exceptions import ClientConnectionResetError
 
 from contracts.command_ids import CommandIds
 from contracts.outcomes import Outcome
-from contracts.problems import Code
+from contracts.problems import Code, Problem
 from gateway.http import keys
-from gateway.http.problems import not_found
+from gateway.http.connections import STREAMS
+from gateway.http.problems import Refusal, not_found
 from gateway.http.replies import raw_reply
 from gateway.http.responses import CommandResource
 from gateway.http.routing import (
@@ -67,7 +68,18 @@ async def _outcome(app: web.Application, opened: Opened, seconds: float) -> Outc
 
 async def stream_command(request: web.Request) -> web.StreamResponse:
     """GET /api/commands/{commandId}/events."""
-    opened, decisions = _opened(request), request.app[DECISIONS]
+    opened, streams = _opened(request), request.app[STREAMS]
+    if not streams.take(opened.user_id):
+        detail = "This account has as many event streams open as it may have; close one, or poll."
+        raise Refusal(Problem(Code.RATE_LIMITED, detail, retry_after=int(PING_SECONDS)))
+    try:
+        return await _streamed(request, opened)
+    finally:
+        streams.give_back(opened.user_id)
+
+
+async def _streamed(request: web.Request, opened: Opened) -> web.StreamResponse:
+    decisions = request.app[DECISIONS]
     response = web.StreamResponse(
         headers={
             "Content-Type": "text/event-stream; charset=utf-8",

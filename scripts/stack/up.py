@@ -126,6 +126,7 @@ def _eventhubs(running: set[str]) -> set[str]:
 def _prepare_data(state: State, secrets: dict[str, str], urls: dict[str, str]) -> str:
     """Bring the tables up to date and see that there is an admin; return what is said of the admin."""
     env = processes.environment(state, secrets, urls) | {"EVENTHUB_PROCESS": "setup-1"}
+    print(processes.run_step("contracts.runtime.settings_check", env), end="", file=sys.stderr)
     processes.run_step("db.migrate", env)
     admin = {name: secrets[kept] for name, kept in processes.ADMIN.items()}
     return processes.run_step("gateway.first_admin", env | admin).strip()

@@ -9,12 +9,14 @@ topology exists; SIGTERM stops taking, finishes what was taken, gives leases bac
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 import uvloop
 from aio_pika.abc import AbstractChannel
+from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from contracts.command_ids import CommandIds
@@ -26,6 +28,7 @@ from contracts.runtime import logs
 from contracts.runtime.garbage_collection import settle_collector
 from contracts.runtime.log_file import log_to
 from contracts.runtime.settings import Settings, load_settings
+from contracts.runtime.settings_check import tell_concerns, wrong_settings
 from db.messages.leases import new_incarnation
 from db.messages.outbox import Outbox
 from db.mysql import guard
@@ -107,9 +110,14 @@ class Worker:
 
 def main(make: Callable[[Services], Worker]) -> None:
     """Run the worker that `make` describes until SIGTERM or SIGINT."""
-    settings = load_settings()
+    try:
+        settings = load_settings()
+    except ValidationError as error:
+        print(wrong_settings(error), file=sys.stderr)
+        sys.exit(2)
     log_to(settings.log_file)
     logs.configure(settings.process, settings.log_level)
+    tell_concerns(settings)
     settle_collector()
     uvloop.run(run(settings, make))
 

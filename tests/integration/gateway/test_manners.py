@@ -73,13 +73,18 @@ async def test_cors_by_setting(house: Scratch) -> None:
 
 
 async def test_probes(hub: System) -> None:
-    """Alive, ready, numbers."""
+    """Alive, ready; the numbers are on the health port alone, and nothing else is."""
     assert (await hub.api().get("/livez")).body == {"status": "alive"}
     ready = await hub.api().get("/readyz")
     assert (ready.status, ready.body["missing"]) == (200, [])
-    numbers = await hub.api().get("/metrics")
-    assert numbers.headers["Content-Type"].startswith("text/plain")
-    assert 'eventhub_http_requests_total{operation="livez",status="200"}' in numbers.body
+    public = await hub.api().get("/metrics")
+    assert (public.status, public.code) == (404, "NOT_FOUND")
+    async with hub.session.get(f"{hub.health_url}/metrics") as numbers:
+        assert numbers.headers["Content-Type"].startswith("text/plain")
+        text = await numbers.text()
+    assert 'eventhub_http_requests_total{operation="livez",status="200"}' in text
+    async with hub.session.get(f"{hub.health_url}/api/events") as elsewhere:
+        assert elsewhere.status == 404
 
 
 async def test_ready_without_redis_and_says_so(house: Scratch) -> None:
