@@ -87,6 +87,8 @@ class Settings(BaseSettings):
     rate_band: float = Field(0.2, gt=0, lt=1)
     webhook_allow_private: bool = False
 
+    topology: Literal["declare", "expect"] = "declare"
+    """Whether this process declares exchanges and queues, or finds them declared: its broker user may not."""
     queue_length: int = Field(20_000, ge=1)
     """Messages a command queue holds before it refuses more (`x-max-length`)."""
     outcome_retention: int = Field(7 * 86400, ge=86400)

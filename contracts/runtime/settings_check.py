@@ -25,6 +25,7 @@ KNOWN_ELSEWHERE = frozenset(
         "ADMIN_PASSWORD",
         "FAILPOINTS",
         "FAILPOINTS_FIRED",
+        "GRANTS",
         "PROVE_NOTES",
         "PROVE_SEED",
         "PUBLISH_ADDRESS",

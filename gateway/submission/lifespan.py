@@ -15,7 +15,7 @@ from aiohttp import web
 
 from contracts.command_ids import CommandIds
 from contracts.messaging.envelope import Codec
-from contracts.messaging.link import BrokerAway, Link, declare
+from contracts.messaging.link import BrokerAway, Link, preparing
 from contracts.messaging.publisher import Coalescer, Publisher
 from contracts.messaging.topology import COMMANDS_EXCHANGE, topology
 from contracts.runtime.tasks import end
@@ -126,7 +126,7 @@ async def _broker(app: web.Application, instance: str) -> AsyncIterator[Coalesce
     link = Link(
         settings.amqp_url.get_secret_value(),
         f"{instance} publish",
-        on_open=lambda channel: declare(channel, wanted),
+        on_open=preparing(wanted, declares=settings.topology == "declare"),
         probe=True,
     )
 

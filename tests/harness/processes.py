@@ -171,7 +171,9 @@ class Processes:
         inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
         if armed:
             ours[failpoints.ARMED] = armed
-        return inherited | self.scratch.environment(**ours, **dict(self.settings))
+        narrow = self.scratch.narrow.get(name.partition("-")[0])
+        account = {"MYSQL_URL": narrow} if narrow else {}
+        return inherited | self.scratch.environment(**ours) | account | dict(self.settings)
 
     async def end_all(self) -> None:
         """Kill whatever still runs."""

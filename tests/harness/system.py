@@ -115,7 +115,8 @@ class System:
     def start(self, name: str) -> None:
         """Start a worker: `inventory`, or `inventory-2` for a second one."""
         process_name = name if "-" in name else f"{name}-1"
-        settings = self.settings.model_copy(update={"process": process_name, "health_port": 0})
+        chosen = self.scratch.own(self.settings, process_name)
+        settings = chosen.model_copy(update={"process": process_name, "health_port": 0})
         module = importlib.import_module(f"workers.{process_name.partition('-')[0]}.__main__")
         stop = asyncio.Event()
         running = process.run(settings, module.make, seats=self.seats, stop=stop)
@@ -146,7 +147,10 @@ async def running(
 ) -> AsyncIterator[System]:
     """EventHub on the scratch servers; `settings` by field name, e.g. `order_ttl=1`."""
     chosen = scratch.settings(**settings)
-    async with _gateway(chosen) as (url, health_url), aiohttp.ClientSession() as session:
+    async with (
+        _gateway(scratch.own(chosen, "gateway-1")) as (url, health_url),
+        aiohttp.ClientSession() as session,
+    ):
         system = System(scratch, chosen, url, session, health_url, seats)
         for name in workers:
             system.start(name)

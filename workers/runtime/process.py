@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 
 import structlog
 import uvloop
-from aio_pika.abc import AbstractChannel
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from contracts.command_ids import CommandIds
 from contracts.messaging.envelope import Codec
-from contracts.messaging.link import Link, declare
+from contracts.messaging.link import Link, OnOpen, preparing
 from contracts.messaging.publisher import Publisher
 from contracts.messaging.topology import topology
 from contracts.runtime import logs
@@ -222,14 +221,9 @@ async def _services(settings: Settings, stop: asyncio.Event | None) -> AsyncIter
         )
 
 
-def _declaring(settings: Settings) -> Callable[[AbstractChannel], Awaitable[None]]:
-    """Declare the topology on each new connection: a broker that lost its disk gets it back."""
+def _declaring(settings: Settings) -> OnOpen:
     wanted = topology(settings.shards, settings.queue_length)
-
-    async def declare_all(channel: AbstractChannel) -> None:
-        await declare(channel, wanted)
-
-    return declare_all
+    return preparing(wanted, declares=settings.topology == "declare")
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

@@ -51,6 +51,7 @@ class Fleet:
             EVENTHUB_PROCESS=name,
             EVENTHUB_PORT=str(self.port),
             EVENTHUB_HEALTH_PORT=str(self.health[name]),
+            MYSQL_URL=self.world.narrow.get(kind, self.world.mysql_url),
         )
         with (self.logs / name).open("ab") as log:
             self.running[name] = await asyncio.create_subprocess_exec(
