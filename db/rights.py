@@ -5,7 +5,7 @@ Must stay true: a process can do what it owns (docs/architecture.md) and read wh
 process can change tables, accounts or another's rows. Whoever adds a table gives it to somebody here, or no process
 can use it; `tests/integration/rights` tries the rest.
 
-Letters: S select, I insert, U update, D delete.
+Letters: S select, I insert, U update, D delete. `ON DUPLICATE KEY UPDATE` asks for U although it may change nothing.
 """
 
 from collections.abc import Mapping
@@ -83,7 +83,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "providers": "S",
         "rates": "SIU",
         "rate_quarantine": "SIUD",
-        "provider_messages": "SID",
+        "provider_messages": "SIUD",
     },
     "notify": _ALL
     | {
@@ -94,7 +94,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "webhook_endpoints": "SU",
         "webhook_old_secrets": "S",
         "webhook_deliveries": "SIUD",
-        "webhook_attempts": "SID",
+        "webhook_attempts": "SIUD",
     },
     "relay": _ALL
     | {

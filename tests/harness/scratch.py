@@ -39,13 +39,6 @@ class Scratch:
     narrow: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Database URL of each kind of process, with the rights of `db.rights` alone; {}: all use `mysql_url`."""
 
-    def own(self, settings: Settings, process: str) -> Settings:
-        """What a process of this name runs with: its kind's account, unless the test chose another database."""
-        url = self.narrow.get(process.rpartition("-")[0] or process)
-        if url is None or settings.mysql_url.get_secret_value() != self.mysql_url:
-            return settings
-        return settings.model_copy(update={"mysql_url": SecretStr(url)})
-
     def environment(self, **more: str) -> dict[str, str]:
         """The variables a process of EventHub reads."""
         return {
@@ -77,6 +70,17 @@ class Scratch:
             "port": 0,
         }
         return Settings.model_validate(values | changes)
+
+
+_narrow: dict[str, Mapping[str, str]] = {}
+"""Scratch.narrow of the places that are open, by their database's URL."""
+
+
+def own_account(settings: Settings, process: str) -> Settings:
+    """What a process of this name runs with: its kind's account, unless the test chose another database."""
+    kind = process.rpartition("-")[0] or process
+    url = _narrow.get(settings.mysql_url.get_secret_value(), {}).get(kind)
+    return settings.model_copy(update={"mysql_url": SecretStr(url)}) if url else settings
 
 
 def server_url(name: str) -> str:
@@ -127,8 +131,10 @@ async def _accounts(mysql_url: str) -> AsyncIterator[dict[str, str]]:
     try:
         await grants.make_accounts(mysql_url, urls)
         await grants.grant(mysql_url, urls)
+        _narrow[mysql_url] = urls
         yield urls
     finally:
+        _narrow.pop(mysql_url, None)
         await grants.drop_accounts(mysql_url, urls)
 
 

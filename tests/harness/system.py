@@ -20,7 +20,7 @@ from gateway.app import build_app
 from gateway.http.server import GatewayRunner
 from gateway.resources.operations import health_app
 from tests.harness.people import Person
-from tests.harness.scratch import Scratch
+from tests.harness.scratch import Scratch, own_account
 from workers.runtime import process
 
 WORKERS = ("inventory", "order", "payment", "quote", "notify", "relay")
@@ -115,7 +115,7 @@ class System:
     def start(self, name: str) -> None:
         """Start a worker: `inventory`, or `inventory-2` for a second one."""
         process_name = name if "-" in name else f"{name}-1"
-        chosen = self.scratch.own(self.settings, process_name)
+        chosen = own_account(self.settings, process_name)
         settings = chosen.model_copy(update={"process": process_name, "health_port": 0})
         module = importlib.import_module(f"workers.{process_name.partition('-')[0]}.__main__")
         stop = asyncio.Event()
@@ -148,7 +148,7 @@ async def running(
     """EventHub on the scratch servers; `settings` by field name, e.g. `order_ttl=1`."""
     chosen = scratch.settings(**settings)
     async with (
-        _gateway(scratch.own(chosen, "gateway-1")) as (url, health_url),
+        _gateway(own_account(chosen, "gateway-1")) as (url, health_url),
         aiohttp.ClientSession() as session,
     ):
         system = System(scratch, chosen, url, session, health_url, seats)

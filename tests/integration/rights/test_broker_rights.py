@@ -169,18 +169,18 @@ async def test_a_system_sells_with_narrow_users(
 ) -> None:
     """Gateway and workers, each as its own user, find the topology declared: bought, cancelled, back on sale."""
 
-    def own(self: Scratch, settings: Settings, process: str) -> Settings:
+    def own(settings: Settings, process: str) -> Settings:
         kind = process.rpartition("-")[0]
         return settings.model_copy(
             update={
                 "amqp_url": SecretStr(users[kind]),
-                "mysql_url": SecretStr(self.narrow[kind]),
+                "mysql_url": SecretStr(place.narrow[kind]),
                 "topology": "expect",
                 "amqp_management_url": None,
             }
         )
 
-    monkeypatch.setattr(harness.Scratch, "own", own)
+    monkeypatch.setattr(harness, "own_account", own)
     database = await Database.connect(place.mysql_url, size=1)
     async with running(place) as system:
         organizer, buyer = await person(database, "ORGANIZER"), await person(database)
