@@ -170,13 +170,12 @@ class ProblemHandler(web.RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
         seen, self._head_bytes = self._head_bytes + length, 0
-        if self._messages:  # else: somebody was waiting for it already
-            self._body = self._messages[-1][1]
-            if seen > HEAD_BYTES_MAX and any(
-                _size(message) > HEAD_BYTES_MAX for message, _ in list(self._messages)[-count:]
-            ):
-                self._messages.clear()
-                self._refuse_head()
+        self._body = self._messages[-1][1]
+        if seen > HEAD_BYTES_MAX and any(
+            _size(message) > HEAD_BYTES_MAX for message, _ in list(self._messages)[-count:]
+        ):
+            self._messages.clear()
+            self._refuse_head()
 
     def _refuse_head(self) -> None:
         """Answer as to what the parser refuses, and close."""
@@ -187,10 +186,6 @@ class ProblemHandler(web.RequestHandler):
         self._body, self._head_bytes = None, 0
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-        self.close_after_answer()
-
-    def close_after_answer(self) -> None:
-        """Read nothing more."""
         if self.transport is not None:
             self.transport.pause_reading()
 

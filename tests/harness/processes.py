@@ -19,7 +19,7 @@ import aiohttp
 
 from contracts.runtime import failpoints
 from scripts.stack import ports
-from tests.harness.scratch import Scratch
+from tests.harness.scratch import Scratch, own_url
 from tests.harness.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,8 +171,7 @@ class Processes:
         inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
         if armed:
             ours[failpoints.ARMED] = armed
-        narrow = self.scratch.narrow.get(name.partition("-")[0])
-        account = {"MYSQL_URL": narrow} if narrow else {}
+        account = {"MYSQL_URL": own_url(self.scratch.mysql_url, name.partition("-")[0])}
         return inherited | self.scratch.environment(**ours) | account | dict(self.settings)
 
     async def end_all(self) -> None:

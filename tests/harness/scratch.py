@@ -76,11 +76,15 @@ _narrow: dict[str, Mapping[str, str]] = {}
 """Scratch.narrow of the places that are open, by their database's URL."""
 
 
+def own_url(mysql_url: str, kind: str) -> str:
+    """The URL with which a kind of process connects; `mysql_url` where a test chose another database."""
+    return _narrow.get(mysql_url, {}).get(kind, mysql_url)
+
+
 def own_account(settings: Settings, process: str) -> Settings:
-    """What a process of this name runs with: its kind's account, unless the test chose another database."""
-    kind = process.rpartition("-")[0] or process
-    url = _narrow.get(settings.mysql_url.get_secret_value(), {}).get(kind)
-    return settings.model_copy(update={"mysql_url": SecretStr(url)}) if url else settings
+    """What a process of this name runs with: its kind's account."""
+    url = own_url(settings.mysql_url.get_secret_value(), process.rpartition("-")[0] or process)
+    return settings.model_copy(update={"mysql_url": SecretStr(url)})
 
 
 def server_url(name: str) -> str:

@@ -33,8 +33,13 @@ async def test_every_key_has_an_end() -> None:
         body = {"items": [{"ticketTypeId": sold.ticket_type, "quantity": 1}]}
         assert (await system.api(buyer).post("/api/orders", body, key="a key")).status == 201
         await order(system.api(buyer), sold.ticket_type)
-        for path in ("/api/events", "/api/events?q=x", "/api/market/rates", "/nowhere"):
-            await system.api().get(path)
+        await system.api().get("/api/events")
+        for number in range(20):
+            for asked in (f"q=x{number}", f"from=20{number + 10}-01-01T00:00:00Z"):
+                assert (await system.api().get(f"/api/events?{asked}")).status == 200
+        pages = [key async for key in redis.scan_iter("eventhub:events:*")]
+        assert len(pages) == 1, "what only one client thought of is in no shared memory"
+        await system.api().get("/nowhere")
 
         async def rates_copied() -> bool:
             await system.api().get("/api/market/rates")

@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 
 from scripts.stack import ports
-from tests.harness.scratch import Scratch
+from tests.harness.scratch import Scratch, own_url
 from tests.harness.waiting import eventually
 
 NAMES = ("gateway-1", "inventory-1", "order-1", "payment-1", "quote-1", "notify-1", "relay-1")
@@ -51,7 +51,7 @@ class Fleet:
             EVENTHUB_PROCESS=name,
             EVENTHUB_PORT=str(self.port),
             EVENTHUB_HEALTH_PORT=str(self.health[name]),
-            MYSQL_URL=self.world.narrow.get(kind, self.world.mysql_url),
+            MYSQL_URL=own_url(self.world.mysql_url, kind),
         )
         with (self.logs / name).open("ab") as log:
             self.running[name] = await asyncio.create_subprocess_exec(
