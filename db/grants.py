@@ -18,10 +18,9 @@ import aiomysql
 import pymysql.err
 
 from db.mysql.database import connection_arguments
-from db.rights import KINDS, MIGRATION, RIGHTS
+from db.rights import COLUMNS, KINDS, MIGRATION, RIGHTS
 
 PRIVILEGES = {"S": "SELECT", "I": "INSERT", "U": "UPDATE", "D": "DELETE"}
-_LETTERS = {name: letter for letter, name in PRIVILEGES.items()}
 
 
 def urls_of(environment: Mapping[str, str]) -> dict[str, str]:
@@ -45,7 +44,7 @@ async def grant(admin_url: str, urls: Mapping[str, str]) -> None:
             if kind == MIGRATION:
                 await _grant_all(cursor, wanted["user"], wanted["db"])
             else:
-                await _grant_tables(cursor, wanted["user"], wanted["db"], RIGHTS[kind])
+                await _grant_tables(cursor, wanted["user"], wanted["db"], kind)
 
 
 async def tidy(admin_url: str, urls: Mapping[str, str]) -> None:
@@ -55,8 +54,7 @@ async def tidy(admin_url: str, urls: Mapping[str, str]) -> None:
             wanted = connection_arguments(url)
             user, database = wanted["user"], wanted["db"]
             held = await _held(cursor, user, database)
-            for table, letter in sorted(held - _meant(RIGHTS.get(kind, {}))):
-                privilege = PRIVILEGES.get(letter, letter)
+            for table, privilege in sorted(held - _meant(kind)):
                 await cursor.execute(
                     f"REVOKE {privilege} ON `{database}`.`{table}` FROM %s@'%%'", (user,)
                 )
@@ -91,31 +89,42 @@ async def _grant_all(cursor: Any, user: str, database: str) -> None:
     await cursor.execute(f"GRANT ALL PRIVILEGES ON `{database}`.* TO %s@'%%'", (user,))
 
 
-async def _grant_tables(cursor: Any, user: str, database: str, wanted: Mapping[str, str]) -> None:
+async def _grant_tables(cursor: Any, user: str, database: str, kind: str) -> None:
     await cursor.execute(
         "SELECT table_name FROM information_schema.tables WHERE table_schema = %s", (database,)
     )
     tables = {row[0] for row in await cursor.fetchall()}
-    for table, letter in sorted(_meant(wanted) - await _held(cursor, user, database)):
+    for table, privilege in sorted(_meant(kind) - await _held(cursor, user, database)):
         if table in tables:
-            await cursor.execute(
-                f"GRANT {PRIVILEGES[letter]} ON `{database}`.`{table}` TO %s@'%%'", (user,)
-            )
+            await cursor.execute(f"GRANT {privilege} ON `{database}`.`{table}` TO %s@'%%'", (user,))
 
 
-def _meant(rights: Mapping[str, str]) -> set[tuple[str, str]]:
-    return {(table, letter) for table, letters in rights.items() for letter in letters}
+def _meant(kind: str) -> set[tuple[str, str]]:
+    """(table, privilege as SQL has it) of a kind; one for each column where it is for columns."""
+    found = set()
+    for table, letters in RIGHTS.get(kind, {}).items():
+        columns = COLUMNS.get((kind, table))
+        for letter in letters:
+            of = [f" (`{column}`)" for column in columns or ()] if letter == "S" else []
+            found |= {(table, PRIVILEGES[letter] + which) for which in of or [""]}
+    return found
 
 
 async def _held(cursor: Any, user: str, database: str) -> set[tuple[str, str]]:
-    """(table, letter) of what is granted on tables; a privilege that has no letter as it is called."""
+    """The same of what is granted."""
+    whose = (database, f"'{user}'@'%'")
     await cursor.execute(
         "SELECT table_name, privilege_type FROM information_schema.table_privileges "
         "WHERE table_schema = %s AND grantee = %s",
-        (database, f"'{user}'@'%'"),
+        whose,
     )
-    rows = await cursor.fetchall()
-    return {(table, _LETTERS.get(privilege, privilege)) for table, privilege in rows}
+    found = set(await cursor.fetchall())
+    await cursor.execute(
+        "SELECT table_name, privilege_type, column_name FROM information_schema.column_privileges "
+        "WHERE table_schema = %s AND grantee = %s",
+        whose,
+    )
+    return found | {(row[0], f"{row[1]} (`{row[2]}`)") for row in await cursor.fetchall()}
 
 
 async def _main(admin_url: str, urls: Mapping[str, str]) -> None:

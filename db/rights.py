@@ -10,6 +10,12 @@ Letters: S select, I insert, U update, D delete. `ON DUPLICATE KEY UPDATE` asks 
 
 from collections.abc import Mapping
 
+COLUMNS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("quote", "users"): ("id", "status", "email"),
+    ("notify", "users"): ("id", "status"),
+}
+"""(kind, table) whose S is for these columns alone: password hashes are the gateway's."""
+
 KINDS = ("gateway", "inventory", "order", "payment", "quote", "notify", "relay")
 MIGRATION = "migration"
 """The account that changes the schema: everything on the database's tables, and nothing beside it."""
