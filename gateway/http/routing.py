@@ -66,8 +66,6 @@ class LimitClass(StrEnum):
     """Per user when signed in, per address when not."""
     LOGIN = "login"
     """Per address, for calls that take or give credentials."""
-    NONE = "none"
-    """Probes and metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +128,7 @@ class Route:
     @property
     def codes(self) -> frozenset[Code]:
         """Every problem code this call can answer."""
-        codes = {Code.INTERNAL, Code.UNAVAILABLE, Code.INVALID} | self.problems
+        codes = {Code.INTERNAL, Code.UNAVAILABLE, Code.INVALID, Code.RATE_LIMITED} | self.problems
         if self.access is not ANYONE:
             codes.add(Code.UNAUTHENTICATED)
         if isinstance(self.access, frozenset):
@@ -139,8 +137,6 @@ class Route:
             codes.add(Code.NOT_FOUND)
         if self.takes_body:
             codes |= {Code.TOO_LARGE, Code.NOT_JSON}
-        if self.limit is not LimitClass.NONE:
-            codes.add(Code.RATE_LIMITED)
         if self.is_command:
             codes |= {Code.IDEMPOTENCY_MISMATCH, Code.BUSY, Code.UNDECIDED}
         return frozenset(codes)

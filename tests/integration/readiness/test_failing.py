@@ -36,13 +36,13 @@ async def test_a_worker_whose_commands_all_end_in_500() -> None:
             event_id, [seat] = await client.sale(organizer, 10)
             [services] = seen
             assert await services.readiness.missing(database=True) == {}
-            await database.write("ALTER TABLE order_details RENAME COLUMN taken_version TO gone")
+            await database.write("ALTER TABLE order_details RENAME COLUMN updated_at TO gone")
             for number in range(LEAST):
                 assert await services.readiness.missing(database=True) == {}, number
                 outcome = await client.ask(place(buyer, event_id, (seat, 1)))
                 assert outcome.status_code == 500
             assert "messages" in await services.readiness.missing(database=True)
-            await database.write("ALTER TABLE order_details RENAME COLUMN gone TO taken_version")
+            await database.write("ALTER TABLE order_details RENAME COLUMN gone TO updated_at")
             assert (await client.ask(place(buyer, event_id, (seat, 1)))).status_code == 201
             assert await services.readiness.missing(database=True) == {}
         await database.close()
