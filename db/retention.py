@@ -66,6 +66,8 @@ def retention_rules(retention: int) -> tuple[RetentionRule, ...]:
         RetentionRule(
             "endpoints", lambda db, step: endpoints.forget_deleted(db, ENDPOINTS_KEPT, step)
         ),
+        RetentionRule("webhook secrets", endpoints.forget_old_secrets),
+        RetentionRule("webhook pings", endpoints.forget_pings),
         RetentionRule("rates", lambda db, step: rates.forget_old(db, RATES_KEPT, step)),
         RetentionRule("leases", lambda db, step: leases.forget_lapsed(db, LEASES_KEPT, step)),
         RetentionRule(

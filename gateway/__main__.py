@@ -1,7 +1,7 @@
 """`python -m gateway`: serve until SIGTERM or SIGINT, then finish what is in flight and exit 0 within 10 s.
 
 In: the environment (contracts/runtime/settings.py). Out: HTTP on EVENTHUB_PORT, shared with other gateways of
-this machine (SO_REUSEPORT), and the three operations calls alone on EVENTHUB_HEALTH_PORT when that is set.
+this machine (SO_REUSEPORT), and the operations calls alone on EVENTHUB_HEALTH_PORT, as a worker's.
 Must stay true: with weak keys or wrong settings it says why on standard error and exits 2 before any port is open.
 """
 
@@ -18,23 +18,14 @@ from contracts.runtime import logs
 from contracts.runtime.garbage_collection import settle_collector
 from contracts.runtime.log_file import log_to
 from contracts.runtime.settings import Settings, load_settings
+from contracts.runtime.settings_check import tell_concerns, wrong_settings
 from gateway.app import announce_stop, build_app
-from gateway.http.keys import METRICS
 from gateway.http.server import GatewayRunner
-from gateway.resources import operations
-from gateway.resources.operations import CHECKS
+from gateway.resources.operations import health_app
 
 BACKLOG = 1024
 
 log = structlog.get_logger(__name__)
-
-
-def _health_app(app: web.Application) -> web.Application:
-    health = web.Application()
-    health[CHECKS], health[METRICS] = app[CHECKS], app[METRICS]
-    for route in operations.ROUTES:
-        health.router.add_get(route.path, route.handler)
-    return health
 
 
 class WrongSettings(Exception):
@@ -55,25 +46,21 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     app = _configured(settings)
-    runner = GatewayRunner(app)
-    health: GatewayRunner | None = None
+    runner, health = GatewayRunner(app), GatewayRunner(health_app(app))
     try:
         await runner.setup()
-        if settings.health_port:
-            health = GatewayRunner(_health_app(app))
-            await health.setup()
-            await web.TCPSite(health, port=settings.health_port).start()
+        await health.setup()
+        await web.TCPSite(health, settings.health_address, settings.health_port).start()
         site = web.TCPSite(runner, port=settings.port, reuse_port=True, backlog=BACKLOG)
         await site.start()
-        log.info("gateway.ready", port=settings.port, health_port=settings.health_port)
+        log.info("gateway.ready", port=settings.port, health_port=health.addresses[0][1])
         await stop.wait()
         log.info("gateway.stopping")
         await announce_stop(app)
         await runner.drain()
     finally:
         await runner.cleanup()
-        if health is not None:
-            await health.cleanup()
+        await health.cleanup()
     log.info("gateway.stopped")
 
 
@@ -82,12 +69,11 @@ def main() -> int:
     try:
         settings = load_settings()
     except ValidationError as error:
-        # Which variables are wrong, never their values.
-        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        print("settings: " + "; ".join(wrong), file=sys.stderr)
+        print(wrong_settings(error), file=sys.stderr)
         return 2
     log_to(settings.log_file)
     logs.configure(settings.process, settings.log_level)
+    tell_concerns(settings)
     settle_collector()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

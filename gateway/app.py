@@ -39,7 +39,7 @@ from gateway.http.keys import (
 )
 from gateway.http.middleware import MIDDLEWARE, RequestMiddleware
 from gateway.http.parsing import BODY_BYTES_MAX
-from gateway.http.rate_limits import Limiter
+from gateway.http.rate_limits import CONNECTIONS, STREAMS, Connections, Limiter, Shares
 from gateway.http.request_metrics import RequestMetrics
 from gateway.http.routing import Route
 from gateway.lifespan import command_submission
@@ -130,9 +130,6 @@ def build_app(
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     access_log = _access_log(settings)
     streak = Streak()
-    middleware = app[MIDDLEWARE] = RequestMiddleware(
-        RequestMetrics(metrics), access_log, stopping, settings.cors_origins, streak
-    )
     app[SETTINGS], app[METRICS], app[CHECKS] = settings, metrics, Checks()
     app[CHECKS].require("requests", lambda: _not_broken(streak))
     app[STOPPING] = stopping
@@ -150,6 +147,13 @@ def build_app(
         proxies=settings.trusted_proxies,
     )
     app[PROXIES] = limiter.proxies
+    middleware = app[MIDDLEWARE] = RequestMiddleware(
+        RequestMetrics(metrics), access_log, stopping, settings.cors_origins, limiter, streak
+    )
+    app[CONNECTIONS] = Connections(
+        settings.connections_per_address, limiter.exempt, limiter.proxies
+    )
+    app[STREAMS] = Shares(settings.streams_per_user)
     register(app, tuple(table), Authorization(app[TOKENS], app[ACCESS], limiter))
     check(app, tuple(table))
     app.cleanup_ctx.extend(contexts)

@@ -15,10 +15,11 @@ from aiohttp import web
 
 from contracts.command_ids import IDEMPOTENCY_PURPOSE, CommandIds
 from contracts.messaging.envelope import Codec
-from contracts.messaging.link import BrokerAway, Link, declare
+from contracts.messaging.link import BrokerAway, Link, preparing
 from contracts.messaging.publisher import Coalescer, Publisher
 from contracts.messaging.topology import COMMANDS_EXCHANGE, topology
 from contracts.runtime.tasks import end
+from contracts.webhooks.secrets import SecretSealer
 from db.messages.derived_keys import derived_key
 from db.mysql.clock import DatabaseClock
 from db.redis.quote_registry import QuoteRegistry
@@ -41,6 +42,7 @@ from gateway.submission.command_metrics import CommandMetrics
 from gateway.submission.decisions import DECISIONS, Decisions
 from gateway.submission.dispatch import Dispatcher
 from gateway.submission.idempotency import AttemptStore, IdempotencyKeys
+from gateway.submission.keyed_writes import KEYED_WRITES, KeyedWrites
 from gateway.submission.outcomes import Deadlines, OutcomeMemory, OutcomeReader
 from gateway.submission.pressure import Pressure, sampling
 from gateway.submission.pushes import PushReader, new_instance, reading
@@ -98,6 +100,7 @@ async def command_submission(app: web.Application) -> AsyncIterator[None]:
         submissions = Submissions(
             dispatcher, decisions, keys, pressure, ids=ids, clock=clock, metrics=metrics
         )
+        app[KEYED_WRITES] = KeyedWrites(keys, SecretSealer(secret), clock)
         app[COMMAND_IDS], app[DECISIONS], app[SUBMISSIONS] = ids, decisions, submissions
         app[DIRECTORY], app[CATALOGUE] = Directory(database), Catalogue(database, redis)
         stack.push_async_callback(app[DIRECTORY].close)
@@ -125,7 +128,7 @@ async def _broker(app: web.Application, instance: str) -> AsyncIterator[Coalesce
     link = Link(
         settings.amqp_url.get_secret_value(),
         f"{instance} publish",
-        on_open=lambda channel: declare(channel, wanted),
+        on_open=preparing(wanted, declares=settings.topology == "declare"),
         probe=True,
     )
 

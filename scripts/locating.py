@@ -2,7 +2,8 @@
 
 In: MYSQL_URL, AMQP_URL, AMQP_MANAGEMENT_URL and REDIS_URL, or `.run/eventhub.json` as `scripts/up` wrote it.
 Out: a `Located`.
-Must stay true: the environment wins; the URLs hold passwords and are never printed.
+Must stay true: the environment wins, and is read as `scripts/up` reads it (a URL without a database means the same
+one); the URLs hold passwords and are never printed.
 """
 
 import json
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+
+from scripts.stack.private_servers import servers
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -46,11 +49,12 @@ def locate(checkout: Path = CHECKOUT) -> Located:
         described = {}
     except ValueError as error:
         raise click.ClickException(f"{path} is damaged: {error}") from error
+    given = servers.given_urls(dict(os.environ))
     return Located(
-        os.environ.get("MYSQL_URL") or described.get("mysqlUrl"),
-        os.environ.get("AMQP_URL") or described.get("amqpUrl"),
-        os.environ.get("AMQP_MANAGEMENT_URL") or described.get("amqpManagementUrl"),
-        os.environ.get("REDIS_URL") or described.get("redisUrl"),
+        given.get("MYSQL_URL") or described.get("mysqlUrl"),
+        given.get("AMQP_URL") or described.get("amqpUrl"),
+        given.get("AMQP_MANAGEMENT_URL") or described.get("amqpManagementUrl"),
+        given.get("REDIS_URL") or described.get("redisUrl"),
     )
 
 

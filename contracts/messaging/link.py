@@ -85,7 +85,25 @@ async def declare(channel: AbstractChannel, topology: Topology) -> None:
         await queue_object.bind(binding.exchange, binding.key)
 
 
+async def expect(channel: AbstractChannel, topology: Topology) -> None:
+    """See that everything is there, for a user that may declare nothing. Raises ChannelNotFoundEntity (404)."""
+    for exchange in topology.exchanges:
+        await channel.declare_exchange(exchange.name, exchange.kind, passive=True)
+    for queue in topology.queues:
+        await channel.declare_queue(queue.name, passive=True)
+
+
 OnOpen = Callable[[AbstractChannel], Awaitable[None]]
+
+
+def preparing(topology: Topology, *, declares: bool) -> OnOpen:
+    """What a process does about the topology on each new connection: a broker that lost its disk gets it back from
+    whoever may declare."""
+
+    async def prepare(channel: AbstractChannel) -> None:
+        await (declare if declares else expect)(channel, topology)
+
+    return prepare
 
 
 class Link:

@@ -5,6 +5,7 @@ Must stay true: durations are seconds; a missing or weak secret stops the proces
 """
 
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +16,11 @@ from contracts.standards.currencies import decimals_of
 
 SECRET_BYTES_MIN = 32
 """RFC 7518 section 3.2: a key of the same size as the hash output or larger."""
+
+SECRET_CHARACTERS_MIN = 8
+"""Distinct ones: 32 random hexadecimal digits have fewer once in 10^7, a text that was typed to be long often."""
+PROXY_PREFIX_MIN = {4: 8, 6: 7}
+"""The widest networks that somebody runs alone: 10.0.0.0/8 and fc00::/7."""
 
 
 def secrets_of(text: str) -> tuple[str, ...]:
@@ -47,6 +53,9 @@ class Settings(BaseSettings):
     """Stable name of this process over restarts, e.g. `inventory-1`."""
     port: int = Field(8080, ge=0, le=65535)
     health_port: int = Field(0, ge=0, le=65535)
+    """Where probes and metrics are answered, for gateways and workers alike; 0: any free port."""
+    health_address: str = Field("127.0.0.1", min_length=1)
+    """Whoever reaches it reads business figures: loopback, unless a scraper elsewhere needs it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_file: Path | None = None
     """This process's own log file, see `contracts.runtime.log_file`; None: standard output."""
@@ -76,6 +85,10 @@ class Settings(BaseSettings):
     limit_user: str = "100/s"
     limit_address: str = "20/s"
     limit_login: str = "10/min"
+    connections_per_address: int = Field(100, ge=0)
+    """Open at once from one address to one gateway process; 0: no limit."""
+    streams_per_user: int = Field(20, ge=0)
+    """Event streams open at once for one account at one gateway process; 0: no limit."""
     limits_off_for: Annotated[tuple[str, ...], NoDecode] = ()
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     """Networks of the proxies in front of the gateway: their X-Forwarded-For tells the client's address."""
@@ -87,9 +100,11 @@ class Settings(BaseSettings):
     feed_interval: float = Field(20, gt=0)
     rate_fresh: int = Field(60, ge=1)
     rate_max_age: int = Field(600, ge=1)
-    rate_band: float = Field(0.2, gt=0)
+    rate_band: float = Field(0.2, gt=0, lt=1)
     webhook_allow_private: bool = False
 
+    topology: Literal["declare", "expect"] = "declare"
+    """Whether this process declares exchanges and queues, or finds them declared: its broker user may not."""
     queue_length: int = Field(20_000, ge=1)
     """Messages a command queue holds before it refuses more (`x-max-length`)."""
     outcome_retention: int = Field(7 * 86400, ge=86400)
@@ -115,9 +130,25 @@ class Settings(BaseSettings):
     @classmethod
     def _strong_secret(cls, value: SecretStr) -> SecretStr:
         for number, secret in enumerate(secrets_of(value.get_secret_value()), start=1):
+            which = "EVENTHUB_SECRET" if number == 1 else f"secret {number} of EVENTHUB_SECRET"
             if len(secret.encode()) < SECRET_BYTES_MIN:
-                which = "EVENTHUB_SECRET" if number == 1 else f"secret {number} of EVENTHUB_SECRET"
                 raise ValueError(f"{which} is shorter than {SECRET_BYTES_MIN} bytes")
+            if len(set(secret)) < SECRET_CHARACTERS_MIN or secret in (secret + secret)[1:-1]:
+                raise ValueError(f"{which} repeats itself: take 32 random bytes")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_somebody(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                network = ip_network(text)
+            except ValueError:
+                continue  # the gateway says what is wrong with it
+            if network.prefixlen < PROXY_PREFIX_MIN[network.version]:
+                raise ValueError(
+                    f"EVENTHUB_TRUSTED_PROXIES: {text} is half the world; anybody in it may claim any address"
+                )
         return value
 
     @cached_property

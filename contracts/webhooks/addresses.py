@@ -5,8 +5,9 @@ or `BadUrl` with a sentence for its author; the reason why an address is not for
 Must stay true: the text is only the first check (clear errors, early); the second runs on the very address of each
 connection, because a name may answer differently each time.
 
-Sources: IANA special-purpose address registries (RFC 6890, through `ipaddress`); WHATWG URL Standard, host parsing
-("ends in a number"); WHATWG Fetch, "bad port".
+Sources: IANA special-purpose address registries (RFC 6890) and multicast, written out here: what `ipaddress` knows of
+them differs between releases of Python; the clouds' own documentation of their metadata services; WHATWG URL Standard,
+host parsing ("ends in a number"); WHATWG Fetch, "bad port".
 """
 
 import ipaddress
@@ -38,11 +39,46 @@ _BAD_PORTS = frozenset(
 )
 """The ports over 1023 that a browser refuses because other protocols listen there."""
 
-_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-_NOT_REALLY_GLOBAL = tuple(
-    ipaddress.ip_network(net)
-    # Teredo and 6to4 carry an IPv4 address inside; the others are documentation and benchmarking.
-    for net in ("2001::/23", "2002::/16", "2001:db8::/32", "3fff::/20")
+_NOT_FOR_US_V4 = tuple(
+    ipaddress.IPv4Network(net)
+    for net in (
+        "0.0.0.0/8",  # this network
+        "10.0.0.0/8",  # private
+        "100.64.0.0/10",  # shared by carriers; 100.100.100.200 is Alibaba Cloud's metadata
+        "127.0.0.0/8",  # loopback
+        "169.254.0.0/16",  # link-local; 169.254.169.254 is most clouds' metadata
+        "172.16.0.0/12",  # private
+        "192.0.0.0/24",  # protocol assignments, the anycast ones too; 192.0.0.192 is Oracle Cloud's metadata
+        "192.0.2.0/24",  # documentation
+        "192.31.196.0/24",  # AS112
+        "192.52.193.0/24",  # automatic multicast tunneling
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",  # private
+        "192.175.48.0/24",  # AS112
+        "198.18.0.0/15",  # benchmarking
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, and the broadcast address
+        # Public by their number, but inside a cloud they lead to its own services.
+        "168.63.129.16/32",  # Azure's platform
+        "161.26.0.0/16",  # IBM Cloud's services
+        "166.8.0.0/14",  # IBM Cloud's services
+        "192.80.8.124/32",  # Equinix Metal's metadata
+    )
+)
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""Outside of it lie loopback, unspecified, link-local, unique local (fd00:ec2::254 is AWS's metadata, fd20:ce::254
+Google's), multicast, IPv4-mapped, NAT64, discard-only and segment routing."""
+_NOT_FOR_US_V6 = tuple(
+    ipaddress.IPv6Network(net)
+    for net in (
+        "2001::/23",  # protocol assignments: Teredo (an IPv4 address inside), benchmarking, ORCHID …
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4: an IPv4 address inside
+        "2620:4f:8000::/48",  # AS112
+        "3fff::/20",  # documentation
+    )
 )
 
 
@@ -57,14 +93,10 @@ def forbidden_address(text: str) -> str | None:
     except ValueError:
         return "is no IP address"
     if isinstance(address, ipaddress.IPv4Address):
-        public = address.is_global and not (address.is_multicast or address.is_reserved)
-        return None if public else "is not a public address"
-    if address not in _GLOBAL_UNICAST or not address.is_global:
-        # Loopback, unspecified, link-local, unique local, multicast, IPv4-mapped, NAT64: all lie outside.
-        return "is not a public address"
-    if any(address in network for network in _NOT_REALLY_GLOBAL):
-        return "is not a public address"
-    return None
+        public = not any(address in network for network in _NOT_FOR_US_V4)
+    else:
+        public = address in _GLOBAL_UNICAST and not any(address in one for one in _NOT_FOR_US_V6)
+    return None if public else "is not a public address"
 
 
 def webhook_url(text: str, *, allow_private: bool = False) -> str:

@@ -8,21 +8,25 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from contracts.resources import IdNumber, Moment
-from contracts.shapes import Answer, AsJson, json_writer, shows
+from contracts.shapes import INTERNAL, Answer, AsJson, json_writer, shows
 from contracts.webhooks.messages import WebhookType
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint as its owner sees it."""
+    """An endpoint as its owner sees it.
+
+    `verified`: the receiver at this URL has answered a ping, and has not said since that it wants nothing more.
+    """
 
     id: IdNumber
     url: str
     event_types: Annotated[tuple[str, ...], AsJson(list[Literal[WebhookType, "*"]], list)]
-    status: Annotated[str, AsJson(Literal["ACTIVE", "DISABLED"])]
-    disabled_reason: Annotated[str, AsJson(Literal["GONE", "FAILING"])] | None
+    status: Annotated[str, AsJson(Literal["PENDING", "ACTIVE", "DISABLED"])]
+    disabled_reason: Annotated[str, AsJson(Literal["GONE", "FAILING", "OWNER"])] | None
     created_at: Moment
     updated_at: Moment
+    verified: Annotated[bool, INTERNAL]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,10 @@ class LoggedAttempt:
 
 @shows(Endpoint)
 class Webhook(Answer):
-    """A webhook. `disabledReason`: GONE (it answered 410) or FAILING (nothing got through for three days)."""
+    """A webhook. PENDING: it has not answered a ping yet, and hears nothing else.
+
+    `disabledReason`: GONE (it answered 410), FAILING (nothing got through for three days), OWNER (switched off).
+    """
 
 
 @shows(LoggedDelivery)

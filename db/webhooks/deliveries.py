@@ -40,11 +40,13 @@ class QueuedDelivery:
     """A pending delivery, as far as deciding its turn goes."""
 
     id: int
+    event_type: str
     aggregate: str
     sequence: int
     ordered: bool
     next_attempt_at: datetime
     first_try_at: datetime | None
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,23 @@ async def abandon(database: Database, ids: Sequence[int], reason: str) -> None:
             f"updated_at = UTC_TIMESTAMP(6) WHERE id IN ({placeholders(ids)}) AND status = 'PENDING'",
             reason,
             *sorted(ids),
+        )
+
+
+async def abandon_unordered(transaction: Transaction, endpoint_id: int, reason: str) -> None:
+    """Close what somebody had asked for and that has not been sent."""
+    rows = await transaction.fetch(
+        "SELECT id FROM webhook_deliveries "
+        "WHERE status = 'PENDING' AND endpoint_id = %s AND NOT ordered",
+        endpoint_id,
+    )
+    if rows:
+        ids = sorted(id_ for (id_,) in rows)
+        await transaction.execute(
+            "UPDATE webhook_deliveries SET status = 'FAILED', next_attempt_at = NULL, error = %s, "
+            f"updated_at = UTC_TIMESTAMP(6) WHERE id IN ({placeholders(ids)}) AND status = 'PENDING'",
+            reason,
+            *ids,
         )
 
 

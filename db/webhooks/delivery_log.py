@@ -6,6 +6,7 @@ Must stay true: asking again never makes a second delivery of the same event; ol
 
 from collections.abc import Sequence
 
+from contracts.webhooks.messages import PING
 from contracts.webhooks.resources import LoggedAttempt, LoggedDelivery
 from db.mysql.database import (
     Database,
@@ -13,7 +14,7 @@ from db.mysql.database import (
     placeholders,
 )
 from db.rows import Select
-from db.webhooks.deliveries import NewDelivery, add
+from db.webhooks.pings import add_ping, reserve_ping
 
 DELIVERED_DAYS = 7
 """How long a delivery stays in the log after it succeeded."""
@@ -74,14 +75,19 @@ async def attempts(database: Database, delivery_id: int) -> list[LoggedAttempt]:
     return _ATTEMPTS.rows(rows)
 
 
-async def resend(database: Database, endpoint_id: int, delivery_id: int) -> LoggedDelivery | None:
-    """Send a delivery again, now, in a round of its own; None when there is none of that id.
+async def resend(
+    database: Database, user_id: int, endpoint_id: int, logged: LoggedDelivery
+) -> LoggedDelivery | None:
+    """Send a delivery of this account's endpoint again, now, in a round of its own; None when it is gone.
 
     It goes out of turn and before all others (somebody waits for it), a pause of the endpoint ends, and what
-    waited behind it waits no longer.
+    waited behind it waits no longer. Raises PingsUsedUp: a ping that is sent again is a ping.
     """
+    delivery_id = logged.id
 
     async def work(transaction: Transaction) -> None:
+        if logged.event_type == PING:
+            await reserve_ping(transaction, user_id, endpoint_id)
         changed = await transaction.execute(
             "UPDATE webhook_deliveries SET status = 'PENDING', ordered = FALSE, tries = 0, "
             "first_try_at = NULL, delivered_at = NULL, next_attempt_at = UTC_TIMESTAMP(6) - INTERVAL 1 DAY, "
@@ -109,11 +115,12 @@ async def resend(database: Database, endpoint_id: int, delivery_id: int) -> Logg
     return await by_id(database, endpoint_id, delivery_id)
 
 
-async def ping(database: Database, endpoint_id: int, new: NewDelivery) -> LoggedDelivery:
-    """Write a ping down, due before all others; a pause of the endpoint ends."""
+async def ping(database: Database, user_id: int, endpoint_id: int) -> LoggedDelivery:
+    """Write a ping down, due before all others; a pause of the endpoint ends. Raises PingsUsedUp."""
 
     async def work(transaction: Transaction) -> LoggedDelivery:
-        await add(transaction, [new])
+        await reserve_ping(transaction, user_id, endpoint_id)
+        new = await add_ping(transaction, endpoint_id)
         await end_pause(transaction, endpoint_id)
         return await by_event(transaction, endpoint_id, new.event_id)
 

@@ -1,11 +1,13 @@
-"""Webhook endpoints in SQL: what owners see and change, whom an event may reach, what the sender must know.
+"""Webhook endpoints in SQL: what owners see, whom an event may reach, what the sender must know and notes.
 
-In: ids, canonical URLs, sealed secrets. Out: frozen rows (aware UTC).
-Must stay true: an owner reaches only their own endpoints; a deleted one keeps no secret; secrets are stored sealed.
+In: ids, how attempts went. Out: frozen rows (aware UTC).
+Must stay true: an owner reaches only their own endpoints; an endpoint becomes ACTIVE only by what the receiver at its
+present URL answered. What owners change is in `db.webhooks.changes`.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import orjson
@@ -17,9 +19,6 @@ from db.mysql.database import (
     placeholders,
 )
 from db.rows import Select
-
-ROTATION_HOURS = 24
-"""How long the secret before the present one still signs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,59 +39,29 @@ class Target:
     user_id: int
     url: str
     status: str
-    secret: bytes
-    previous_secret: bytes | None
     failures: int
     pause: float
     last_success_at: datetime | None
+    secrets: tuple[bytes, ...] = ()
+    """Sealed, the newest first; those that were replaced sign for another day."""
 
 
-class TooManyEndpoints(Exception):
-    """The account has as many endpoints as it may have."""
-
-
-async def create(
-    database: Database,
-    user_id: int,
-    url: str,
-    event_types: Sequence[str],
-    sealed: bytes,
-    *,
-    limit: int,
-) -> int:
-    """The id of a new endpoint. Raises TooManyEndpoints."""
-
-    async def work(transaction: Transaction) -> int:
-        # The account's row orders its requests, so that two at once cannot both be the last allowed one.
-        await transaction.fetch("SELECT id FROM users WHERE id = %s FOR UPDATE", user_id)
-        rows = await transaction.fetch(
-            "SELECT COUNT(*) FROM webhook_endpoints WHERE user_id = %s AND status <> 'DELETED'",
-            user_id,
-        )
-        [[count]] = rows
-        if count >= limit:
-            raise TooManyEndpoints
-        now = await transaction.now()
-        moment = now.replace(tzinfo=None)
-        types = orjson.dumps(list(event_types)).decode()
-        columns = ("user_id", "url", "event_types", "secret", "created_at", "updated_at")
-        row = (user_id, url, types, sealed, moment, moment)
-        return await transaction.insert("webhook_endpoints", columns, [row])
-
-    return await database.run(work)
-
-
-_ENDPOINTS = Select(Endpoint)
+_ENDPOINTS = Select(Endpoint, verified="verified_at IS NOT NULL")
+_BY_ID = (
+    f"SELECT {_ENDPOINTS.columns} FROM webhook_endpoints "
+    "WHERE id = %s AND user_id = %s AND status <> 'DELETED'"
+)
 
 
 async def by_id(database: Database, user_id: int, endpoint_id: int) -> Endpoint | None:
     """One's own endpoint, None when there is none of that id."""
-    rows = await database.read(
-        f"SELECT {_ENDPOINTS.columns} FROM webhook_endpoints "
-        "WHERE id = %s AND user_id = %s AND status <> 'DELETED'",
-        endpoint_id,
-        user_id,
-    )
+    rows = await database.read(_BY_ID, endpoint_id, user_id)
+    return _ENDPOINTS.row(rows[0]) if rows else None
+
+
+async def locked(transaction: Transaction, user_id: int, endpoint_id: int) -> Endpoint | None:
+    """The same, the row locked: to be changed by its owner."""
+    rows = await transaction.fetch(f"{_BY_ID} FOR UPDATE", endpoint_id, user_id)
     return _ENDPOINTS.row(rows[0]) if rows else None
 
 
@@ -100,24 +69,13 @@ async def page(database: Database, user_id: int, after_id: int, limit: int) -> l
     """One's own endpoints with ids above `after_id`, by id."""
     rows = await database.read(
         f"SELECT {_ENDPOINTS.columns} FROM webhook_endpoints "
-        "WHERE user_id = %s AND status IN ('ACTIVE', 'DISABLED') AND id > %s ORDER BY id LIMIT %s",
+        "WHERE user_id = %s AND status IN ('PENDING', 'ACTIVE', 'DISABLED') AND id > %s "
+        "ORDER BY id LIMIT %s",
         user_id,
         after_id,
         limit,
     )
     return _ENDPOINTS.rows(rows)
-
-
-async def delete(database: Database, user_id: int, endpoint_id: int) -> bool:
-    """Forget an endpoint and its secrets; False when there is none of that id."""
-    changed = await database.write(
-        "UPDATE webhook_endpoints SET status = 'DELETED', disabled_reason = NULL, secret = '', "
-        "previous_secret = NULL, previous_until = NULL, updated_at = UTC_TIMESTAMP(6) "
-        "WHERE id = %s AND user_id = %s AND status <> 'DELETED'",
-        endpoint_id,
-        user_id,
-    )
-    return changed == 1
 
 
 async def forget_deleted(database: Database, keep: timedelta, limit: int) -> int:
@@ -138,19 +96,26 @@ async def forget_deleted(database: Database, keep: timedelta, limit: int) -> int
     )
 
 
-async def rotate(database: Database, user_id: int, endpoint_id: int, sealed: bytes) -> bool:
-    """Put a new secret in place; the old one signs too for 24 h. False when there is none of that id."""
-    # MySQL and MariaDB assign from left to right: previous_secret gets the old value.
-    changed = await database.write(
-        "UPDATE webhook_endpoints SET previous_secret = secret, secret = %s, "
-        "previous_until = UTC_TIMESTAMP(6) + INTERVAL %s HOUR, updated_at = UTC_TIMESTAMP(6) "
-        "WHERE id = %s AND user_id = %s AND status <> 'DELETED'",
-        sealed,
-        ROTATION_HOURS,
-        endpoint_id,
-        user_id,
+async def forget_old_secrets(database: Database, limit: int) -> int:
+    """Delete at most `limit` replaced secrets that sign no more."""
+    return await _forget(database, "webhook_old_secrets", "valid_until < UTC_TIMESTAMP(6)", limit)
+
+
+async def forget_pings(database: Database, limit: int) -> int:
+    """Delete at most `limit` notes of pings that count no more."""
+    over = "created_at < UTC_TIMESTAMP(6) - INTERVAL 1 HOUR"
+    return await _forget(database, "webhook_pings", over, limit)
+
+
+async def _forget(database: Database, table: str, over: str, limit: int) -> int:
+    column = over.partition(" ")[0]
+    found = await database.read(
+        f"SELECT id FROM {table} WHERE {over} ORDER BY {column} LIMIT %s", limit
     )
-    return changed == 1
+    if not found:
+        return 0
+    ids = sorted(id_ for (id_,) in found)
+    return await database.write(f"DELETE FROM {table} WHERE id IN ({placeholders(ids)})", *ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +189,9 @@ async def listeners(database: Database, user_ids: Iterable[int]) -> list[Listene
 _TARGETS = Select(
     Target,
     "e",
+    but=("secrets",),
     # A disabled account's endpoints are as good as disabled: what it was to hear, it hears no more.
     status="IF(u.status = 'ACTIVE', e.status, 'DISABLED')",
-    previous_secret="IF(e.previous_until > UTC_TIMESTAMP(6), e.previous_secret, NULL)",  # noqa: S106 - an expression, no secret
     pause="GREATEST(0, COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), e.paused_until), 0)) / 1e6",
 )
 
@@ -236,11 +201,26 @@ async def targets(database: Database, ids: Sequence[int]) -> list[Target]:
     if not ids:
         return []
     rows = await database.read(
-        f"SELECT {_TARGETS.columns} FROM webhook_endpoints e JOIN users u ON u.id = e.user_id "
+        f"SELECT {_TARGETS.columns}, e.secret FROM webhook_endpoints e JOIN users u ON u.id = e.user_id "
         f"WHERE e.id IN ({placeholders(ids)})",
         *ids,
     )
-    return _TARGETS.rows(rows)
+    old = await _old_secrets(database, ids)
+    return [replace(_TARGETS.row(row), secrets=(*_TARGETS.rest(row), *old[row[0]])) for row in rows]
+
+
+async def _old_secrets(database: Database, ids: Sequence[int]) -> dict[int, list[bytes]]:
+    """What was replaced within the last day, by endpoint, the newest first."""
+    rows = await database.read(
+        "SELECT endpoint_id, secret FROM webhook_old_secrets "
+        f"WHERE endpoint_id IN ({placeholders(ids)}) AND valid_until > UTC_TIMESTAMP(6) "
+        "ORDER BY id DESC",
+        *ids,
+    )
+    found: dict[int, list[bytes]] = defaultdict(list)
+    for endpoint_id, secret in rows:
+        found[endpoint_id].append(secret)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +234,8 @@ class Health:
     """Something got through in this round."""
     revived: bool
     """It was something that somebody had asked for: a disabled endpoint is active again."""
+    agreed: str | None
+    """The URL whose receiver answered a ping: if it still is the endpoint's, it may be sent to from now on."""
     disable: str | None
     """GONE or FAILING: send nothing more by itself."""
 
@@ -271,15 +253,34 @@ async def note_health(transaction: Transaction, health: Health) -> None:
         health.endpoint_id,
     )
     if health.disable is not None:
+        # Who said that it wants nothing more has to be asked again before anything is sent.
         await transaction.execute(
             "UPDATE webhook_endpoints SET status = 'DISABLED', disabled_reason = %s, "
-            "updated_at = UTC_TIMESTAMP(6) WHERE id = %s AND status = 'ACTIVE'",
+            "verified_at = IF(%s = 'GONE', NULL, verified_at), updated_at = UTC_TIMESTAMP(6) "
+            "WHERE id = %s AND status IN ('PENDING', 'ACTIVE')",
+            health.disable,
             health.disable,
             health.endpoint_id,
         )
-    elif health.revived:
+        return
+    if health.agreed is not None:
+        await _agree(transaction, health.endpoint_id, health.agreed)
+    if health.revived:
         await transaction.execute(
             "UPDATE webhook_endpoints SET status = 'ACTIVE', disabled_reason = NULL, "
-            "updated_at = UTC_TIMESTAMP(6) WHERE id = %s AND status = 'DISABLED'",
+            "updated_at = UTC_TIMESTAMP(6) "
+            "WHERE id = %s AND status = 'DISABLED' AND disabled_reason <> 'OWNER'",
             health.endpoint_id,
         )
+
+
+async def _agree(transaction: Transaction, endpoint_id: int, url: str) -> None:
+    """A ping was answered. An endpoint that its owner switched off stays off until they switch it on."""
+    await transaction.execute(
+        "UPDATE webhook_endpoints SET verified_at = UTC_TIMESTAMP(6), "
+        "updated_at = IF(status = 'PENDING', UTC_TIMESTAMP(6), updated_at), "
+        "status = IF(status = 'PENDING', 'ACTIVE', status) "
+        "WHERE id = %s AND url = %s AND status <> 'DELETED'",
+        endpoint_id,
+        url,
+    )

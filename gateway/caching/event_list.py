@@ -1,9 +1,12 @@
 """The cached list of published events: ready-made pages in Redis for 30 s, rebuilt by one gateway.
 
-In: a query. Out: the page as JSON, at most 30 s old, with how old it is.
+In: a query, and whether its page is one that everybody looks at. Out: the page as JSON, at most 30 s old, with how
+old it is.
 Must stay true: nothing is shown longer than `LIST_SECONDS` after it was read, however it came here; when
 a page is missing one reader in one gateway makes it, the others wait for it briefly; without Redis each
-gateway makes its own, at most one a second per query.
+gateway makes its own, at most one a second per query. Redis holds only pages that many ask for in the same
+words (`shared`), of which there are few: anybody can think of a thousand others, and those are kept for a
+second in one gateway, within its budget.
 
 Source of the single flight over processes: Redis documentation, "Distributed Locks with Redis" (one
 instance): SET NX PX, and the lock is left to lapse when its holder dies.
@@ -24,7 +27,9 @@ from gateway.http.representations import Representation
 
 LIST_SECONDS = 30.0
 COPY_SECONDS = 1.0
-COPIES_MAX = 500
+COPIES_BYTES = 16 * 1024 * 1024
+SHARED_BYTES_MAX = 512 * 1024
+"""A page that is larger is not worth its place in Redis: with one for each `limit` they would fill it."""
 REBUILD_SECONDS = 5.0
 """How long one gateway may take over a page before another tries."""
 WAIT_SECONDS = 2.0
@@ -51,16 +56,23 @@ class EventList:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = OptionalRedis(redis, "event list")
-        self._copies: Fresh[str, ListPage] = Fresh(COPY_SECONDS, COPIES_MAX)
+        self._copies: Fresh[str, ListPage] = Fresh(
+            COPY_SECONDS, COPIES_BYTES, lambda page: page.shown.kept_bytes
+        )
 
-    async def page(self, query: str, build: Build) -> ListPage:
+    async def page(self, query: str, build: Build, *, shared: bool) -> ListPage:
         """The page of this (canonical) query. Raises what `build` raises."""
         copy = self._copies.peek(query)
         if copy is None or copy.until <= time.monotonic():
             if copy is not None:
                 self._copies.drop(query)
-            copy = await self._copies.get(query, lambda: self._find(query, build))
+            find = self._find if shared else self._make
+            copy = await self._copies.get(query, lambda: find(query, build))
         return copy
+
+    async def _make(self, _: str, build: Build) -> ListPage:
+        started = time.monotonic()
+        return ListPage(Representation(await build()), started + LIST_SECONDS)
 
     async def _find(self, query: str, build: Build) -> ListPage:
         key = "eventhub:events:" + hashlib.blake2b(query.encode(), digest_size=16).hexdigest()
@@ -106,7 +118,7 @@ class EventList:
             body = await build()
             # What is left of its life when it is stored: its age counts from the reading.
             left = int((LIST_SECONDS - (time.monotonic() - started)) * 1000)
-            if left > 0:
+            if left > 0 and len(body) <= SHARED_BYTES_MAX:
                 await self._redis.ask(lambda: self._redis.redis.set(key, body, px=left), None)
         finally:
             await self._redis.ask(lambda: self._redis.redis.delete(key + ":lock"), 0)

@@ -24,7 +24,6 @@ from gateway.http.representations import Representation, representation_reply
 from gateway.http.routing import (
     ADMIN,
     ANYONE,
-    LimitClass,
     Route,
     RouteAnswer,
 )
@@ -128,7 +127,6 @@ ROUTES = (
         access=ANYONE,
         answers=_DOCUMENT,
         tag="Operations",
-        limit=LimitClass.NONE,
         request_headers=("If-None-Match",),
         description="Rates from providers, webhooks to their receivers.",
     ),
@@ -144,7 +142,6 @@ ROUTES = (
             304: RouteAnswer(None, "It is still what If-None-Match names.", ("ETag",)),
         },
         tag="Operations",
-        limit=LimitClass.NONE,
         request_headers=("If-None-Match",),
     ),
     Route(

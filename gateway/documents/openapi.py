@@ -31,7 +31,6 @@ from gateway.http.problems import ProblemDocument
 from gateway.http.routing import (
     ANYONE,
     SEALED_URL,
-    LimitClass,
     Route,
     RouteAnswer,
 )
@@ -181,7 +180,7 @@ def _links(status: int, answer: RouteAnswer) -> Schema:
 def _answer(route: Route, answer: RouteAnswer, always: tuple[str, ...], models: Models) -> Schema:
     response: Schema = {
         "description": answer.description,
-        "headers": _header_references(route, (*answer.headers, *always)),
+        "headers": _header_references((*answer.headers, *always)),
     }
     if answer.model is not None:
         media = models.media(answer.model)
@@ -194,9 +193,8 @@ def _answer(route: Route, answer: RouteAnswer, always: tuple[str, ...], models: 
     return response
 
 
-def _header_references(route: Route, names: Iterable[str]) -> Schema:
-    limited = ("RateLimit", "RateLimit-Policy") if route.limit is not LimitClass.NONE else ()
-    wanted = dict.fromkeys(("X-Request-Id", *limited, *names))
+def _header_references(names: Iterable[str]) -> Schema:
+    wanted = dict.fromkeys(("X-Request-Id", "RateLimit", "RateLimit-Policy", *names))
     return {name: {"$ref": f"#/components/headers/{name}"} for name in wanted}
 
 
@@ -206,7 +204,7 @@ def _problems(route: Route, models: Models, responses: dict[str, Schema]) -> Sch
         by_status[STATUS[code]].append(code)
     found = {}
     for status, codes in sorted(by_status.items()):
-        kind = "free-" if route.limit is LimitClass.NONE else "command-" * route.is_command
+        kind = "command-" * route.is_command
         name = f"{status}-{kind}" + "-".join(codes)
         if name not in responses:
             responses[name] = _problem(route, status, codes, models)
@@ -226,7 +224,7 @@ def _problem(route: Route, status: int, codes: Sequence[Code], models: Models) -
     }
     return {
         "description": "; ".join(TITLE[code] for code in codes) + ".",
-        "headers": _header_references(route, names),
+        "headers": _header_references(names),
         "content": {CONTENT_TYPE: media},
         **({"links": command_links()} if Code.UNDECIDED in codes else {}),
     }

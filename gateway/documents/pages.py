@@ -20,7 +20,6 @@ from gateway.http.keys import OPENAPI
 from gateway.http.representations import Representation, representation_reply
 from gateway.http.routing import (
     ANYONE,
-    LimitClass,
     Route,
     RouteAnswer,
 )
@@ -94,7 +93,6 @@ ROUTES = (
             304: _NOT_MODIFIED,
         },
         tag="Operations",
-        limit=LimitClass.NONE,
         request_headers=("If-None-Match",),
     ),
     Route(
@@ -109,7 +107,6 @@ ROUTES = (
             304: _NOT_MODIFIED,
         },
         tag="Operations",
-        limit=LimitClass.NONE,
         request_headers=("If-None-Match",),
     ),
 )

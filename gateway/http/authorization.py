@@ -54,7 +54,7 @@ class Authorization:
     def guard(self, route: Route) -> Handler:
         """The route's handler behind its checks."""
         required = route.access if isinstance(route.access, frozenset) else None
-        ids, limited = route.ids, route.limit is not LimitClass.NONE
+        ids = route.ids
         needs_token = route.access not in (ANYONE, SEALED_URL)
         asks, takes_body = route.query is not NoQuery, route.takes_body
 
@@ -62,7 +62,7 @@ class Authorization:
             context = request[CONTEXT]
             context.operation = route.operation_id
             caller = self.authenticate(request)
-            if limited and not self.limiter.is_off(request):
+            if not self.limiter.is_off(request):
                 context.counted = True
                 await self.limiter.count(request, route.limit, caller)
             if caller is None and needs_token:

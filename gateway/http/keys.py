@@ -41,12 +41,16 @@ OPENAPI = web.AppKey("openapi", Representation)
 METRICS = web.AppKey("metrics", Metrics)
 
 
+NO_OPERATION = "none"
+"""The operation of a request that no route took."""
+
+
 @dataclass(slots=True)
 class RequestContext:
     """What is known of a request by now. One object: a request key of aiohttp's costs a call for each use."""
 
     request_id: str
-    operation: str = "none"
+    operation: str = NO_OPERATION
     """The operation id of the route that took the request."""
     caller: Principal | None = None
     """None: nobody is signed in, or the checks are not done."""

@@ -23,17 +23,19 @@ from contracts.problems import Code, Problem
 from contracts.runtime.logs import LineLog
 from contracts.runtime.overrides.http_replies import Reply
 from contracts.runtime.streak import Streak
-from gateway.http.keys import CONTEXT, RequestContext
+from gateway.http.keys import CONTEXT, NO_OPERATION, RequestContext
 from gateway.http.problems import (
     INTERNAL,
+    Refusal,
     allowed_methods,
     from_exception,
     to_response,
 )
-from gateway.http.rate_limits import LIMIT_STATE, limit_headers
+from gateway.http.rate_limits import LIMIT_STATE, Limiter, limit_headers
 from gateway.http.replies import empty_reply
 from gateway.http.representations import compress
 from gateway.http.request_metrics import RequestMetrics
+from gateway.http.routing import LimitClass
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 SECURITY_HEADERS = {
@@ -51,6 +53,8 @@ EXPOSED = (
 PREFLIGHT_SECONDS = 600
 SAYS_NOTHING = frozenset({"none", "livez", "readyz", "metrics"})
 """Operations whose success is no sign that requests are answered."""
+LOGGED_PATH_MAX = 200
+"""Characters of a path in a log line: whoever asks for long ones is not to rotate the others away."""
 ALLOWED = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, "
     "traceparent, tracestate, X-Request-Id"
@@ -81,10 +85,12 @@ class RequestMiddleware:
         access: LineLog | None,
         stopping: asyncio.Event,
         cors_origins: tuple[str, ...] = (),
+        limiter: Limiter | None = None,
         streak: Streak | None = None,
     ) -> None:
         self._streak = streak or Streak()
         self._seen, self._access, self._stopping = seen, access, stopping
+        self._limiter = limiter
         self._any_origin, self._origins = "*" in cors_origins, frozenset(cors_origins)
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -99,6 +105,7 @@ class RequestMiddleware:
             if context.operation not in SAYS_NOTHING:
                 self._streak.succeeded()
         except Exception as error:
+            error = await self._counted(request, context, error)
             response = _answer(context, request, error, self._streak)
         if not response.prepared:
             if self._stopping.is_set():
@@ -111,6 +118,21 @@ class RequestMiddleware:
         if self._access is not None:
             _write_line(self._access, request, context, response, spent)
         return response
+
+    async def _counted(
+        self, request: web.Request, context: RequestContext, error: Exception
+    ) -> Exception:
+        """What no route took (404, 405, OPTIONS) counts for its address as well; then why it is refused."""
+        if self._limiter is None or context.operation != NO_OPERATION:
+            return error
+        if not isinstance(error, web.HTTPException) or self._limiter.is_off(request):
+            return error
+        context.counted = True
+        try:
+            await self._limiter.count(request, LimitClass.DEFAULT, None)
+        except Refusal as refusal:
+            return refusal
+        return error
 
     async def before_stream(self, request: web.Request, response: web.StreamResponse) -> None:
         """The `on_response_prepare` hook, for answers that begin inside their handler."""
@@ -154,7 +176,7 @@ def _write_line(
     line = {
         "request_id": context.request_id,
         "method": request.method,
-        "path": request.path,
+        "path": request.path[:LOGGED_PATH_MAX],
         "operation": context.operation,
         "status": response.status,
         "ms": round(spent * 1000, 2),

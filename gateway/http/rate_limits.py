@@ -1,20 +1,24 @@
-"""Rate limits: per user when signed in, per address when not, and one of its own for sign-ins that fail.
+"""Limits: of calls in a time, per user, per address, and of sign-ins that fail; of what is held open at once.
 
-In: a request and its caller. Out: LIMIT_STATE for the headers, or `Refusal` 429 with a true Retry-After.
+In: a request and its caller; connections as they come and go, event streams as they begin and end. Out: LIMIT_STATE for
+the headers, or `Refusal` 429 with a true Retry-After; whether one more may be opened.
 Must stay true: after Retry-After seconds one call is let through; who signs in with the right password counts for the
-address like any call, so that many people can share one; without Redis each gateway counts for itself; addresses of
-`limits_off_for` are not counted.
+address like any call, so that many people can share one; without Redis each gateway counts for itself; what was taken
+is given back once; addresses of `limits_off_for` are not counted, nor are connections of trusted proxies (all the world
+stands behind one); an IPv6 customer counts as one address (see `client_addresses`).
 
 Algorithm: moving window log (every call of the last window is remembered), library `limits`. Headers: `RateLimit` and
 `RateLimit-Policy` after draft-ietf-httpapi-ratelimit-headers-09.
 """
 
+import asyncio
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 from aiohttp import web
@@ -39,8 +43,13 @@ from gateway.http.routing import LimitClass
 LOCAL_SECONDS = 2.0
 """After Redis failed, count locally so long before it is asked again: a call must not wait for a dead server."""
 
+FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
+"""What a proxy adds to a request, and a client by itself does not."""
+WARN_SECONDS = 600.0
+
 S = TypeVar("S")
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 log = structlog.get_logger(__name__)
 
@@ -105,8 +114,9 @@ class Limiter:
             "address": _named("EVENTHUB_LIMIT_ADDRESS", parse_limit, address),
             "login": _named("EVENTHUB_LIMIT_LOGIN", parse_limit, login),
         }
-        self._off = _named("EVENTHUB_LIMITS_OFF_FOR", Networks, off_for)
+        self.exempt = _named("EVENTHUB_LIMITS_OFF_FOR", Networks, off_for)
         self.proxies = _named("EVENTHUB_TRUSTED_PROXIES", Networks, proxies)
+        self._warned_at = float("-inf")
         self._local = MovingWindowRateLimiter(MemoryStorage())
         self._shared: MovingWindowRateLimiter | None = None
         if pool is not None:
@@ -140,7 +150,24 @@ class Limiter:
 
     def is_off(self, request: web.BaseRequest) -> bool:
         """Whether calls from this client's address are not counted."""
-        return self._off.holds(client_address(request, self.proxies))
+        address = client_address(request, self.proxies)
+        if not self.exempt.holds(address):
+            return False
+        if any(name in request.headers for name in FORWARDED):
+            self._warn_of_proxy(address)
+        return True
+
+    def _warn_of_proxy(self, address: str) -> None:
+        """Somebody forwards for others from an exempt address: then nobody behind them has a limit."""
+        if self.proxies.holds(address) or time.monotonic() < self._warned_at + WARN_SECONDS:
+            return
+        self._warned_at = time.monotonic()
+        log.warning(
+            "rate_limit.off_behind_proxy",
+            address=address,
+            remedy="name the proxy in EVENTHUB_TRUSTED_PROXIES, or take its network out of "
+            "EVENTHUB_LIMITS_OFF_FOR: as it is, no client behind it is limited",
+        )
 
     def _address(self, request: web.Request) -> str:
         return counted_as(client_address(request, self.proxies))
@@ -192,3 +219,51 @@ def limit_headers(state: LimitState) -> dict[str, str]:
         "RateLimit-Policy": f'"{state.policy}";q={state.amount};w={state.window}',
         "RateLimit": f'"{state.policy}";r={state.remaining};t={state.reset}',
     }
+
+
+class Shares(Generic[K]):
+    """At most `most` at once for each key; 0: no limit."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: Counter[K] = Counter()
+
+    def take(self, key: K) -> bool:
+        """Whether the key may have one more; then it has."""
+        if self._most and self._held[key] >= self._most:
+            return False
+        self._held[key] += 1
+        return True
+
+    def give_back(self, key: K) -> None:
+        """One less."""
+        self._held[key] -= 1
+        if self._held[key] <= 0:
+            del self._held[key]
+
+
+class Connections:
+    """The connections of one gateway process, by address."""
+
+    def __init__(self, most: int, exempt: Networks, proxies: Networks) -> None:
+        self._shares: Shares[str] = Shares(most)
+        self._exempt, self._proxies = exempt, proxies
+
+    def take(self, transport: asyncio.BaseTransport) -> str | None:
+        """The name a new connection is counted under, "" when it is not counted; None: it is one too many."""
+        peer = transport.get_extra_info("peername")
+        address = peer[0] if isinstance(peer, tuple) else None
+        if address is None or self._exempt.holds(address) or self._proxies.holds(address):
+            return ""
+        name = counted_as(address)
+        return name if self._shares.take(name) else None
+
+    def give_back(self, name: str) -> None:
+        """The connection is gone."""
+        if name:
+            self._shares.give_back(name)
+
+
+CONNECTIONS = web.AppKey("connections", Connections)
+STREAMS = web.AppKey("streams", Shares[int])
+"""Event streams by account."""

@@ -51,6 +51,12 @@ class Representation:
             self._gzipped = gzip(self.body, _LEVEL_KEPT)
         return self._gzipped
 
+    @property
+    def kept_bytes(self) -> int:
+        """What keeping it costs at the most: the compressed form may yet be made, and need not be smaller."""
+        forms = 2 if len(self.body) >= COMPRESS_FROM_BYTES else 1
+        return forms * len(self.body)
+
 
 class RepresentationReply(Reply):
     """An answer whose body is a representation's."""

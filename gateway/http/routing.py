@@ -66,8 +66,6 @@ class LimitClass(StrEnum):
     """Per address whoever is signed in, for calls that give credentials."""
     LOGIN = "login"
     """The same, and an address whose sign-ins failed too often (401) is refused."""
-    NONE = "none"
-    """Probes and metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +128,7 @@ class Route:
     @property
     def codes(self) -> frozenset[Code]:
         """Every problem code this call can answer."""
-        codes = {Code.INTERNAL, Code.UNAVAILABLE, Code.INVALID} | self.problems
+        codes = {Code.INTERNAL, Code.UNAVAILABLE, Code.INVALID, Code.RATE_LIMITED} | self.problems
         if self.access is not ANYONE:
             codes.add(Code.UNAUTHENTICATED)
         if isinstance(self.access, frozenset):
@@ -139,8 +137,6 @@ class Route:
             codes.add(Code.NOT_FOUND)
         if self.takes_body:
             codes |= {Code.TOO_LARGE, Code.NOT_JSON}
-        if self.limit is not LimitClass.NONE:
-            codes.add(Code.RATE_LIMITED)
         if self.is_command:
             codes |= {Code.IDEMPOTENCY_MISMATCH, Code.BUSY, Code.UNDECIDED}
         return frozenset(codes)

@@ -2,7 +2,8 @@
 
 In: connections. Out: requests for the application; a problem document for bytes that are no request.
 Must stay true: nothing that a client sends, however broken, is answered by a page or a trace of the framework; a
-connection that never finishes its headers is closed.
+connection that never finishes its headers, or never reads its answer, is closed; what an unfinished head costs is
+bounded, and so are the connections of an address.
 
 `handler_cancellation` is False on purpose: an order that is being published when its buyer hangs up still ends
 properly, and is found again by its Idempotency-Key; waiting handlers have a limit of their own.
@@ -11,14 +12,18 @@ properly, and is found again by its Idempotency-Key; waiting handlers have a lim
 import asyncio
 from typing import Any
 
+import orjson
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from contracts.problems import Code, Problem
+from contracts.runtime.metrics import Metrics
 from contracts.runtime.overrides.http_connections import BoundedConnection, ConnectionServer
+from gateway.http.keys import METRICS
 from gateway.http.middleware import MIDDLEWARE, bare_problem
 from gateway.http.problems import INTERNAL, from_exception
+from gateway.http.rate_limits import CONNECTIONS, Connections
 
 KEEPALIVE_SECONDS = 75.0
 LINGER_SECONDS = 2.0
@@ -28,14 +33,56 @@ DRAIN_SECONDS = 4.0
 SHUTDOWN_SECONDS = 1.5
 """What a request gets that is still there then. Cleanup may take this twice: `RequestHandler.shutdown` waits for the
 handler, cancels it and waits again."""
+_TOO_MANY_BODY = orjson.dumps(
+    Problem(
+        Code.RATE_LIMITED, "Too many connections are open from this address.", retry_after=1
+    ).to_json("none")
+)
+TOO_MANY = (
+    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/problem+json\r\n"
+    b"Retry-After: 1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+    % (len(_TOO_MANY_BODY), _TOO_MANY_BODY)
+)
 
 log = structlog.get_logger(__name__)
+
+
+class ConnectionWatch:
+    """Counts the connections of one server, and those that it closed."""
+
+    def __init__(self, connections: Connections | None, metrics: Metrics | None) -> None:
+        self._connections = connections
+        self._closed = (
+            metrics.counter("connections_closed", "Connections refused or cut", ("reason",))
+            if metrics is not None and connections is not None
+            else None
+        )
+
+    def take(self, transport: asyncio.BaseTransport) -> str | None:
+        """As `Connections.take`."""
+        if self._connections is None:
+            return ""
+        name = self._connections.take(transport)
+        if name is None:
+            self.closed("too many")
+        return name
+
+    def give_back(self, name: str) -> None:
+        """The connection is gone."""
+        if self._connections is not None:
+            self._connections.give_back(name)
+
+    def closed(self, reason: str) -> None:
+        """One was closed for this reason."""
+        if self._closed is not None:
+            self._closed.labels(reason).inc()
 
 
 class ProblemHandler(BoundedConnection):
     """One connection, which answers what is no request with a problem document."""
 
     __slots__ = ()
+    too_many = TOO_MANY
 
     def handle_error(
         self,
@@ -115,4 +162,5 @@ class GatewayRunner(web.AppRunner):
                 refusal = from_exception(error)
                 return bare_problem(request, refusal.problem if refusal else INTERNAL)
 
-        return ProblemServer.like(server, handle)
+        watch = ConnectionWatch(self.app.get(CONNECTIONS), self.app.get(METRICS))
+        return ProblemServer.like(server, handle, watch)

@@ -17,13 +17,14 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from contracts.command_ids import EPOCH, CommandIds
 from contracts.models import Line
 from contracts.outcomes import Outcome
-from contracts.problems import Code
+from contracts.problems import Code, Problem
 from contracts.rates import RateResource
 from contracts.resources import EventResource, MomentJson, Order, Payment, TicketType
 from contracts.shapes import Answer
 from gateway.http import keys
 from gateway.http.models import Query, whole_number
-from gateway.http.problems import ProblemDocument, not_found, unauthenticated
+from gateway.http.problems import ProblemDocument, Refusal, not_found, unauthenticated
+from gateway.http.rate_limits import STREAMS
 from gateway.http.replies import no_content, raw_reply
 from gateway.http.representations import matches, not_modified
 from gateway.http.routing import (
@@ -115,7 +116,18 @@ async def _outcome(app: web.Application, opened: Opened, seconds: float) -> Outc
 
 async def stream_command(request: web.Request) -> web.StreamResponse:
     """GET /api/commands/{commandId}/events."""
-    opened, decisions = _opened(request, _listener(request)), request.app[DECISIONS]
+    opened, streams = _opened(request, _listener(request)), request.app[STREAMS]
+    if not streams.take(opened.user_id):
+        detail = "This account has as many event streams open as it may have; close one, or poll."
+        raise Refusal(Problem(Code.RATE_LIMITED, detail, retry_after=int(PING_SECONDS)))
+    try:
+        return await _streamed(request, opened)
+    finally:
+        streams.give_back(opened.user_id)
+
+
+async def _streamed(request: web.Request, opened: Opened) -> web.StreamResponse:
+    decisions = request.app[DECISIONS]
     response = web.StreamResponse(
         headers={
             "Content-Type": "text/event-stream; charset=utf-8",

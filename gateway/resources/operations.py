@@ -1,7 +1,8 @@
 """What operators and orchestrators ask of a gateway: is it alive, can it work, what are its numbers.
 
 In: probes. Out: `/livez` 200 while the loop turns; `/readyz` 200, or 503 with what is missing; `/metrics`.
-Must stay true: a probe costs no more than one round trip per server behind us and ends within `CHECK_SECONDS`.
+Must stay true: a probe costs no more than one round trip per server behind us and ends within `CHECK_SECONDS`; the
+numbers are nobody's business outside: `/metrics` is on the health port alone.
 """
 
 import asyncio
@@ -17,7 +18,6 @@ from gateway.http.keys import METRICS
 from gateway.http.replies import json_reply
 from gateway.http.routing import (
     ANYONE,
-    LimitClass,
     Route,
     RouteAnswer,
 )
@@ -114,22 +114,23 @@ def _probe(
         path=path,
         operation_id=operation_id,
         summary=summary,
-        handler=handler,  # type: ignore[arg-type]  # one of the three above
+        handler=handler,  # type: ignore[arg-type]  # one of the two above
         access=ANYONE,
         answers={200: answer},
         tag="Operations",
-        limit=LimitClass.NONE,
     )
 
 
 ROUTES = (
     _probe("/livez", "livez", "Is the process alive?", livez, RouteAnswer(Liveness, "It is.")),
     _probe("/readyz", "readyz", "Can it work?", readyz, RouteAnswer(Readiness, "It can.")),
-    _probe(
-        "/metrics",
-        "metrics",
-        "Its numbers, for Prometheus",
-        metrics,
-        RouteAnswer(None, "Prometheus text exposition.", media_type="text/plain"),
-    ),
 )
+
+
+def health_app(app: web.Application) -> web.Application:
+    """What answers on the health port for this application: the probes and the numbers, uncounted."""
+    health = web.Application()
+    health[CHECKS], health[METRICS] = app[CHECKS], app[METRICS]
+    for path, handler in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics)):
+        health.router.add_get(path, handler)
+    return health

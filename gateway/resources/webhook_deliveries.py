@@ -1,16 +1,13 @@
-"""What was sent to a webhook, over HTTP: look at it, ask for it again, try the webhook out.
+"""What is sent to a webhook, over HTTP: try it with a ping, look what was sent and how it went, ask for it again.
 
 In: an account's wishes. Out: rows of webhook_deliveries; the notify worker sends.
-Must stay true: an account reaches the deliveries of its own webhooks only (404 otherwise); a delivery that is asked
-for again keeps its id.
+Must stay true: an account reaches its own webhooks' deliveries only (404 otherwise); a receiver that has not agreed
+gets pings and nothing else, and no more than ten an hour.
 """
-
-import uuid
-from datetime import UTC, datetime
 
 from aiohttp import web
 
-from contracts.webhooks.messages import PING, webhook_body
+from contracts.webhooks.messages import PING
 from contracts.webhooks.resources import (
     DeliveryResource,
     DeliveryWithAttempts,
@@ -20,14 +17,14 @@ from contracts.webhooks.resources import (
     delivery_resource,
 )
 from db.webhooks import delivery_log
-from db.webhooks.deliveries import NewDelivery
-from gateway.http.keys import DATABASE, path_id, query
+from db.webhooks.pings import PingsUsedUp
+from gateway.http.keys import DATABASE, path_id, principal, query
 from gateway.http.models import PageQuery
 from gateway.http.paging import Page, from_cursor, page
-from gateway.http.problems import not_found
+from gateway.http.problems import invalid, not_found
 from gateway.http.replies import json_reply
 from gateway.http.routing import SIGNED_IN, Ownership, Route, RouteAnswer
-from gateway.resources.webhooks import PATH, own_webhook
+from gateway.resources.webhooks import PATH, no_more_pings, own_webhook
 
 
 class DeliveryPage(Page):
@@ -38,11 +35,11 @@ class DeliveryPage(Page):
 
 async def ping_webhook(request: web.Request) -> web.Response:
     """POST /api/webhooks/{webhookId}/ping."""
-    webhook = await own_webhook(request)
-    event_id = str(uuid.uuid4())
-    text = webhook_body(PING, datetime.now(UTC), {"webhookId": webhook.id}, 0)
-    new = NewDelivery(webhook.id, event_id, PING, f"ping:{event_id}", 0, text, ordered=False)
-    logged = await delivery_log.ping(request.app[DATABASE], webhook.id, new)
+    webhook, user_id = await own_webhook(request), principal(request).user_id
+    try:
+        logged = await delivery_log.ping(request.app[DATABASE], user_id, webhook.id)
+    except PingsUsedUp as error:
+        raise no_more_pings(error) from None
     return _accepted(webhook, logged)
 
 
@@ -68,13 +65,19 @@ async def show_delivery(request: web.Request) -> web.Response:
 
 async def resend_delivery(request: web.Request) -> web.Response:
     """POST /api/webhooks/{webhookId}/deliveries/{deliveryId}/resend."""
-    webhook = await own_webhook(request)
-    logged = await delivery_log.resend(
-        request.app[DATABASE], webhook.id, path_id(request, "deliveryId")
-    )
+    webhook, database = await own_webhook(request), request.app[DATABASE]
+    logged = await delivery_log.by_id(database, webhook.id, path_id(request, "deliveryId"))
     if logged is None:
         raise not_found("This webhook has no such delivery.")
-    return _accepted(webhook, logged)
+    if logged.event_type != PING and not webhook.verified:
+        raise invalid("The webhook has not answered a ping yet: it gets nothing else before.")
+    try:
+        again = await delivery_log.resend(database, principal(request).user_id, webhook.id, logged)
+    except PingsUsedUp as error:
+        raise no_more_pings(error) from None
+    if again is None:
+        raise not_found("This webhook has no such delivery.")
+    return _accepted(webhook, again)
 
 
 def _accepted(webhook: Endpoint, logged: LoggedDelivery) -> web.Response:
@@ -93,7 +96,8 @@ ROUTES = (
         answers={202: RouteAnswer(DeliveryResource, "On its way; see Location.", ("Location",))},
         tag="Webhooks",
         ownership=Ownership.OWNER,
-        description="Tried once. A disabled webhook that answers it with 2xx is active again.",
+        description="Tried once; ten an hour. A webhook that answers it with 2xx is active (again), unless its "
+        "owner has switched it off.",
     ),
     Route(
         method="GET",

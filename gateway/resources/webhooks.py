@@ -1,6 +1,6 @@
-"""Webhooks over HTTP: make one, see it, change its secret, delete it. What was sent stands in `webhook_deliveries`.
+"""Webhooks over HTTP: make one, see it, change it, change its secret. What is sent to them: `webhook_deliveries`.
 
-In: an account's wishes. Out: rows of webhook_endpoints; the notify worker sends.
+In: an account's wishes. Out: rows of webhook_endpoints, and first pings; the notify worker sends.
 Must stay true: an account reaches its own webhooks only (404 otherwise); a secret is shown once, when it is made; a URL
 that must not be called is refused here with its reason, and again at each connection.
 """
@@ -11,13 +11,17 @@ import structlog
 from aiohttp import web
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from contracts.catalogue import Patch
+from contracts.problems import Code, Problem
 from contracts.resources import IdNumber
 from contracts.shapes import Answer
 from contracts.webhooks.addresses import URL_LENGTH_MAX, BadUrl, webhook_url
 from contracts.webhooks.messages import WebhookType
 from contracts.webhooks.resources import Endpoint, Webhook, webhook_resource
 from contracts.webhooks.secrets import SecretSealer, new_secret
-from db.webhooks import endpoints
+from db.webhooks import changes, endpoints
+from db.webhooks.changes import EndpointChange
+from db.webhooks.pings import PingsUsedUp
 from gateway.http.keys import (
     DATABASE,
     SETTINGS,
@@ -28,7 +32,7 @@ from gateway.http.keys import (
 )
 from gateway.http.models import Body, PageQuery
 from gateway.http.paging import Page, from_cursor, page
-from gateway.http.problems import invalid, not_found
+from gateway.http.problems import Refusal, invalid, not_found
 from gateway.http.replies import json_reply, no_content
 from gateway.http.routing import (
     SIGNED_IN,
@@ -36,6 +40,7 @@ from gateway.http.routing import (
     Route,
     RouteAnswer,
 )
+from gateway.submission.keyed_writes import KEYED_WRITES, Keep, WriteAnswer
 
 ENDPOINTS_MAX = 20
 """Webhooks of one account."""
@@ -53,32 +58,44 @@ def _each_once(types: list[EventType]) -> list[EventType]:
     return types
 
 
+Url = Annotated[
+    str,
+    Field(min_length=1, max_length=2 * URL_LENGTH_MAX),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "uri",
+            "minLength": 1,
+            "maxLength": URL_LENGTH_MAX,
+            "examples": ["https://example.com/hooks"],
+        }
+    ),
+]
+EventTypes = Annotated[
+    list[EventType],
+    Field(
+        min_length=1,
+        max_length=16,
+        examples=[["order.confirmed", "payment.late"]],
+        json_schema_extra={"uniqueItems": True},
+    ),
+    AfterValidator(_each_once),
+]
+
+
 class NewWebhook(Body):
     """A receiver, and what it wants to hear. `*` stands for every type."""
 
-    url: Annotated[
-        str,
-        Field(min_length=1, max_length=2 * URL_LENGTH_MAX),
-        WithJsonSchema(
-            {
-                "type": "string",
-                "format": "uri",
-                "minLength": 1,
-                "maxLength": URL_LENGTH_MAX,
-                "examples": ["https://example.com/hooks"],
-            }
-        ),
-    ]
-    event_types: Annotated[
-        list[EventType],
-        Field(
-            min_length=1,
-            max_length=16,
-            examples=[["order.confirmed", "payment.late"]],
-            json_schema_extra={"uniqueItems": True},
-        ),
-        AfterValidator(_each_once),
-    ]
+    url: Url
+    event_types: EventTypes
+
+
+class UpdateWebhook(Patch, Body):
+    """What is to be different; what is not sent stays."""
+
+    url: Url = ""
+    event_types: EventTypes = Field(default_factory=list)
+    status: Literal["ACTIVE", "DISABLED"] = "ACTIVE"
 
 
 Secret = Annotated[
@@ -96,7 +113,7 @@ class CreatedWebhook(Answer):
 
 
 class NewSecret(Answer):
-    """The secret that signs from now on; the one before it signs beside it for 24 hours."""
+    """The secret that signs from now on; those before it sign beside it, each for 24 hours after it was replaced."""
 
     secret: Secret
 
@@ -110,23 +127,55 @@ class WebhookPage(Page):
 async def create_webhook(request: web.Request) -> web.Response:
     """POST /api/webhooks."""
     wanted, user_id = body(request, NewWebhook), principal(request).user_id
-    try:
-        url = webhook_url(wanted.url, allow_private=request.app[SETTINGS].webhook_allow_private)
-    except BadUrl as error:
-        raise invalid("The URL cannot be a webhook's.", ("/url", str(error))) from None
+    url = _checked_url(request, wanted.url)
     secret = new_secret()
     sealed = _sealer(request).seal(secret, user_id)
+
+    def answer(webhook_id: int) -> WriteAnswer:
+        made = {"id": webhook_id, "url": url, "eventTypes": wanted.event_types, "secret": secret}
+        return WriteAnswer(201, made, f"/api/webhooks/{webhook_id}")
+
+    async def write(keep: Keep) -> WriteAnswer:
+        try:
+            webhook_id = await changes.create(
+                request.app[DATABASE],
+                user_id,
+                url,
+                wanted.event_types,
+                sealed,
+                limit=ENDPOINTS_MAX,
+                note=lambda transaction, id_: keep(transaction, answer(id_)),
+            )
+        except changes.TooManyEndpoints:
+            raise invalid(
+                f"An account has at most {ENDPOINTS_MAX} webhooks; delete one first."
+            ) from None
+        except PingsUsedUp as error:
+            raise no_more_pings(error) from None
+        log.info("webhook.created", webhook_id=webhook_id, user_id=user_id)
+        return answer(webhook_id)
+
+    asked = wanted.model_dump(by_alias=True)
+    return await request.app[KEYED_WRITES].once(request, "CreateWebhook", asked, write)
+
+
+async def update_webhook(request: web.Request) -> web.Response:
+    """PATCH /api/webhooks/{webhookId}."""
+    wanted, user_id = body(request, UpdateWebhook), principal(request).user_id
+    said = wanted.model_fields_set
+    change = EndpointChange(
+        _checked_url(request, wanted.url) if "url" in said else None,
+        wanted.event_types if "event_types" in said else None,
+        wanted.status if "status" in said else None,
+    )
+    webhook_id = path_id(request, "webhookId")
     try:
-        webhook_id = await endpoints.create(
-            request.app[DATABASE], user_id, url, wanted.event_types, sealed, limit=ENDPOINTS_MAX
-        )
-    except endpoints.TooManyEndpoints:
-        raise invalid(
-            f"An account has at most {ENDPOINTS_MAX} webhooks; delete one first."
-        ) from None
-    log.info("webhook.created", webhook_id=webhook_id, user_id=user_id)
-    created = {"id": webhook_id, "url": url, "eventTypes": wanted.event_types, "secret": secret}
-    return json_reply(created, 201, {"Location": f"/api/webhooks/{webhook_id}"})
+        if not await changes.change(request.app[DATABASE], user_id, webhook_id, change):
+            raise _no_webhook()
+    except PingsUsedUp as error:
+        raise no_more_pings(error) from None
+    log.info("webhook.changed", webhook_id=webhook_id, user_id=user_id)
+    return json_reply(webhook_resource(await own_webhook(request)))
 
 
 async def list_webhooks(request: web.Request) -> web.Response:
@@ -147,7 +196,7 @@ async def show_webhook(request: web.Request) -> web.Response:
 async def delete_webhook(request: web.Request) -> web.Response:
     """DELETE /api/webhooks/{webhookId}."""
     webhook_id, user_id = path_id(request, "webhookId"), principal(request).user_id
-    if not await endpoints.delete(request.app[DATABASE], user_id, webhook_id):
+    if not await changes.delete(request.app[DATABASE], user_id, webhook_id):
         raise _no_webhook()
     log.info("webhook.deleted", webhook_id=webhook_id, user_id=user_id)
     return no_content()
@@ -157,11 +206,39 @@ async def rotate_secret(request: web.Request) -> web.Response:
     """POST /api/webhooks/{webhookId}/rotate-secret."""
     webhook_id, user_id = path_id(request, "webhookId"), principal(request).user_id
     secret = new_secret()
-    sealed = _sealer(request).seal(secret, user_id)
-    if not await endpoints.rotate(request.app[DATABASE], user_id, webhook_id, sealed):
-        raise _no_webhook()
-    log.info("webhook.rotated", webhook_id=webhook_id, user_id=user_id)
-    return json_reply({"secret": secret})
+    sealed, answer = _sealer(request).seal(secret, user_id), WriteAnswer(200, {"secret": secret})
+
+    async def write(keep: Keep) -> WriteAnswer:
+        database = request.app[DATABASE]
+        try:
+            found = await changes.rotate(
+                database, user_id, webhook_id, sealed, lambda work, _: keep(work, answer)
+            )
+        except changes.TooManySecrets as error:
+            detail = f"{changes.OLD_SECRETS_MAX} secrets that were replaced still sign; use one."
+            raise _limited(detail, error.retry_after) from None
+        if not found:
+            raise _no_webhook()
+        log.info("webhook.rotated", webhook_id=webhook_id, user_id=user_id)
+        return answer
+
+    return await request.app[KEYED_WRITES].once(request, "RotateWebhookSecret", {}, write)
+
+
+def _checked_url(request: web.Request, text: str) -> str:
+    try:
+        return webhook_url(text, allow_private=request.app[SETTINGS].webhook_allow_private)
+    except BadUrl as error:
+        raise invalid("The URL cannot be a webhook's.", ("/url", str(error))) from None
+
+
+def _limited(detail: str, retry_after: int) -> Refusal:
+    return Refusal(Problem(Code.RATE_LIMITED, detail, retry_after=retry_after))
+
+
+def no_more_pings(error: PingsUsedUp) -> Refusal:
+    """429 until the next ping may go."""
+    return _limited("A webhook is pinged at most ten times an hour; wait.", error.retry_after)
 
 
 def _sealer(request: web.Request) -> SecretSealer:
@@ -169,7 +246,7 @@ def _sealer(request: web.Request) -> SecretSealer:
 
 
 async def own_webhook(request: web.Request) -> Endpoint:
-    """The caller's webhook that the address names. Raises Refusal (404)."""
+    """The caller's webhook of this path. Raises Refusal (404)."""
     webhook = await endpoints.by_id(
         request.app[DATABASE], principal(request).user_id, path_id(request, "webhookId")
     )
@@ -183,10 +260,14 @@ def _no_webhook() -> Exception:
 
 
 PATH = "/api/webhooks/{webhookId}"
+"""One webhook."""
 _RULES = (
     "A user hears about their own orders and payments, an organizer about their events', an admin about all. "
-    "The URL must lead to a public address; it is checked at every connection."
+    "The URL must lead to a public address; it is checked at every connection. A new webhook is PENDING: a ping is "
+    "sent, and nothing else before that (or a later one) was answered with 2xx."
 )
+_KEY = ("Idempotency-Key",)
+_KEYED = frozenset({Code.IDEMPOTENCY_MISMATCH})
 
 ROUTES = (
     Route(
@@ -196,11 +277,19 @@ ROUTES = (
         summary="Make a webhook",
         handler=create_webhook,
         access=SIGNED_IN,
-        answers={201: RouteAnswer(CreatedWebhook, "The webhook and its secret.", ("Location",))},
+        answers={
+            201: RouteAnswer(
+                CreatedWebhook,
+                "The webhook and its secret.",
+                ("Location", "Idempotent-Replayed"),
+            )
+        },
         tag="Webhooks",
         ownership=Ownership.SELF,
         body=NewWebhook,
         description=_RULES,
+        request_headers=_KEY,
+        problems=_KEYED,
     ),
     Route(
         method="GET",
@@ -226,6 +315,19 @@ ROUTES = (
         ownership=Ownership.OWNER,
     ),
     Route(
+        method="PATCH",
+        path=PATH,
+        operation_id="updateWebhook",
+        summary="Change a webhook, switch it off or on",
+        handler=update_webhook,
+        access=SIGNED_IN,
+        answers={200: RouteAnswer(Webhook, "The webhook as it is now.")},
+        tag="Webhooks",
+        ownership=Ownership.OWNER,
+        body=UpdateWebhook,
+        description="A merge patch. Another URL has to answer a ping first; so has one that answered 410.",
+    ),
+    Route(
         method="DELETE",
         path=PATH,
         operation_id="deleteWebhook",
@@ -243,9 +345,12 @@ ROUTES = (
         summary="Change a webhook's secret",
         handler=rotate_secret,
         access=SIGNED_IN,
-        answers={200: RouteAnswer(NewSecret, "The new secret.")},
+        answers={200: RouteAnswer(NewSecret, "The new secret.", ("Idempotent-Replayed",))},
         tag="Webhooks",
         ownership=Ownership.OWNER,
-        description="For 24 hours each message carries two signatures, of the new secret and of the old.",
+        description="Every secret signs for 24 hours after it was replaced, however often: a message carries a "
+        "signature of each.",
+        request_headers=_KEY,
+        problems=_KEYED,
     ),
 )

@@ -24,6 +24,8 @@ from gateway.caching.batched_reads import Batched
 from gateway.http.problems import not_found
 
 REMEMBERED_MAX = 8192
+REMEMBERED_BYTES = 32 * 1024 * 1024
+"""Of their bodies: an event's description alone may be ten thousand characters."""
 BATCH_MAX = 1000
 GRACE = timedelta(milliseconds=500)
 """After a deadline before a tombstone is tried: the clock is an estimate, the worker may be at it."""
@@ -34,9 +36,10 @@ NO_FINGERPRINT = ""
 class OutcomeMemory:
     """The last outcomes that this process heard of."""
 
-    def __init__(self, size: int = REMEMBERED_MAX) -> None:
-        self._size = size
+    def __init__(self, size: int = REMEMBERED_MAX, budget: int = REMEMBERED_BYTES) -> None:
+        self._size, self._budget = size, budget
         self._outcomes: OrderedDict[bytes, Outcome] = OrderedDict()
+        self._bytes = 0
 
     def get(self, uuid: bytes) -> Outcome | None:
         """The outcome, None when it was never heard of or is forgotten."""
@@ -44,9 +47,12 @@ class OutcomeMemory:
 
     def put(self, outcome: Outcome) -> None:
         """Remember one; the oldest is forgotten."""
+        before = self._outcomes.get(outcome.command)
         self._outcomes[outcome.command] = outcome
-        if len(self._outcomes) > self._size:
-            self._outcomes.popitem(last=False)
+        self._bytes += len(outcome.body) - (len(before.body) if before else 0)
+        while len(self._outcomes) > self._size or self._bytes > self._budget:
+            _, oldest = self._outcomes.popitem(last=False)
+            self._bytes -= len(oldest.body)
 
 
 class OutcomeReader:

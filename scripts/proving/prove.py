@@ -20,6 +20,7 @@ import click
 import pymysql.err
 
 from db.mysql.database import Database
+from scripts.locating import locate
 from scripts.proving.checking import check
 from scripts.proving.history import Operation, load_file
 from scripts.proving.report import notes_of, parts_of, render
@@ -108,10 +109,7 @@ def _where(urls: Mapping[str, str]) -> str:
 
 
 def _check(history: Path, deadline: float | None) -> int:
-    url = os.environ.get("MYSQL_URL")
-    if not url:
-        click.echo("MYSQL_URL says which database to hold the history against", err=True)
-        return 2
+    url = locate().require_mysql()
     operations = load_file(history)
     lies = asyncio.run(_lies(url, operations, deadline))
     for lie in lies:

@@ -26,6 +26,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from contracts.messaging.topology import RATES_EXCHANGE
 from contracts.runtime.times import to_wire
+from contracts.webhooks.messages import PING
 from db.mysql.database import Database
 from scripts.benching.loads.users import LoadUser, make_users
 from scripts.benching.systems.system import System
@@ -36,6 +37,7 @@ from scripts.soaking.trends import percentile
 
 RATE_SECONDS = 2.0
 ACCOUNT_SECONDS = 5.0
+ACTIVE_SECONDS = 30.0
 TIMES_MAX = 2_000_000
 REMEMBERED = 100_000
 """Webhooks whose repetition would be seen: a repeat comes soon."""
@@ -87,17 +89,20 @@ class Receiver:
 
     def __init__(self) -> None:
         self.heard = Heard()
-        self.secret = ""
+        self.secret: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Its first ping may come before the answer that brings the secret."""
 
     async def handle(self, request: web.Request) -> web.Response:
         """POST of one webhook."""
         raw = await request.read()
         try:
-            Webhook(self.secret).verify(raw, dict(request.headers))
+            Webhook(await self.secret).verify(raw, dict(request.headers))
         except WebhookVerificationError:
             self.heard.forged += 1
             return web.Response(status=400)
-        self.heard.note(request.headers["webhook-id"], orjson.loads(raw))
+        document = orjson.loads(raw)
+        if document["type"] != PING:
+            self.heard.note(request.headers["webhook-id"], document)
         return web.Response(status=204)
 
 
@@ -121,12 +126,23 @@ async def receiving(system: System, session: aiohttp.ClientSession) -> AsyncIter
         if not allowed:
             yield None
             return
-        receiver.secret = made["secret"]
+        receiver.secret.set_result(made["secret"])
+        await _active(session, f"{hooks}/{made['id']}", headers)
         yield receiver.heard
         async with session.delete(f"{hooks}/{made['id']}", headers=headers) as answer:
             answer.raise_for_status()
     finally:
         await runner.cleanup()
+
+
+async def _active(session: aiohttp.ClientSession, hook: str, headers: dict[str, str]) -> None:
+    """Wait until the webhook's first ping has been answered. Raises TimeoutError."""
+    async with asyncio.timeout(ACTIVE_SECONDS):
+        while True:
+            async with session.get(hook, headers=headers) as answer:
+                if (await answer.json())["status"] == "ACTIVE":
+                    return
+            await asyncio.sleep(0.1)
 
 
 @contextlib.asynccontextmanager

@@ -125,6 +125,7 @@ def new_secrets() -> dict[str, str]:
         "mysqlRootPassword": secrets.token_urlsafe(24),
         "amqpPassword": secrets.token_urlsafe(24),
         "redisPassword": secrets.token_urlsafe(24),
+        "accountsKey": secrets.token_urlsafe(32),
         "erlangCookie": secrets.token_hex(16),
         "secret": secrets.token_urlsafe(32),
         "jwtKeys": f"k{secrets.token_hex(3)}:{secrets.token_urlsafe(32)}",

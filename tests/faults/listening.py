@@ -12,12 +12,9 @@ from typing import Any
 import orjson
 
 from contracts.messaging.topology import EVENTS_EXCHANGE
-from contracts.webhooks.secrets import SecretSealer, new_secret
 from db.mysql.database import Database
-from db.webhooks import endpoints
-from tests.harness.accounts import Person
+from tests.harness.accounts import Person, active_webhook
 from tests.harness.command_client import CommandClient
-from tests.harness.scratch import SECRET
 
 Heard = Callable[[], Awaitable[list[dict[str, Any]]]]
 
@@ -49,9 +46,8 @@ def told(heard: Sequence[dict[str, Any]], asset: str) -> list[str]:
 
 async def hook(database: Database, owner: Person, *types: str) -> int:
     """A webhook's id, at an address that nothing is sent to (it is private): what is due for it stays to be seen."""
-    sealed = SecretSealer(SECRET).seal(new_secret(), owner.id)
-    url = "http://127.0.0.1:9/"
-    return await endpoints.create(database, owner.id, url, types, sealed, limit=10)
+    made, _ = await active_webhook(database, owner.id, "http://127.0.0.1:9/", types)
+    return made
 
 
 async def written_for(database: Database, endpoint: int) -> Counter[str]:

@@ -19,7 +19,7 @@ import aiohttp
 
 from contracts.runtime import failpoints
 from scripts.stack.supervised import ports
-from tests.harness.scratch import Scratch
+from tests.harness.scratch import Scratch, own_url
 from tests.harness.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,11 +48,18 @@ class Process:
     fired: Path
     port: int
     """Where it answers `/readyz`: the health port of a worker, the port of a gateway."""
+    health_port: int
+    """Where it answers `/metrics`."""
 
     @property
     def url(self) -> str:
         """Its HTTP address."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def metrics_url(self) -> str:
+        """Where its numbers are."""
+        return f"http://127.0.0.1:{self.health_port}/metrics"
 
     @property
     def tail(self) -> str:
@@ -132,9 +139,11 @@ class Processes:
         which its wall clock is ahead.
         """
         number, port = len(self.started), port or free_port()
+        health_port = free_port() if name.startswith("gateway") else port
         fired = self.folder / f"{number}-{name}.fired"
         log = self.folder / f"{number}-{name}.log"
-        wanted = self._environment(name, port, failpoints, fired) | dict(environment or {})
+        ports = {"EVENTHUB_PORT": str(port), "EVENTHUB_HEALTH_PORT": str(health_port)}
+        wanted = self._environment(name, failpoints, fired) | ports | dict(environment or {})
         with log.open("wb") as output:
             child = await asyncio.create_subprocess_exec(
                 *wrapper,
@@ -146,23 +155,23 @@ class Processes:
                 stderr=output,
                 preexec_fn=_die_with_parent,
             )
-        process = Process(name, child, log, fired, port)
+        process = Process(name, child, log, fired, port, health_port)
         self.started.append(process)
         if ready:
             await process.ready()
         return process
 
-    def _environment(self, name: str, port: int, armed: str, fired: Path) -> dict[str, str]:
+    def _environment(self, name: str, armed: str, fired: Path) -> dict[str, str]:
         ours = {
             "EVENTHUB_PROCESS": name,
             "EVENTHUB_SHARDS": "4",
-            "EVENTHUB_PORT" if name.startswith("gateway") else "EVENTHUB_HEALTH_PORT": str(port),
             failpoints.FIRED: str(fired),
         }
         inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
         if armed:
             ours[failpoints.ARMED] = armed
-        return inherited | self.scratch.environment(**ours, **dict(self.settings))
+        account = {"MYSQL_URL": own_url(self.scratch.mysql_url, name.partition("-")[0])}
+        return inherited | self.scratch.environment(**ours) | account | dict(self.settings)
 
     async def end_all(self) -> None:
         """Kill whatever still runs."""

@@ -7,17 +7,20 @@ Must stay true: nothing outside the scratch servers is touched; they are removed
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import aiohttp
 import aiomysql
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from contracts.runtime.settings import Settings
 from db.migrate import migrate
 from db.mysql.database import connection_arguments
+from db.privileges import grants
+from db.privileges.rights import KINDS
 
 SECRET = "a master secret for tests only and long enough"
 NEVER = "1000000000"
@@ -33,6 +36,8 @@ class Scratch:
     amqp_url: str = field(repr=False)
     amqp_management_url: str = field(repr=False)
     redis_url: str = field(repr=False)
+    narrow: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Database URL of each kind of process, with its own rights alone; {}: all use `mysql_url`."""
 
     def environment(self, **more: str) -> dict[str, str]:
         """The variables a process of EventHub reads."""
@@ -72,6 +77,21 @@ class Scratch:
         return Settings.model_validate(values | changes)
 
 
+_narrow: dict[str, Mapping[str, str]] = {}
+"""Scratch.narrow of the places that are open, by their database's URL."""
+
+
+def own_url(mysql_url: str, kind: str) -> str:
+    """The URL with which a kind of process connects; `mysql_url` where a test chose another database."""
+    return _narrow.get(mysql_url, {}).get(kind, mysql_url)
+
+
+def own_account(settings: Settings, process: str) -> Settings:
+    """What a process of this name runs with: its kind's account."""
+    url = own_url(settings.mysql_url.get_secret_value(), process.rpartition("-")[0] or process)
+    return settings.model_copy(update={"mysql_url": SecretStr(url)})
+
+
 def server_url(name: str) -> str:
     """A server's URL. Raises RuntimeError with what to do when it is not given."""
     try:
@@ -91,7 +111,9 @@ async def scratch_servers() -> AsyncIterator[Scratch]:
         amqp_url = await stack.enter_async_context(_virtual_host(name))
         redis_url = await stack.enter_async_context(_redis_database(name))
         await migrate(mysql_url)
-        yield Scratch(mysql_url, amqp_url, server_url("AMQP_MANAGEMENT_URL"), redis_url)
+        narrow = await stack.enter_async_context(_accounts(mysql_url))
+        management = server_url("AMQP_MANAGEMENT_URL")
+        yield Scratch(mysql_url, amqp_url, management, redis_url, narrow)
 
 
 @contextlib.asynccontextmanager
@@ -104,6 +126,25 @@ async def _database(name: str) -> AsyncIterator[str]:
         cursor = await connection.cursor()
         await cursor.execute(f"DROP DATABASE IF EXISTS {name}")
         connection.close()
+
+
+@contextlib.asynccontextmanager
+async def _accounts(mysql_url: str) -> AsyncIterator[dict[str, str]]:
+    """An account for each kind of process, as `scripts/up` makes them."""
+    parts, prefix = urlsplit(mysql_url), f"t_{secrets.token_hex(6)}"
+    host = parts.netloc.rpartition("@")[2]
+    urls = {
+        kind: urlunsplit(parts._replace(netloc=f"{prefix}_{kind}:{secrets.token_hex(8)}@{host}"))
+        for kind in KINDS
+    }
+    try:
+        await grants.make_accounts(mysql_url, urls)
+        await grants.grant(mysql_url, urls)
+        _narrow[mysql_url] = urls
+        yield urls
+    finally:
+        _narrow.pop(mysql_url, None)
+        await grants.drop_accounts(mysql_url, urls)
 
 
 @contextlib.asynccontextmanager

@@ -18,8 +18,9 @@ from contracts.runtime.settings import Settings
 from db.redis.seat_locks import Seats
 from gateway.app import build_app
 from gateway.http.server import GatewayRunner
+from gateway.resources.operations import health_app
 from tests.harness.accounts import Person
-from tests.harness.scratch import Scratch
+from tests.harness.scratch import Scratch, own_account
 from workers import KINDS
 from workers.runtime import process
 
@@ -91,6 +92,8 @@ class System:
     settings: Settings
     url: str
     session: aiohttp.ClientSession
+    health_url: str
+    """Where its gateway answers probes and numbers."""
     seats: Seats | None = None
     _workers: dict[str, tuple["asyncio.Task[None]", asyncio.Event]] = field(default_factory=dict)
 
@@ -98,10 +101,17 @@ class System:
         """Calls as `person`."""
         return Api(self.session, self.url, person.token if person else None)
 
+    async def metrics(self) -> str:
+        """The gateway's numbers."""
+        async with self.session.get(f"{self.health_url}/metrics") as answer:
+            assert answer.status == 200
+            return await answer.text()
+
     def start(self, name: str) -> None:
         """Start a worker: `inventory`, or `inventory-2` for a second one."""
         process_name = name if "-" in name else f"{name}-1"
-        settings = self.settings.model_copy(update={"process": process_name, "health_port": 0})
+        chosen = own_account(self.settings, process_name)
+        settings = chosen.model_copy(update={"process": process_name, "health_port": 0})
         module = importlib.import_module(f"workers.{process_name.partition('-')[0]}.__main__")
         stop = asyncio.Event()
         running = process.run(settings, module.make, seats=self.seats, stop=stop)
@@ -132,8 +142,11 @@ async def running(
 ) -> AsyncIterator[System]:
     """EventHub on the scratch servers; `settings` by field name, e.g. `order_ttl=1`."""
     chosen = scratch.settings(**settings)
-    async with _gateway(chosen) as url, aiohttp.ClientSession() as session:
-        system = System(scratch, chosen, url, session, seats)
+    async with (
+        _gateway(own_account(chosen, "gateway-1")) as (url, health_url),
+        aiohttp.ClientSession() as session,
+    ):
+        system = System(scratch, chosen, url, session, health_url, seats)
         for name in workers:
             system.start(name)
         try:
@@ -143,8 +156,15 @@ async def running(
 
 
 @contextlib.asynccontextmanager
-async def _gateway(settings: Settings) -> AsyncIterator[str]:
-    runner = GatewayRunner(build_app(settings.model_copy(update={"process": "gateway-1"})))
+async def _gateway(settings: Settings) -> AsyncIterator[tuple[str, str]]:
+    app = build_app(settings.model_copy(update={"process": "gateway-1"}))
+    async with _serving(app) as url, _serving(health_app(app)) as health_url:
+        yield url, health_url
+
+
+@contextlib.asynccontextmanager
+async def _serving(app: web.Application) -> AsyncIterator[str]:
+    runner = GatewayRunner(app)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

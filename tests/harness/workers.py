@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 from contracts.runtime.settings import Settings
 from db.redis.seat_locks import Seats
+from tests.harness.scratch import own_account
 from workers.runtime import process
 from workers.runtime.process import Worker
 from workers.runtime.services import Services
@@ -23,7 +24,8 @@ async def running_workers(
     tasks = []
     for name in names:
         process_name = name if "-" in name else f"{name}-1"
-        mine = settings.model_copy(update={"process": process_name, "health_port": 0})
+        account = own_account(settings, process_name)
+        mine = account.model_copy(update={"process": process_name, "health_port": 0})
         made = make or _make(process_name.partition("-")[0])
         tasks.append(asyncio.create_task(process.run(mine, made, seats=seats, stop=stop)))
     try:

@@ -136,8 +136,14 @@ def make(root: Path) -> Checkout:
     modules = {"gateway": PROCESS} | {f"workers/{worker}": PROCESS for worker in KINDS}
     for module, text in modules.items():
         _write(root / module / "__main__.py", text)
-    _write(root / "db" / "migrate.py", STEP)
-    _write(root / "gateway" / "first_admin.py", STEP)
+    steps = (
+        "db/migrate",
+        "db/privileges/grants",
+        "gateway/first_admin",
+        "contracts/messaging/accounts",
+    )
+    for step in (*steps, "contracts/runtime/settings_check"):
+        _write(root / f"{step}.py", STEP)
     return checkout
 
 

@@ -68,6 +68,21 @@ def test_every_setting_can_be_passed_on(services: dict[str, Any]) -> None:
     assert "EVENTHUB_JWT_KEYS" not in services["inventory"]["environment"]
 
 
+def test_each_kind_has_accounts_of_its_own(services: dict[str, Any]) -> None:
+    """As `scripts/up` gives them: no process may do everything, one step makes them all and may."""
+    for kind in processes.KINDS:
+        told = services[kind]["environment"]
+        for name in ("MYSQL_URL", "AMQP_URL"):
+            assert f"//eventhub_{kind}:${{{kind.upper()}_PASSWORD" in told[name]
+            made = services["accounts"]["environment"][f"{name}_{kind.upper()}"]
+            assert told[name] == made
+        assert told["EVENTHUB_TOPOLOGY"] == "expect"
+        assert "AMQP_MANAGEMENT_URL" in told or kind != "gateway"
+        assert "ROOT" not in str(told)
+        finished = {"condition": "service_completed_successfully"}
+        assert services[kind]["depends_on"]["accounts"] == finished
+
+
 def test_no_secret_has_a_default() -> None:
     """Each secret is a required variable: Compose stops without it instead of inventing one."""
     text = FILE.read_text()

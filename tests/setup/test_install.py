@@ -7,9 +7,11 @@ import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
+from scripts.locating import locate
 from scripts.stack import bootstrap
 from scripts.stack.commands.testing import needs_no_servers, pytest_arguments
 from scripts.stack.home import CHECKOUT
@@ -139,6 +141,24 @@ def test_given_urls_are_completed() -> None:
     assert servers.given_urls(named) == named
     assert servers.given_urls({"AMQP_MANAGEMENT_URL": "https://mq/api"}) == {}
     assert servers.given_urls({}) == {}
+
+
+def test_every_command_finds_its_servers_as_up_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A URL without a database names the one that `up` makes; the rest comes from what `up` left."""
+    for name in servers.URLS:
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".run").mkdir()
+    left = {"mysqlUrl": "mysql://a/b", "redisUrl": "redis://left/0"}
+    (tmp_path / ".run" / "eventhub.json").write_text(json.dumps(left))
+    assert locate(tmp_path).require_mysql() == "mysql://a/b"
+    monkeypatch.setenv("MYSQL_URL", "mysql://u:p@db:3307")
+    monkeypatch.setenv("AMQP_URL", GIVEN["AMQP_URL"])
+    found = locate(tmp_path)
+    assert found.require_mysql() == "mysql://u:p@db:3307/eventhub"
+    assert found.require_management() == "http://u:p@mq:15672"
+    assert found.redis == "redis://left/0"
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,17 @@ def test_status_of_nothing_is_an_empty_list(checkout: Checkout) -> None:
 
 
 def test_data_is_prepared_before_any_process_starts(running: Checkout) -> None:
-    """Migrations run first, then the first admin is made, with the account that `up` shows."""
-    steps = (running.root / "steps.txt").read_text().split()
+    """The settings are looked at, accounts and tables made, then the first admin, with the account that `up` shows."""
+    lines = (running.root / "steps.txt").read_text().splitlines()
+    steps = [Path(line.split()[0]).stem for line in lines]
     described = json.loads((running.root / ".run" / "eventhub.json").read_text())
-    assert [Path(step).name for step in steps[::2]][:1] == ["migrate.py"]
-    assert steps[-1] == described["adminEmail"]
+    wanted = ["settings_check", "grants", "migrate", "grants", "accounts", "first_admin", "grants"]
+    if "MYSQL_URL" in os.environ:
+        wanted = [step for step in wanted if step != "grants"]
+    if "AMQP_URL" in os.environ:
+        wanted.remove("accounts")
+    assert steps[: len(wanted)] == wanted
+    assert lines[wanted.index("first_admin")].split()[-1] == described["adminEmail"]
 
 
 def test_the_description_is_complete_and_private(running: Checkout) -> None:
@@ -80,6 +86,16 @@ def test_processes_get_the_settings_they_need_and_no_more(running: Checkout) -> 
     assert "EVENTHUB_JWT_KEYS" in gateway
     assert "EVENTHUB_JWT_KEYS" not in worker
     assert not [key for key in {**gateway, **worker} if "ADMIN" in key]
+
+
+def test_no_process_is_told_an_account_that_may_do_everything(running: Checkout) -> None:
+    """Each kind has its own on servers that are ours; where a URL was given, that one, and `up` says so."""
+    given = {name for name in ("MYSQL_URL", "AMQP_URL") if name in os.environ}
+    described = json.loads((running.root / ".run" / "eventhub.json").read_text())
+    for name, shown in (("MYSQL_URL", "mysqlUrl"), ("AMQP_URL", "amqpUrl")):
+        told = {running.environment_of(f"{kind}-1")[name] for kind in ("gateway", *KINDS)}
+        assert told == {described[shown]} if name in given else len(told) == 7
+        assert name in given or described[shown] not in told
 
 
 def test_a_second_up_changes_nothing(running: Checkout) -> None:

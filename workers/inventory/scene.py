@@ -23,7 +23,7 @@ from workers.runtime.self_test import NAME, Stage
 
 async def scene(stage: Stage) -> None:
     """Everything that inventory is asked for, once."""
-    organizer, buyer = await stage.account("ORGANIZER"), await stage.account("USER")
+    organizer, buyer = stage.account("ORGANIZER"), stage.account("USER")
     start, end = (to_wire(stage.now + timedelta(days=days)) for days in (1, 2))
     event = await stage.grant(CreateEvent, organizer, name=NAME, start_time=start, end_time=end)
     about = {"event_id": event["id"]}

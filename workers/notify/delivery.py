@@ -18,7 +18,7 @@ from contracts.webhooks.messages import PING
 from contracts.webhooks.secrets import SecretSealer, UnreadableSecret
 from db.mysql.database import Database, is_away, is_transient
 from db.webhooks import deliveries, endpoints
-from db.webhooks.deliveries import DueDelivery
+from db.webhooks.deliveries import DueDelivery, QueuedDelivery
 from db.webhooks.delivery_log import SWEEP_ROWS, sweep
 from workers.notify.lanes import EndpointQueue
 from workers.notify.metrics import ATTEMPTS, LATENCY, ON_THE_WAY
@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.2
 LANE_IDLE_SECONDS = 60.0
+HELD_BACK_SECONDS = 10.0
+"""What waits for an endpoint to agree is looked at again after so long."""
 SWEEP_SECONDS = 60.0
 STOP_SECONDS = 4.0
 """What attempts under way get to end by themselves when the process stops."""
@@ -139,16 +141,32 @@ class Sender:
     async def _fill_closed(self, lane: EndpointQueue) -> None:
         """A disabled or deleted endpoint hears only what its owner asks for, and nothing once it is deleted."""
         lane.give_up_queue()
-        _, waiting = await deliveries.due(
+        at, waiting = await deliveries.due(
             self._database, lane.target.id, sorted(lane.known), SWEEP_ROWS
         )
-        deleted = lane.target.status == "DELETED"
-        asked_for = [one.id for one in waiting if not one.ordered and not deleted]
-        dropped = [w.id for w in waiting if w.id not in asked_for and w.id not in lane.known]
+        idle = [one for one in waiting if one.id not in lane.known]
+        if lane.target.status == "PENDING":
+            asked_for, idle = await self._hold_back(at, idle)
+        else:
+            deleted = lane.target.status == "DELETED"
+            asked_for = [one.id for one in waiting if not one.ordered and not deleted]
+        dropped = [one.id for one in idle if one.id not in asked_for]
         await deliveries.abandon(
             self._database, dropped, f"the endpoint is {lane.target.status.lower()}"
         )
         lane.load(await deliveries.load(self._database, asked_for))
+
+    async def _hold_back(
+        self, at: datetime, waiting: list[QueuedDelivery]
+    ) -> tuple[list[int], list[QueuedDelivery]]:
+        """What an endpoint hears that has not agreed (yet, or at its new URL): (pings, what waits no longer for it)."""
+        window = timedelta(seconds=self._policy.window)
+        held = [one for one in waiting if one.ordered and at - one.created_at < window]
+        later = at + timedelta(seconds=HELD_BACK_SECONDS)
+        if held:
+            await deliveries.postpone(self._database, {one.id: later for one in held})
+        over = [one for one in waiting if one not in held and one.event_type != PING]
+        return [one.id for one in waiting if one.event_type == PING], over
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -175,8 +193,9 @@ class Sender:
 
     async def _send(self, lane: EndpointQueue, delivery: DueDelivery) -> None:
         started, started_at = asyncio.get_running_loop().time(), datetime.now(UTC)
+        target = lane.target
         try:
-            answer = await self._attempt(lane, delivery, started_at)
+            answer = await self._attempt(target, delivery, started_at)
         except BaseException:
             # Cancelled (or a defect): nobody knows how it ended; it is still pending, for whoever is next.
             lane.sending -= 1
@@ -195,17 +214,17 @@ class Sender:
         lane.answered(delivered=verdict.delivered, started=started, now=ended, pause=verdict.pause)
         if verdict.gone:
             lane.give_up_queue()
-        result = AttemptResult(lane, delivery, answer, verdict, started_at, ended - started)
+        result = AttemptResult(
+            lane, delivery, target.url, answer, verdict, started_at, ended - started
+        )
         _report(result)
         self._recorder.put(result)
 
     async def _attempt(
-        self, lane: EndpointQueue, delivery: DueDelivery, at: datetime
+        self, target: endpoints.Target, delivery: DueDelivery, at: datetime
     ) -> ReceiverResponse:
-        target = lane.target
         try:
-            sealed = [target.secret, target.previous_secret]
-            secrets = [self._sealer.open(s, target.user_id) for s in sealed if s is not None]
+            secrets = [self._sealer.open(sealed, target.user_id) for sealed in target.secrets]
         except UnreadableSecret as error:
             log.error("webhook not signed", endpoint_id=target.id, error=str(error))
             return ReceiverResponse(None, "the signing secret cannot be read; rotate it")

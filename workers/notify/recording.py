@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from contracts.webhooks.messages import PING
 from db.mysql.database import Database, Transaction, is_away
 from db.webhooks.deliveries import (
     ERROR_LENGTH_MAX,
@@ -37,6 +38,8 @@ class AttemptResult:
 
     lane: EndpointQueue
     delivery: DueDelivery
+    url: str
+    """Where it went; by now the endpoint may have another."""
     answer: ReceiverResponse
     verdict: DeliveryVerdict
     started_at: datetime
@@ -63,6 +66,11 @@ class AttemptResult:
             self.answer.status_code,
             error,
         )
+
+    @property
+    def is_ping(self) -> bool:
+        """Whether the receiver was only asked whether it agrees."""
+        return self.delivery.event_type == PING
 
     @property
     def exhausted(self) -> bool:
@@ -130,16 +138,18 @@ def _health(lane: EndpointQueue, batch: list[AttemptResult], now: float) -> Heal
     succeeded = any(result.verdict.delivered for result in own)
     # What was under way when the receiver said 410 may still succeed: that revives nothing.
     revived = any(r.verdict.delivered and not r.delivery.ordered for r in own)
+    agreed = next((r.url for r in own if r.verdict.delivered and r.is_ping), None)
     disable = _disable(lane, own)
     if succeeded:
         lane.succeeded_at = datetime.now(UTC)
     state = (lane.failures, lane.paused_until > now, lane.target.status == "ACTIVE")
     unchanged = state == lane.noted_state == (0, False, True)
-    if unchanged and disable is None and now - lane.noted_at < SUCCESS_NOTED_SECONDS:
+    quiet = agreed is None and disable is None
+    if unchanged and quiet and now - lane.noted_at < SUCCESS_NOTED_SECONDS:
         return None
     lane.noted_state, lane.noted_at = state, now
     pause = max(0.0, lane.paused_until - now)
-    return Health(lane.target.id, lane.failures, pause, succeeded, revived, disable)
+    return Health(lane.target.id, lane.failures, pause, succeeded, revived, agreed, disable)
 
 
 def _disable(lane: EndpointQueue, own: list[AttemptResult]) -> str | None:

@@ -4,22 +4,17 @@ import secrets
 from datetime import UTC, datetime
 
 from contracts.events import EVENTS
-from contracts.runtime.times import to_sql
 from db.webhooks import deliveries, endpoints
 from db.webhooks.deliveries import Closing, DueDelivery, NewDelivery
 from db.webhooks.endpoints import Health
-from workers.runtime.self_test import NAME, Stage
+from workers.runtime.self_test import NAME, Stage, made_up_id
 
 
 async def scene(stage: Stage) -> None:
     """What becomes of any event: all types take one way."""
     stage.asked += EVENTS
     database, transaction = stage.services.database, stage.transaction
-    owner = await stage.account("USER")
-    columns = ("user_id", "url", "event_types", "secret", "created_at", "updated_at")
-    url = "https://eventhub.invalid/"
-    row = (owner.user_id, url, '["*"]', b"", *[to_sql(stage.now)] * 2)
-    endpoint = await transaction.insert("webhook_endpoints", columns, [row])
+    owner, endpoint = stage.account("USER"), made_up_id()
     await endpoints.listeners(database, [owner.user_id])
     await endpoints.targets(database, [endpoint])
     await deliveries.due_endpoints(database)
@@ -35,4 +30,6 @@ async def scene(stage: Stage) -> None:
     for status, delay, code in (("PENDING", 1.0, 500), ("DELIVERED", None, 200)):
         closing = Closing(delivery, status, delay, began, 1, code, None)
         await deliveries.close(transaction, [closing])
-    await endpoints.note_health(transaction, Health(endpoint, 0, 0.0, True, False, None))
+    await endpoints.note_health(
+        transaction, Health(endpoint, 0, 0.0, True, True, "https://eventhub.invalid/", None)
+    )

@@ -17,7 +17,7 @@ ASSET = "SELFTEST"
 
 async def scene(stage: Stage) -> None:
     """Everything that the quote worker is asked for, once. What is said of the reports is not the point."""
-    provider, admin = await stage.account("PROVIDER"), await stage.account("ADMIN")
+    provider, admin = stage.account("PROVIDER"), stage.account("ADMIN")
     at = to_wire(stage.now)
     said = {"asset": ASSET, "currency": "USD", "rate": "1.25", "observed_at": at}
     digest = sha256(at.encode()).digest()

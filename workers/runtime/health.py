@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 @contextlib.asynccontextmanager
 async def serve_health(services: Services, measure: Callable[[], None]) -> AsyncIterator[None]:
-    """Serve on 0.0.0.0 at EVENTHUB_HEALTH_PORT (0: any free port) while the block runs."""
+    """Serve on EVENTHUB_HEALTH_ADDRESS at EVENTHUB_HEALTH_PORT (0: any free port) while the block runs."""
     app = web.Application(middlewares=[_with_middleware])
     app.on_response_prepare.append(_nameless)
     app.router.add_get("/livez", _livez)
@@ -40,7 +40,8 @@ async def serve_health(services: Services, measure: Callable[[], None]) -> Async
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "0.0.0.0", services.settings.health_port)  # noqa: S104 - probed from outside a container
+        settings = services.settings
+        site = web.TCPSite(runner, settings.health_address, settings.health_port)
         await site.start()
         yield
     finally:

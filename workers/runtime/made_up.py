@@ -1,18 +1,20 @@
 """Made-up rows of a self-test that its worker does not make itself: somebody's unpaid order.
 
 In: the stage of a self-test. Out: the order, locked by nobody else, for nobody else sees it.
+Must stay true: what is inserted here stands in `db.privileges.rights.MADE_UP`; accounts and ticket types have no rows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from secrets import token_bytes
 
 from contracts.models import Principal
-from contracts.resources import EventRow, OrderDetailRow, OrderRow, TicketTypeRow, order_resource
-from db import catalogue_writes, orders
+from contracts.resources import EventRow, OrderDetailRow, OrderRow, order_resource
+from db import orders
 from db.orders import NewLine, NewOrder
-from workers.runtime.self_test import NAME, Stage
+from db.rows import stored
+from workers.runtime.self_test import NAME, Stage, made_up_id
 
 _PRICE = Decimal("49.90")
 _TICKETS = 2
@@ -36,16 +38,15 @@ class MadeUp:
 
 async def unpaid_order(stage: Stage) -> MadeUp:
     """An order for an event of its own."""
-    buyer, organizer = await stage.account("USER"), await stage.account("ORGANIZER")
+    buyer, organizer = stage.account("USER"), stage.account("ORGANIZER")
     now, day = stage.now, timedelta(days=1)
     draft = EventRow(
         0, organizer.user_id, NAME, None, None, now + day, now + 2 * day, "PUBLISHED", 1, now, now
     )
-    event = await catalogue_writes.insert_event(stage.transaction, draft, token_bytes(16))
-    seats = TicketTypeRow(0, event.id, NAME, _PRICE, "USD", 10, 10, 10, None, None, 1, now, now)
-    ticket_type = await catalogue_writes.insert_ticket_type(
-        stage.transaction, seats, token_bytes(16)
-    )
+    values = stored(draft, "id") | {"command_id": token_bytes(16)}
+    event_id = await stage.transaction.insert("events", tuple(values), [tuple(values.values())])
+    event = replace(draft, id=event_id)
+    ticket_type_id = made_up_id()
     new = NewOrder(
         user_id=buyer.user_id,
         event_id=event.id,
@@ -53,8 +54,8 @@ async def unpaid_order(stage: Stage) -> MadeUp:
         currency="USD",
         expires_at=now + day / 24,
         command=token_bytes(16),
-        lines=(NewLine(ticket_type.id, _TICKETS, _PRICE, ticket_type.version),),
+        lines=(NewLine(ticket_type_id, _TICKETS, _PRICE, 1),),
     )
     [row] = await orders.insert(stage.transaction, [new], now)
-    line = OrderDetailRow(ticket_type.id, _TICKETS, _PRICE)
+    line = OrderDetailRow(ticket_type_id, _TICKETS, _PRICE)
     return MadeUp(row, buyer, organizer, event, line)

@@ -9,23 +9,25 @@ back and exits 0 within 10 s; what could not be finished stays on its queue.
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
 import uvloop
-from aio_pika.abc import AbstractChannel
+from pydantic import ValidationError
 
 from contracts.command_ids import CommandIds
 from contracts.messaging.envelope import Codec
-from contracts.messaging.link import Link, declare
+from contracts.messaging.link import Link, OnOpen, preparing
 from contracts.messaging.publisher import Publisher
 from contracts.messaging.topology import topology
 from contracts.runtime import logs
 from contracts.runtime.garbage_collection import settle_collector
 from contracts.runtime.log_file import log_to
 from contracts.runtime.settings import Settings, load_settings
+from contracts.runtime.settings_check import tell_concerns, wrong_settings
 from db import guard
 from db.messages.leases import new_incarnation
 from db.messages.outbox import Outbox
@@ -73,9 +75,14 @@ class Worker:
 
 def main(make: Callable[[Services], Worker]) -> None:
     """Run the worker that `make` describes until SIGTERM or SIGINT."""
-    settings = load_settings()
+    try:
+        settings = load_settings()
+    except ValidationError as error:
+        print(wrong_settings(error), file=sys.stderr)
+        sys.exit(2)
     log_to(settings.log_file)
     logs.configure(settings.process, settings.log_level)
+    tell_concerns(settings)
     settle_collector()
     uvloop.run(run(settings, make))
 
@@ -194,14 +201,9 @@ async def _services(settings: Settings, stop: asyncio.Event | None) -> AsyncIter
         )
 
 
-def _declaring(settings: Settings) -> Callable[[AbstractChannel], Awaitable[None]]:
-    """Declare the topology on each new connection: a broker that lost its disk gets it back."""
+def _declaring(settings: Settings) -> OnOpen:
     wanted = topology(settings.shards, settings.queue_length)
-
-    async def declare_all(channel: AbstractChannel) -> None:
-        await declare(channel, wanted)
-
-    return declare_all
+    return preparing(wanted, declares=settings.topology == "declare")
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

@@ -8,6 +8,7 @@ wrote by hand keeps every line it has.
 import shutil
 import subprocess
 
+from scripts.stack import accounts
 from scripts.stack.home import CHECKOUT, Home, SetupError, write_private
 from scripts.stack.supervised import processes
 from scripts.stack.supervised.supervision import Supervision
@@ -55,6 +56,7 @@ def write_env(home: Home) -> None:
         "EVENTHUB_SECRET": secrets["secret"],
         "EVENTHUB_JWT_KEYS": secrets["jwtKeys"],
         **{name: secrets[kept] for name, kept in processes.ADMIN.items()},
+        **{f"{kind.upper()}_PASSWORD": accounts.password(secrets, kind) for kind in accounts.KINDS},
     }
     lines += [f"{name}={value}" for name, value in wanted.items() if name not in there]
     write_private(ENV_FILE, "\n".join(lines) + "\n")

@@ -10,8 +10,10 @@ import os
 import signal
 import sys
 import time
-from types import FrameType
+from collections.abc import Mapping
+from types import FrameType, MappingProxyType
 
+from scripts.stack import accounts
 from scripts.stack.commands import compose, follow
 from scripts.stack.home import CHECKOUT, Home, SetupError, State
 from scripts.stack.private_servers import servers
@@ -83,6 +85,8 @@ def bring_up(home: Home, environment: dict[str, str]) -> list[str]:
     if "exists" in said and not processes.described(home):
         print(f"note: {said}; its password is the one it had", file=sys.stderr)
     changed += start_processes(home, state, running)
+    # Only now: what the release before needed and this one does not, a process of it may have needed until just now.
+    _make_accounts("db.privileges.grants", state, secrets, urls, accounts.TIDY)
     processes.write_description(home, state, secrets, urls)
     return changed
 
@@ -128,9 +132,30 @@ def _eventhubs(running: set[str]) -> set[str]:
 def _prepare_data(state: State, secrets: dict[str, str], urls: dict[str, str]) -> str:
     """Bring the tables up to date and see that there is an admin; return what is said of the admin."""
     env = processes.environment(state, secrets, urls) | {"EVENTHUB_PROCESS": "setup-1"}
-    processes.run_step("db.migrate", env)
+    said = processes.run_step("contracts.runtime.settings_check", env)
+    print(said, *accounts.warnings(state), sep="\n", end="", file=sys.stderr)
+    own = {kind: accounts.own_urls(state, secrets, urls, kind) for kind in ("migration", "gateway")}
+    # Twice: the migration needs its account, and the others' rights are rights on tables.
+    _make_accounts("db.privileges.grants", state, secrets, urls)
+    processes.run_step("db.migrate", env | own["migration"])
+    _make_accounts("db.privileges.grants", state, secrets, urls)
+    _make_accounts("contracts.messaging.accounts", state, secrets, urls)
     admin = {name: secrets[kept] for name, kept in processes.ADMIN.items()}
-    return processes.run_step("gateway.first_admin", env | admin).strip()
+    return processes.run_step("gateway.first_admin", env | own["gateway"] | admin).strip()
+
+
+def _make_accounts(
+    module: str,
+    state: State,
+    secrets: dict[str, str],
+    urls: dict[str, str],
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Run one of the steps that make accounts, if there is a server for it that is ours."""
+    told = accounts.step_environment(state, secrets, urls)
+    if any(name.startswith(accounts.STEPS[module]) for name in told):
+        env = processes.environment(state, secrets, urls) | {"EVENTHUB_PROCESS": "setup-1"}
+        processes.run_step(module, env | told | dict(more))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The private Redis: cache, locks and push; never the truth, so it writes nothing to disk.
 
 In: a home, its port and password. Out: a Program and the URL. Must stay true: loopback only, with a
-password; nothing is evicted, for a lock that is evicted is a lock that two hold.
+password; its memory is bounded, and what it then lets go is what nobody has used for longest: pages and
+keys of a quarter of an hour ago, never a seat lock or a push, which were written within the last seconds.
 """
 
 import os
@@ -11,6 +12,13 @@ from scripts.stack.home import Home, SetupError, State, write_private
 from scripts.stack.supervised.programs import Program
 
 NAME = "redis"
+MEMORY = {
+    "maxmemory": "256mb",
+    # Every key that EventHub sets has an end (tests/integration/commands/test_redis_keys.py), so each may go; without
+    # an eviction a full Redis would refuse locks and pushes instead.
+    "maxmemory-policy": "volatile-lru",
+    "maxmemory-samples": "10",
+}
 
 
 def binary() -> str | None:
@@ -38,7 +46,7 @@ def prepare(home: Home, state: State, secrets: dict[str, str]) -> Program:
         "dir": f'"{folder}"',
         "save": '""',
         "appendonly": "no",
-        "maxmemory-policy": "noeviction",
+        **MEMORY,
         "daemonize": "no",
     }
     text = "".join(f"{key} {value}\n" for key, value in lines.items())

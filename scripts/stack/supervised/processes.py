@@ -2,7 +2,8 @@
 
 In: settings of the caller, secrets and URLs. Out: Programs named `<kind>-<number>`, and how to ask
 each whether it is ready. Must stay true: a process keeps its name and its health port over restarts;
-only the gateway gets the token keys, and no process gets the first admin's password; one count
+only the gateway gets the token keys, and no process gets the first admin's password, nor the accounts
+that may do everything on servers of ours (`accounts`); one count
 changed leaves all other programs as they were.
 """
 
@@ -14,6 +15,7 @@ import sys
 from functools import partial
 
 import workers
+from scripts.stack import accounts
 from scripts.stack.home import CHECKOUT, Home, SetupError, State, write_private
 from scripts.stack.private_servers import readiness
 from scripts.stack.supervised import ports
@@ -129,6 +131,7 @@ def plan(state: State, secrets: dict[str, str], urls: dict[str, str]) -> list[Pr
         kind = name.rpartition("-")[0]
         module = kind if kind == "gateway" else f"workers.{kind}"
         own = {"EVENTHUB_PROCESS": name, "EVENTHUB_HEALTH_PORT": str(state.ports[name])}
+        own |= accounts.own_urls(state, secrets, urls, kind)
         env = (common if kind == "gateway" else without_keys) | own
         argv = (str(PYTHON), "-m", module)
         programs.append(Program(name, argv, env, stamp=state.sources, keeps_log=True))

@@ -108,7 +108,7 @@ class RunningSystem:
         """The sum of a metric of one process."""
         async with (
             aiohttp.ClientSession() as session,
-            session.get(f"{self.running[name].url}/metrics") as answer,
+            session.get(self.running[name].metrics_url) as answer,
         ):
             lines = (await answer.text()).splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(metric))

@@ -165,7 +165,7 @@ async def _clients_wait(system: System, count: int) -> None:
     """Until so many clients wait at this gateway."""
 
     async def look() -> bool:
-        text = (await system.api().get("/metrics")).body
+        text = await system.metrics()
         return f"eventhub_waiting_clients {count}.0" in text.splitlines()
 
     await eventually(look)

@@ -23,6 +23,7 @@ class Process:
     """A gateway process."""
 
     url: str
+    health_url: str
     process: asyncio.subprocess.Process
     output: bytearray = field(default_factory=bytearray)
 
@@ -60,9 +61,10 @@ async def start(**variables: str) -> asyncio.subprocess.Process:
 @contextlib.asynccontextmanager
 async def gateway_process(scratch: Scratch, **variables: str) -> AsyncIterator[Process]:
     """A gateway that answers; killed at the end if it still runs."""
-    port = free_port()
-    chosen = scratch.environment(EVENTHUB_PORT=str(port), **variables)
-    one = Process(f"http://127.0.0.1:{port}", await start(**chosen))
+    port, health = free_port(), free_port()
+    ports = {"EVENTHUB_PORT": str(port), "EVENTHUB_HEALTH_PORT": str(health)}
+    chosen = scratch.environment(**ports, **variables)
+    one = Process(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{health}", await start(**chosen))
     reader = asyncio.create_task(one.drain())
 
     async def answers() -> bool:

@@ -21,10 +21,10 @@ async def test_every_answer_has_the_security_headers(system: System) -> None:
 
 
 async def test_public_answers_say_how_old_they_may_be(
-    system: System, database: Database, admin: Person
+    system: System, own_database: Database, admin: Person
 ) -> None:
     """List 30 s, event and ticket type 1 s, rates 5 s, 304s likewise; errors and everything else are not kept."""
-    show = await sale(system, await person(database, "ORGANIZER"), 5)
+    show = await sale(system, await person(own_database, "ORGANIZER"), 5)
     lasting = {
         "/api/events?limit=1": 30,
         f"/api/events/{show.event_id}": 1,
@@ -51,7 +51,7 @@ async def test_public_answers_say_how_old_they_may_be(
         "/api/market/rates/NO",
     ):
         assert (await system.api().get(path)).headers["Cache-Control"] == "no-store", path
-    own = await system.api(await person(database, "ORGANIZER")).get("/api/events?mine=true")
+    own = await system.api(await person(own_database, "ORGANIZER")).get("/api/events?mine=true")
     assert (own.status, own.headers["Cache-Control"]) == (200, "no-store")
 
 
@@ -137,13 +137,18 @@ async def test_cors_by_setting(own_scratch: Scratch) -> None:
 
 
 async def test_probes(system: System) -> None:
-    """Alive, ready, numbers."""
+    """Alive, ready; the numbers are on the health port alone, and nothing else is."""
     assert (await system.api().get("/livez")).body == {"status": "alive"}
     ready = await system.api().get("/readyz")
     assert (ready.status, ready.body["missing"]) == (200, [])
-    numbers = await system.api().get("/metrics")
-    assert numbers.headers["Content-Type"].startswith("text/plain")
-    assert 'eventhub_http_requests_total{operation="livez",status="200"}' in numbers.body
+    public = await system.api().get("/metrics")
+    assert (public.status, public.code) == (404, "NOT_FOUND")
+    async with system.session.get(f"{system.health_url}/metrics") as numbers:
+        assert numbers.headers["Content-Type"].startswith("text/plain")
+        text = await numbers.text()
+    assert 'eventhub_http_requests_total{operation="livez",status="200"}' in text
+    async with system.session.get(f"{system.health_url}/api/events") as elsewhere:
+        assert elsewhere.status == 404
 
 
 async def test_ready_without_redis_and_says_so(own_scratch: Scratch) -> None:

@@ -336,7 +336,7 @@ async def test_a_client_that_hangs_up_is_no_fault_of_ours(system: System) -> Non
     """Half a body and gone: counted as a bad request, not as a server's failure."""
 
     async def counted(status: str) -> float:
-        text: str = (await system.api().get("/metrics")).body
+        text = await system.metrics()
         start = f'eventhub_http_requests_total{{operation="refresh",status="{status}'
         return sum(float(one.split()[-1]) for one in text.splitlines() if one.startswith(start))
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from db.mysql.database import Database
 from tests.harness.accounts import person
 from tests.harness.scratch import Scratch
@@ -99,6 +101,33 @@ async def test_bad_tokens_count_for_their_address(own_scratch: Scratch) -> None:
         headers = {"Authorization": "Bearer x.y.z"}
         answers = [await system.api().get("/api/auth/me", headers=headers) for _ in range(5)]
         assert [answer.status for answer in answers] == [401, 401, 401, 429, 429]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/livez", 200),
+        ("GET", "/readyz", 200),
+        ("GET", "/openapi.json", 200),
+        ("GET", "/docs", 200),
+        ("GET", "/nowhere", 404),
+        ("GET", "/metrics", 404),
+        ("POST", "/livez", 405),
+        ("OPTIONS", "/api/orders", 204),
+        ("OPTIONS", "/nowhere", 404),
+    ],
+)
+async def test_every_path_counts_for_its_address(
+    own_scratch: Scratch, method: str, path: str, status: int
+) -> None:
+    """Also where nothing is, and what is not for that method: the third of two is told to wait."""
+    limits: dict[str, Any] = {"limits_off_for": "", "limit_address": "2/h"}
+    async with running(own_scratch, workers=(), REDIS_URL=NOWHERE, **limits) as system:
+        answers = [await system.api().call(method, path, wait=None) for _ in range(3)]
+        assert [one.status for one in answers] == [status, status, 429]
+        assert answers[0].headers["RateLimit-Policy"] == '"address";q=2;w=3600'
+        assert int(answers[2].headers["Retry-After"]) > 3000
+        assert answers[2].code == "RATE_LIMITED"
 
 
 async def test_without_redis_each_gateway_counts_for_itself(

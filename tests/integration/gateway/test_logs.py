@@ -86,13 +86,19 @@ async def test_no_secret_reaches_a_line(own_scratch: Scratch, own_database: Data
 async def test_a_line_that_cannot_fail_is_none(
     own_scratch: Scratch, own_database: Database
 ) -> None:
-    """Control: the address of a request is logged, so a secret put there would be seen by the search above."""
+    """Control: the address of a request is logged, so a secret put there would be seen by the search above.
+
+    Not all of it, when it is long: lines of 8 KB would rotate the others away.
+    """
     async with gateway_process(own_scratch) as one:
         async with aiohttp.ClientSession(one.url) as session:
             await session.get("/api/a-secret-in-the-path", headers={"X-Request-Id": "request-17"})
+            await session.get("/" + "x" * 8000, headers={"X-Request-Id": "request-18"})
         one.terminate()
         await one.process.wait()
     lines = [json.loads(line) for line in one.output.decode().splitlines()]
     line = next(line for line in lines if line.get("request_id") == "request-17")
     assert (line["path"], line["status"]) == ("/api/a-secret-in-the-path", 404)
+    long = next(line for line in lines if line.get("request_id") == "request-18")
+    assert long["path"] == "/" + "x" * 199
     assert {"timestamp", "level", "event", "process", "method", "operation", "ms"} <= set(line)

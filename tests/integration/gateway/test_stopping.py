@@ -59,7 +59,7 @@ async def test_sigterm_finishes_what_is_in_flight_and_exits_0(
         await writer.drain()
 
         async def both_wait() -> bool:
-            async with session.get(one.url + "/metrics") as numbers:
+            async with session.get(one.health_url + "/metrics") as numbers:
                 return "eventhub_waiting_clients 2.0" in await numbers.text()
 
         assert await eventually(both_wait)
@@ -97,7 +97,8 @@ async def test_gateways_share_a_port_and_have_probes_of_their_own(quiet: Scratch
         variables = quiet.environment(
             EVENTHUB_PORT=port, EVENTHUB_HEALTH_PORT=str(health), EVENTHUB_PROCESS="gateway-2"
         )
-        two = Process(f"http://127.0.0.1:{health}", await start(**variables))
+        probes = f"http://127.0.0.1:{health}"
+        two = Process(probes, probes, await start(**variables))
         output = asyncio.create_task(two.drain())
         async with aiohttp.ClientSession() as session:
 

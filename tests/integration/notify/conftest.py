@@ -23,7 +23,7 @@ from contracts.messaging.topology import EVENTS_EXCHANGE, topology
 from contracts.resources import OrderDetailRow, OrderRow, order_resource
 from contracts.runtime.settings import Settings
 from db.mysql.database import Database
-from tests.harness.accounts import Person
+from tests.harness.accounts import Person, active_webhook
 from tests.harness.scratch import SECRET, Scratch
 from tests.harness.system import System, running
 from tests.harness.waiting import eventually
@@ -158,12 +158,14 @@ class Hook:
 
 
 async def hook(system: System, owner: Person, receiver: Receiver, path: str, *types: str) -> Hook:
-    """A webhook of `owner` at a path of the receiver, for all types unless told which."""
-    answer = await system.api(owner).post(
-        "/api/webhooks", {"url": receiver.url(path), "eventTypes": list(types or ("*",))}
-    )
-    assert answer.status == 201, answer.body
-    return Hook(answer.body["id"], answer.body["secret"], path)
+    """A webhook of `owner` at a path of the receiver, for all types unless told which.
+
+    As if made long ago: it has answered its first ping, and what it hears begins with what the test tells.
+    """
+    database = await Database.connect(system.scratch.mysql_url, size=1)
+    made, secret = await active_webhook(database, owner.id, receiver.url(path), types)
+    await database.close()
+    return Hook(made, secret, path)
 
 
 async def delivery_rows(database: Database, hook_: Hook) -> list[tuple[str, str, int, str | None]]:

@@ -127,7 +127,9 @@ async def test_results_wait_for_the_database(database: Database, made: Hook) -> 
     recorder = Recorder(away, written.append)  # type: ignore[arg-type]  # stands for the database
     task = asyncio.create_task(recorder.run())
     verdict = DeliveryVerdict(delivered=True, delay=None, error=None)
-    recorder.put(AttemptResult(lane, delivery, ReceiverResponse(204), verdict, AT, 0.01))
+    recorder.put(
+        AttemptResult(lane, delivery, lane.target.url, ReceiverResponse(204), verdict, AT, 0.01)
+    )
     await recorder.flush()
     task.cancel()
     assert away.times == 0

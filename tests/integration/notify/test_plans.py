@@ -38,8 +38,8 @@ async def crowded() -> AsyncIterator[tuple[Database, list[int]]]:
         admins, _ = await add_accounts(database, addresses[:2], "x", ["USER", "ADMIN"])
         ids = [*admins, *ids]
         await database.write(
-            "INSERT INTO webhook_endpoints (user_id, url, event_types, secret, created_at, updated_at) "
-            "SELECT id, 'https://example.com/', '[]', 'x', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) "
+            "INSERT INTO webhook_endpoints (user_id, url, event_types, secret, status, created_at, updated_at) "
+            "SELECT id, 'https://example.com/', '[]', 'x', 'ACTIVE', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) "
             "FROM users WHERE id < %s OR id IN (%s, %s)",
             ids[ACCOUNTS // 2],
             *admins,

@@ -221,8 +221,8 @@ async def test_after_a_rotation_both_secrets_sign_for_a_day(
     call.verified_by(made.secret)
     assert len(call.headers["webhook-signature"].split(" ")) == 2
     await database.write(
-        "UPDATE webhook_endpoints SET previous_until = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND "
-        "WHERE id = %s",
+        "UPDATE webhook_old_secrets SET valid_until = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND "
+        "WHERE endpoint_id = %s",
         made.id,
     )
     await event_publisher.tell_order(placed(buyer))

@@ -15,7 +15,7 @@ from db.mysql.database import Database
 from db.redis.clients import quick_client
 from tests.harness.accounts import person
 from tests.harness.command_client import command_client, place
-from tests.harness.scratch import SECRET, Scratch, scratch_servers
+from tests.harness.scratch import SECRET, Scratch, own_url, scratch_servers
 from tests.harness.waiting import eventually
 from tests.harness.workers import running_workers
 from workers.runtime import self_test
@@ -27,8 +27,9 @@ KINDS = ("inventory", "order", "payment", "quote", "notify", "relay")
 
 
 @contextlib.asynccontextmanager
-async def services_of(places: Scratch, database: Database, kind: str) -> AsyncIterator[Services]:
-    """What a self-test needs of a process."""
+async def services_of(places: Scratch, kind: str) -> AsyncIterator[Services]:
+    """What a self-test needs of a process, with the rights that its kind has and no other."""
+    database = await Database.connect(own_url(places.mysql_url, kind), size=2)
     redis = quick_client(places.redis_url)
     codec = Codec(SECRET)
     yield Services(
@@ -43,6 +44,7 @@ async def services_of(places: Scratch, database: Database, kind: str) -> AsyncIt
         outbox=Outbox(codec, kind, 4),
     )
     await redis.aclose()
+    await database.close()
 
 
 def worker_of(services: Services, kind: str) -> Worker:
@@ -74,7 +76,7 @@ async def test_a_self_test_asks_for_everything_and_leaves_nothing(
     scratch: Scratch, database: Database, kind: str
 ) -> None:
     """Every message that the worker has a handler for, twice over; no table has a row more."""
-    async with services_of(scratch, database, kind) as services:
+    async with services_of(scratch, kind) as services:
         worker = worker_of(services, kind)
         assert worker.scene is not None
         before = await rows(database)
@@ -92,7 +94,7 @@ async def test_self_tests_at_once_do_not_wait_for_each_other(
     async with contextlib.AsyncExitStack() as stack:
         plays, opened = [], []
         for kind in KINDS * 5:
-            services = await stack.enter_async_context(services_of(scratch, database, kind))
+            services = await stack.enter_async_context(services_of(scratch, kind))
             worker = worker_of(services, kind)
             assert worker.scene is not None
             opened.append((services, worker, kind))

@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 
 from scripts.stack.supervised import ports
-from tests.harness.scratch import Scratch
+from tests.harness.scratch import Scratch, own_url
 from tests.harness.waiting import eventually
 from workers import KINDS
 
@@ -52,6 +52,7 @@ class KillableProcesses:
             EVENTHUB_PROCESS=name,
             EVENTHUB_PORT=str(self.port),
             EVENTHUB_HEALTH_PORT=str(self.health[name]),
+            MYSQL_URL=own_url(self.scratch.mysql_url, kind),
         )
         with (self.logs / name).open("ab") as log:
             self.running[name] = await asyncio.create_subprocess_exec(

@@ -90,6 +90,19 @@ OVER: dict[str, tuple[str, str, int, int]] = {
         31,
         29,
     ),
+    "webhook secrets": (
+        "webhook_old_secrets",
+        "INSERT INTO webhook_old_secrets (endpoint_id, secret, valid_until) "
+        "SELECT 1, '', {ago} + INTERVAL 1 HOUR",
+        1,
+        0,
+    ),
+    "webhook pings": (
+        "webhook_pings",
+        "INSERT INTO webhook_pings (user_id, endpoint_id, created_at) SELECT {user}, 1, {ago}",
+        1,
+        0,
+    ),
     "rates": (
         "rates",
         "INSERT INTO rates (asset, currency, source, rate, observed_at, received_at) "

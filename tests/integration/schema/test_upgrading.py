@@ -6,8 +6,10 @@ from pathlib import Path
 from db.migrate import migrate
 from db.migration_files import FOLDER, load
 from db.mysql.database import Database
+from db.webhooks import endpoints
 
 BEFORE_PENDING_RETURNS = 5
+WEBHOOK_CONSENT = 10
 ORDERS = (("PENDING_PAYMENT", None), ("EXPIRED", None), ("CANCELLED", None), ("CANCELLED", 3))
 """(status, returned_version of its line); ids count from 1."""
 
@@ -30,6 +32,38 @@ async def test_orders_that_owe_tickets_owe_them_after_the_upgrade(
     ]
     assert set(await database.read("SELECT event_name FROM orders")) == {("Concert",)}
     assert set(await database.read("SELECT ticket_type_name FROM order_details")) == {("Seat",)}
+    await database.close()
+
+
+async def test_webhooks_that_were_there_go_on(new_url: str, tmp_path: Path) -> None:
+    """Active ones stay active, and a secret that was just replaced goes on signing; who said 410 is asked again."""
+    for file in load():
+        if file.version < (WEBHOOK_CONSENT,):
+            shutil.copy(FOLDER / file.script, tmp_path)
+    await migrate(new_url, folder=tmp_path)
+    database = await Database.connect(new_url, size=1)
+    now = "UTC_TIMESTAMP(6)"
+    await database.write(
+        "INSERT INTO users (id, email, password_hash, access_changed_at, created_at, updated_at) "
+        f"VALUES (1, 'a@example.test', 'x', {now}, {now}, {now})"
+    )
+    await database.write(
+        "INSERT INTO webhook_endpoints (id, user_id, url, event_types, secret, previous_secret, previous_until, "
+        "status, disabled_reason, created_at, updated_at) VALUES "
+        f"(1, 1, 'http://a/', '[]', 'new', 'old', {now} + INTERVAL 1 HOUR, 'ACTIVE', NULL, {now}, {now}), "
+        f"(2, 1, 'http://b/', '[]', 'new', 'old', {now} - INTERVAL 1 HOUR, 'DISABLED', 'GONE', {now}, {now}), "
+        f"(3, 1, 'http://c/', '[]', 'new', NULL, NULL, 'DISABLED', 'FAILING', {now}, {now})"
+    )
+    await migrate(new_url)
+    ended = [await endpoints.by_id(database, 1, number) for number in (1, 2, 3)]
+    told = [(one.status, one.disabled_reason, one.verified) for one in ended if one]
+    assert told == [
+        ("ACTIVE", None, True),
+        ("DISABLED", "GONE", False),
+        ("DISABLED", "FAILING", True),
+    ]
+    targets = await endpoints.targets(database, [1, 2])
+    assert [one.secrets for one in targets] == [(b"new", b"old"), (b"new",)]
     await database.close()
 
 

@@ -86,8 +86,8 @@ def test_a_secret_outlives_the_master_secret_it_was_sealed_under() -> None:
 def test_an_ipv4_address_is_public_or_refused_in_every_dress(number: int) -> None:
     """Inside IPv6 (mapped, 6to4, NAT64, Teredo, compatible) nothing is reached, public or not."""
     inner = ipaddress.IPv4Address(number)
-    public = inner.is_global and not inner.is_multicast and not inner.is_reserved
-    assert (forbidden_address(str(inner)) is None) == public
+    if not inner.is_global or inner.is_multicast or inner.is_reserved:
+        assert forbidden_address(str(inner)), "the standard library knows better"
     dresses = [
         ipaddress.IPv6Address((0xFFFF << 32) | number),
         ipaddress.IPv6Address((0x2002 << 112) | (number << 80)),
@@ -96,6 +96,49 @@ def test_an_ipv4_address_is_public_or_refused_in_every_dress(number: int) -> Non
         ipaddress.IPv6Address(number),
     ]
     assert all(forbidden_address(str(one)) for one in dresses)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "168.63.129.16",
+        "100.100.100.200",
+        "169.254.169.254",
+        "192.0.0.192",
+        "192.0.0.9",
+        "192.0.0.10",
+        "192.80.8.124",
+        "161.26.0.10",
+        "166.11.255.255",
+        "192.88.99.1",
+        "192.31.196.1",
+        "192.52.193.1",
+        "192.175.48.1",
+        "198.19.255.255",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+        "fe80::a9fe:a9fe",
+        "2001:4:112::1",
+        "2620:4f:8000::1",
+        "3fff::1",
+        "5f00::1",
+        "64:ff9b::a83f:8110",
+        "64:ff9b:1::1",
+        "100::1",
+        "::ffff:168.63.129.16",
+    ],
+)
+def test_special_addresses_are_not_public(address: str) -> None:
+    """Every special-purpose registry's, and what clouds keep for themselves among public numbers."""
+    assert forbidden_address(address) == "is not a public address"
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "168.63.129.17", "192.80.8.125", "166.7.255.255", "2606:4700::1111"]
+)
+def test_their_neighbours_are(address: str) -> None:
+    """A list that forbids everything would pass the test above."""
+    assert forbidden_address(address) is None
 
 
 @given(st.integers(0, 2**128 - 1))

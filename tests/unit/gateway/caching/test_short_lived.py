@@ -4,7 +4,15 @@ import asyncio
 
 import pytest
 
-from gateway.caching.short_lived import Fresh
+from gateway.caching.short_lived import COPY_BYTES, Fresh
+
+ROOM = 10 * COPY_BYTES
+"""For nearly ten copies."""
+
+
+def light(_: object) -> int:
+    """A value that weighs one byte."""
+    return 1
 
 
 class Clock:
@@ -32,7 +40,7 @@ class Source:
 
 async def test_many_at_once_cost_one_read() -> None:
     """Single flight: a thousand clients of a hot event are one query."""
-    fresh, source = Fresh[str, int](1.0, 10), Source()
+    fresh, source = Fresh[str, int](1.0, ROOM, light), Source()
     assert set(await asyncio.gather(*(fresh.get("a", source.read) for _ in range(1000)))) == {1}
     assert source.reads == 1
 
@@ -40,7 +48,7 @@ async def test_many_at_once_cost_one_read() -> None:
 async def test_a_copy_ages_from_before_it_was_read() -> None:
     """The promise is about the data's age, not about when it arrived here."""
     clock, source = Clock(), Source()
-    fresh = Fresh[str, int](1.0, 10, clock)
+    fresh = Fresh[str, int](1.0, ROOM, light, clock)
     source.gate.clear()
     first = asyncio.create_task(fresh.get("a", source.read))
     await asyncio.sleep(0)
@@ -55,7 +63,7 @@ async def test_a_copy_ages_from_before_it_was_read() -> None:
 
 async def test_what_changed_meanwhile_is_read_again() -> None:
     """A read that began before the change is not kept after it."""
-    fresh, source = Fresh[str, int](1.0, 10), Source()
+    fresh, source = Fresh[str, int](1.0, ROOM, light), Source()
     source.gate.clear()
     before = asyncio.create_task(fresh.get("a", source.read))
     await asyncio.sleep(0)
@@ -68,7 +76,7 @@ async def test_what_changed_meanwhile_is_read_again() -> None:
 
 async def test_a_failure_reaches_all_callers_and_is_not_kept() -> None:
     """The next one asks again."""
-    fresh = Fresh[str, int](1.0, 10)
+    fresh = Fresh[str, int](1.0, ROOM, light)
 
     async def fails() -> int:
         raise ConnectionError("away")
@@ -78,10 +86,33 @@ async def test_a_failure_reaches_all_callers_and_is_not_kept() -> None:
     assert await fresh.get("a", Source().read) == 1
 
 
-async def test_it_is_bounded() -> None:
-    """The oldest copy goes first."""
-    fresh, source = Fresh[int, int](1.0, 2), Source()
-    for key in range(3):
-        await fresh.get(key, source.read)
-    assert fresh.peek(0) is None
-    assert fresh.peek(2) == 3
+async def test_copies_have_a_budget_in_bytes() -> None:
+    """The oldest go first, as many as the newest needs; what is heavier than all of it is not kept."""
+    fresh = Fresh[str, bytes](1.0, 1000 + 3 * COPY_BYTES, len)
+
+    async def get(key: str, size: int) -> None:
+        async def read() -> bytes:
+            return b"x" * size
+
+        assert len(await fresh.get(key, read)) == size
+
+    for key in ("a", "b", "c"):
+        await get(key, 300)
+    assert fresh.bytes == 900 + 3 * COPY_BYTES
+    await get("d", 600)
+    assert [fresh.peek(key) is not None for key in "abcd"] == [False, False, True, True]
+    await get("huge", 2000)
+    assert [fresh.peek(key) is not None for key in ("c", "d", "huge")] == [True, True, False]
+    fresh.drop("d")
+    assert fresh.bytes == 300 + COPY_BYTES
+
+
+async def test_copies_that_are_over_are_given_back() -> None:
+    """With the next one that is kept, not only when the budget is used up."""
+    clock = Clock()
+    fresh = Fresh[str, int](1.0, ROOM, light, clock)
+    for key in ("a", "b"):
+        await fresh.get(key, Source().read)
+    clock.now = 1.0
+    await fresh.get("c", Source().read)
+    assert fresh.bytes == 1 + COPY_BYTES

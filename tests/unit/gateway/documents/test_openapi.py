@@ -15,7 +15,7 @@ from contracts.problems import STATUS, Code
 from contracts.webhooks.messages import PING, WEBHOOK_TYPES
 from gateway.documents.openapi_parts import TAGS
 from gateway.documents.pages import page, render_document
-from gateway.http.routing import ANYONE, SEALED_URL, LimitClass, Route
+from gateway.http.routing import ANYONE, SEALED_URL, Route
 from gateway.routes import TABLE
 
 DOCUMENT: dict[str, Any] = json.loads(render_document(TABLE).body)
@@ -73,7 +73,7 @@ def test_headers_are_described(route: Route) -> None:
     for status, reference in described["responses"].items():
         headers = resolve(reference).get("headers", {})
         assert "X-Request-Id" in headers
-        assert ("RateLimit" in headers) == (route.limit is not LimitClass.NONE)
+        assert "RateLimit" in headers
         assert "Retry-After" in headers or status not in ("429", "503")
         assert "Retry-After" in headers or not (route.is_command and status == "202")
         assert ("WWW-Authenticate" in headers) == (status == "401")

@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 import pytest
+import structlog
 from aiohttp import web
 from multidict import CIMultiDict
 
@@ -49,6 +50,22 @@ def test_what_is_no_limit_stops_the_start(text: str) -> None:
     """A typo must not mean "no limit"."""
     with pytest.raises(ValueError, match="no rate limit"):
         parse_limit(text)
+
+
+@pytest.mark.parametrize(
+    ("remote", "proxies", "warned"),
+    [("127.0.0.1", (), 1), ("127.0.0.1", ("127.0.0.1",), 0), ("203.0.113.9", (), 0)],
+)
+def test_a_proxy_that_nobody_named_is_told_of(
+    remote: str, proxies: tuple[str, ...], warned: int
+) -> None:
+    """A forwarded request from an exempt address: the world behind that proxy has no limit. Told once."""
+    counted = limiter(off_for=("127.0.0.0/8",), proxies=proxies)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            counted.is_off(request(remote, "198.51.100.7"))
+        counted.is_off(request(remote))
+    assert [one["event"] for one in lines] == ["rate_limit.off_behind_proxy"] * warned
 
 
 async def test_users_and_addresses_are_counted_apart() -> None:

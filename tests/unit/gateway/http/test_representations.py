@@ -1,12 +1,14 @@
 """Answers in their compressed form: for whom, from which size, and made once for what is kept."""
 
 import gzip
+import random
 import zlib
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from contracts.runtime.overrides.http_replies import Reply
+from gateway.caching.short_lived import COPY_BYTES
 from gateway.documents.openapi_parts import HEADERS, REQUEST_HEADERS
 from gateway.http.middleware import ALLOWED, EXPOSED
 from gateway.http.replies import raw_reply
@@ -105,3 +107,13 @@ def test_pages_of_other_origins_may_send_and_read_what_the_contract_uses() -> No
     assert {*REQUEST_HEADERS, "Authorization", "Content-Type", "traceparent"} <= set(
         ALLOWED.split(", ")
     )
+
+
+@pytest.mark.parametrize("size", [0, 100, 1023, 1024, 50_000])
+def test_what_is_kept_counts_its_compressed_form(size: int) -> None:
+    """A budget that is kept before the form is made is kept after it, also for what does not get smaller."""
+    shown = Representation(random.Random(size).randbytes(size))
+    before = shown.kept_bytes
+    forms = (shown.body, shown.gzipped) if size >= COMPRESS_FROM_BYTES else (shown.body,)
+    assert sum(map(len, forms)) <= before + COPY_BYTES
+    assert shown.kept_bytes == before

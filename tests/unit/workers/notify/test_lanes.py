@@ -13,7 +13,7 @@ POLICY = Policy(concurrency=8)
 
 def lane() -> EndpointQueue:
     return EndpointQueue(
-        Target(1, 2, "https://example.com/", "ACTIVE", b"", None, 0, 0.0, None), POLICY
+        Target(1, 2, "https://example.com/", "ACTIVE", 0, 0.0, None, (b"",)), POLICY
     )
 
 

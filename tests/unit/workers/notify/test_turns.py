@@ -23,7 +23,8 @@ def waiting(
 ) -> QueuedDelivery:
     """A pending delivery: due in so many seconds, first tried so many seconds ago (None: never)."""
     first = None if tried is None else NOW - timedelta(seconds=tried)
-    return QueuedDelivery(id_, aggregate, sequence, ordered, NOW + timedelta(seconds=due_in), first)
+    due = NOW + timedelta(seconds=due_in)
+    return QueuedDelivery(id_, "order.placed", aggregate, sequence, ordered, due, first, NOW)
 
 
 def test_all_due_events_of_an_order_go_in_their_order() -> None:

@@ -48,7 +48,7 @@ def readiness() -> WorkerReadiness:
 @pytest.fixture
 async def url(servers: Servers, readiness: WorkerReadiness) -> AsyncIterator[str]:
     services: Any = SimpleNamespace(
-        settings=SimpleNamespace(health_port=free_port()),
+        settings=SimpleNamespace(health_port=free_port(), health_address="127.0.0.1"),
         intake=SimpleNamespace(is_open=True),
         database=servers,
         redis=servers,

@@ -1,0 +1,1 @@
+"""What the accounts of processes may do, and what they may not."""
