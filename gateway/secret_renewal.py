@@ -8,7 +8,6 @@ gateway that began has said its line, nothing is sealed under an older master se
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import structlog
 from aiohttp import web
@@ -17,7 +16,6 @@ from contracts.runtime.tasks import end
 from contracts.webhooks.secrets import SecretSealer, UnreadableSecret
 from db.mysql.database import Database, is_away, is_transient
 from db.webhooks import endpoints
-from db.webhooks.endpoints import SealedSecrets
 from gateway.http.keys import DATABASE, SETTINGS
 
 STEP = 100
@@ -52,24 +50,20 @@ async def _until_done(database: Database, sealer: SecretSealer) -> None:
 
 
 async def renew(database: Database, sealer: SecretSealer) -> int:
-    """Seal what is not under the first master secret anew; how many endpoints were."""
+    """Seal what is not under the first master secret anew; how many secrets were."""
+    return sum([await _renew_table(database, sealer, table) for table in endpoints.SEALED_TABLES])
+
+
+async def _renew_table(database: Database, sealer: SecretSealer, table: str) -> int:
     renewed, after = 0, 0
-    while rows := await endpoints.sealed(database, after, STEP):
+    while rows := await endpoints.sealed(database, table, after, STEP):
         for row in rows:
             try:
-                fresh = _renewed(row, sealer)
+                fresh = sealer.renewed(row.secret, row.user_id)
             except UnreadableSecret:
-                log.error("webhook_secrets.unreadable", webhook_id=row.id)
+                log.error("webhook_secrets.unreadable", table=row.table, id=row.id)
                 continue
-            if fresh != row:
+            if fresh is not None:
                 renewed += await endpoints.reseal(database, row, fresh)
         after = rows[-1].id
     return renewed
-
-
-def _renewed(row: SealedSecrets, sealer: SecretSealer) -> SealedSecrets:
-    secret = sealer.renewed(row.secret, row.user_id) or row.secret
-    previous = row.previous_secret
-    if previous is not None:
-        previous = sealer.renewed(previous, row.user_id) or previous
-    return replace(row, secret=secret, previous_secret=previous)

@@ -119,36 +119,39 @@ async def _forget(database: Database, table: str, over: str, limit: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class SealedSecrets:
-    """What is sealed of one endpoint; None: it has no previous secret."""
+class SealedSecret:
+    """A row of `table` with a sealed secret; its key is bound to `user_id`."""
 
+    table: str
     id: int
     user_id: int
     secret: bytes
-    previous_secret: bytes | None
 
 
-async def sealed(database: Database, after_id: int, limit: int) -> list[SealedSecrets]:
-    """The secrets of all accounts' endpoints with ids above `after_id`, by id."""
-    rows = await database.read(
-        "SELECT id, user_id, secret, previous_secret FROM webhook_endpoints "
-        "WHERE id > %s AND status <> 'DELETED' ORDER BY id LIMIT %s",
-        after_id,
-        limit,
-    )
-    return [SealedSecrets(*row) for row in rows]
+_SEALED = {
+    "webhook_endpoints": "SELECT e.id, e.user_id, e.secret FROM webhook_endpoints e "
+    "WHERE e.id > %s AND e.status <> 'DELETED' ORDER BY e.id LIMIT %s",
+    "webhook_old_secrets": "SELECT o.id, e.user_id, o.secret FROM webhook_old_secrets o "
+    "JOIN webhook_endpoints e ON e.id = o.endpoint_id WHERE o.id > %s ORDER BY o.id LIMIT %s",
+}
+SEALED_TABLES = tuple(_SEALED)
+"""Where secrets are kept: those that sign, and those that were replaced and still sign."""
 
 
-async def reseal(database: Database, old: SealedSecrets, new: SealedSecrets) -> bool:
-    """Put the same secrets in place, sealed anew; False when they have changed meanwhile."""
+async def sealed(database: Database, table: str, after_id: int, limit: int) -> list[SealedSecret]:
+    """The secrets of all accounts' endpoints in one of the `SEALED_TABLES` with ids above `after_id`, by id."""
+    rows = await database.read(_SEALED[table], after_id, limit)
+    return [SealedSecret(table, *row) for row in rows]
+
+
+async def reseal(database: Database, old: SealedSecret, secret: bytes) -> bool:
+    """Put the same secret in place, sealed anew; False when it has changed meanwhile."""
+    assert old.table in _SEALED, old.table
     changed = await database.write(
-        "UPDATE webhook_endpoints SET secret = %s, previous_secret = %s "
-        "WHERE id = %s AND secret = %s AND previous_secret <=> %s",
-        new.secret,
-        new.previous_secret,
+        f"UPDATE {old.table} SET secret = %s WHERE id = %s AND secret = %s",
+        secret,
         old.id,
         old.secret,
-        old.previous_secret,
     )
     return changed == 1
 
