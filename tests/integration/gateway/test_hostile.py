@@ -309,7 +309,6 @@ async def test_numbers_are_numbers_and_money_is_text(system: System, admin: Pers
         "١",
         " 5",
         "",
-        "0",
         "9" * 30,
     ):
         refused = await api.post(
