@@ -16,8 +16,8 @@ async def derived_key(database: Database, secret: str, purpose: str) -> bytes:
     read = "SELECT derived FROM derived_keys WHERE purpose = %s"
     if not (rows := await database.read(read, purpose)):
         await database.write(
-            "INSERT INTO derived_keys (purpose, derived, created_at) "
-            "VALUES (%s, %s, UTC_TIMESTAMP(6)) ON DUPLICATE KEY UPDATE purpose = VALUES(purpose)",
+            "INSERT IGNORE INTO derived_keys (purpose, derived, created_at) "
+            "VALUES (%s, %s, UTC_TIMESTAMP(6))",
             purpose,
             oldest,
         )

@@ -11,9 +11,9 @@ ALTER TABLE events
 
 -- What was bought, by name, as it was called when it was ordered.
 ALTER TABLE orders
-    ADD COLUMN event_name VARCHAR(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NOT NULL DEFAULT '';
+    ADD COLUMN event_name VARCHAR(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL DEFAULT '';
 ALTER TABLE order_details
-    ADD COLUMN ticket_type_name VARCHAR(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NOT NULL DEFAULT '';
+    ADD COLUMN ticket_type_name VARCHAR(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL DEFAULT '';
 
 -- Orders of before know no other names than today's.
 UPDATE orders o JOIN events e ON e.id = o.event_id SET o.event_name = e.name;

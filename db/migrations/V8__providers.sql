@@ -29,20 +29,20 @@ CREATE TABLE provider_reports (
     source VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     via ENUM ('HTTP', 'BROKER') CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     status ENUM ('ACCEPTED', 'QUARANTINED', 'UNREADABLE') CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    asset VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NOT NULL,
-    currency VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NOT NULL,
-    rate VARCHAR(128) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NOT NULL,
-    observed_at VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NOT NULL,
+    asset VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    currency VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    rate VARCHAR(128) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    observed_at VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     reason VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
-    detail VARCHAR(500) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NULL,
-    message_id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NULL,
+    detail VARCHAR(500) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
+    message_id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
     quarantine_id BIGINT NULL,
     received_at DATETIME(6) NOT NULL,
     KEY ix_provider_reports_source (source, id),
     KEY ix_provider_reports_status (source, status, id),
     KEY ix_provider_reports_quarantine (quarantine_id),
     KEY ix_provider_reports_received (received_at)
-) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci;
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- For the newest of one provider, of which so many are kept.
 ALTER TABLE rate_quarantine ADD KEY ix_rate_quarantine_source (source, status, id);

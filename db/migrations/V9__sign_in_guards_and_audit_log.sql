@@ -4,7 +4,7 @@
 ALTER TABLE refresh_families
     ADD COLUMN session_id BIGINT NOT NULL AUTO_INCREMENT,
     ADD COLUMN address VARCHAR(45) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
-    ADD COLUMN user_agent VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NULL,
+    ADD COLUMN user_agent VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
     -- Null: not since this column is there.
     ADD COLUMN last_used_at DATETIME(6) NULL,
     ADD UNIQUE KEY uq_refresh_families_session (session_id),
@@ -23,7 +23,7 @@ CREATE TABLE account_networks (
     PRIMARY KEY (user_id, network),
     KEY ix_account_networks_age (signed_in_at, updated_at),
     CONSTRAINT ck_account_networks_failures CHECK (failures >= 0)
-) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci;
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- For the admins' search: an address is found however it is spelt (case, accents, width).
 ALTER TABLE users
@@ -41,25 +41,25 @@ CREATE TABLE audit_log (
     action VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     subject VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     -- JSON, or null where there was (or is) nothing.
-    value_before TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NULL,
-    value_after TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NULL,
+    value_before TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
+    value_after TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
     request_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
     KEY ix_audit_log_at (at),
     KEY ix_audit_log_actor (actor_id, id),
     KEY ix_audit_log_subject (subject, id),
     KEY ix_audit_log_action (action, id)
-) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci;
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 CREATE TABLE audit_log_addresses (
     entry_id BIGINT NOT NULL PRIMARY KEY,
     address VARCHAR(45) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     at DATETIME(6) NOT NULL,
     KEY ix_audit_log_addresses_at (at)
-) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci;
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- Keys that must stay the same when the master secret is rotated, derived from the one that was there first.
 CREATE TABLE derived_keys (
     purpose VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY,
     derived BINARY(32) NOT NULL,
     created_at DATETIME(6) NOT NULL
-) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci;
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

@@ -117,11 +117,14 @@ async def test_the_order_of_members_does_not_make_another_request(
 
 
 async def test_a_lasting_refusal_binds(system: System, buyer: Person, show: Sale) -> None:
-    """LIMIT_EXCEEDED stays, with this request's own id as its instance."""
-    api, body = system.api(buyer), items((show.ticket_type, 11))
-    first = await api.post("/api/orders", body, key="too many")
-    again = await api.post("/api/orders", body, key="too many")
-    assert (again.status, again.code) == (409, "LIMIT_EXCEEDED")
+    """ORDER_NOT_PENDING stays, with this request's own id as its instance."""
+    api, wanted = system.api(buyer), items((show.ticket_type, 1))
+    ended = (await api.post("/api/orders", wanted)).body["id"]
+    assert (await api.post(f"/api/orders/{ended}/cancel")).status == 200
+    body = wanted | {"orderId": ended}
+    first = await api.post("/api/orders", body, key="too late")
+    again = await api.post("/api/orders", body, key="too late")
+    assert (again.status, again.code) == (409, "ORDER_NOT_PENDING")
     assert again.headers[COMMAND] == first.headers[COMMAND]
     assert again.headers[REPLAYED] == "true"
     assert again.body["instance"] == again.headers["X-Request-Id"] != first.body["instance"]

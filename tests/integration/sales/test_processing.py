@@ -30,7 +30,13 @@ async def test_an_order_takes_its_tickets(client: CommandClient, database: Datab
     order = result(await client.ask(place(buyer, event_id, (type_id, 2))))
     assert order["totalCost"] == "99.80"
     assert order["details"] == [
-        {"ticketTypeId": type_id, "quantity": 2, "unitPrice": "49.90", "cost": "99.80"}
+        {
+            "ticketTypeId": type_id,
+            "ticketTypeName": "Seat",
+            "quantity": 2,
+            "unitPrice": "49.90",
+            "cost": "99.80",
+        }
     ]
     row = await database.read("SELECT available, version FROM ticket_types WHERE id = %s", type_id)
     assert tuple(row[0]) == (8, 2)

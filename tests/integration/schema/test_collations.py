@@ -15,6 +15,7 @@ WRITTEN_BY_PEOPLE = {
     ("events", "description"),
     ("events", "venue"),
     ("ticket_types", "name"),
+    ("users", "email_folded"),  # for the admins' search, which finds every spelling
 }
 SERVERS_CHOICES = ("utf8mb4_unicode_ci", "utf8mb4_general_ci", "latin1_swedish_ci")
 
