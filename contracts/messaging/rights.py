@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from contracts.messaging.quorum_probe import PROBE_QUEUE
 from contracts.messaging.topology import (
     BROADCAST_EXCHANGE,
+    CATALOGUE_QUEUE,
     COMMANDS_EXCHANGE,
     DEAD_EXCHANGE,
     DEAD_QUEUE,
@@ -61,7 +62,9 @@ BROKER_RIGHTS: Mapping[str, BrokerRights] = {
         declares=(_OWN_NEWS,),
         tag="management",  # how full queues are: the Retry-After of BUSY
     ),
-    "inventory": BrokerRights(reads=(r"inventory\.\d+(\.returns)?",), writes=_PUT_ASIDE),
+    "inventory": BrokerRights(
+        reads=(r"inventory\.\d+(\.returns)?", CATALOGUE_QUEUE), writes=_PUT_ASIDE
+    ),
     "order": BrokerRights(reads=("order", "order.events"), writes=_PUT_ASIDE),
     "payment": BrokerRights(reads=("payment", "payment.events"), writes=_PUT_ASIDE),
     "quote": BrokerRights(reads=("quote", RATES_QUEUE), writes=_PUT_ASIDE),
