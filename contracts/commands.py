@@ -7,9 +7,19 @@ caller and the fingerprint of the request that made it.
 
 from typing import ClassVar, Literal
 
-from contracts.models import Amount, Asset, Currency, Id, Principal, Quantity, TxHash, Wire
+from contracts.models import (
+    Amount,
+    Asset,
+    Currency,
+    GatePrincipal,
+    Id,
+    Principal,
+    Quantity,
+    TxHash,
+    Wire,
+)
 
-Owner = Literal["inventory", "order", "payment", "quote"]
+Owner = Literal["inventory", "order", "payment", "quote", "admission"]
 
 
 class Command(Wire):
@@ -160,6 +170,42 @@ class AcceptRate(Command):
     quarantine_id: Id
 
 
+class TransferTicket(Command):
+    """A ticket's holder gives it to another account; codes of before are void."""
+
+    TYPE = "eventhub.ticket.transfer.v1"
+    OWNER = "order"
+    ticket_id: Id
+    to_user_id: Id
+
+
+class RenameHolder(Command):
+    """A ticket's holder writes another name on it, or none."""
+
+    TYPE = "eventhub.ticket.rename.v1"
+    OWNER = "order"
+    ticket_id: Id
+    holder_name: str | None
+
+
+class Scan(Wire):
+    """One code that a gate has seen. `id`: 32 hex digits; `offline`: it has been let in already."""
+
+    id: str
+    code: str
+    scanned_at: str
+    offline: bool = False
+
+
+class RecordScans(Command):
+    """What a gate has scanned: to be ruled on, and kept."""
+
+    TYPE = "eventhub.scan.record.v1"
+    OWNER = "admission"
+    principal: GatePrincipal
+    scans: tuple[Scan, ...]
+
+
 COMMANDS: dict[str, type[Command]] = {
     model.TYPE: model
     for model in (
@@ -176,6 +222,9 @@ COMMANDS: dict[str, type[Command]] = {
         ConfirmPayment,
         PublishRate,
         AcceptRate,
+        TransferTicket,
+        RenameHolder,
+        RecordScans,
     )
 }
 

@@ -60,6 +60,8 @@ class OrderDetailRow:
     ticket_type_id: int
     quantity: int
     unit_price: Decimal
+    id: int | None = None
+    """None: not stored yet, or nobody needs to know."""
 
 
 @dataclass(frozen=True, slots=True)

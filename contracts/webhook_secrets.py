@@ -4,25 +4,19 @@ In: the master secret. Out: `whsec_…` texts for owners and signers, sealed byt
 Must stay true: the database alone signs nothing; a sealed secret opens only for the account it was sealed for, so that
 a row copied to another account is worth nothing.
 
-Sources: Standard Webhooks 1.0, "Signature scheme" (24 to 64 random bytes, `whsec_` + base64); AES-256-GCM as in NIST SP
-800-38D with a random 96-bit nonce (section 8.2.2; far under its 2^32 uses per key).
+Source: Standard Webhooks 1.0, "Signature scheme" (24 to 64 random bytes, `whsec_` + base64). Sealed by
+`contracts.messaging.sealing`.
 """
 
 import base64
 import secrets
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from contracts.messaging.sealing import Sealer, UnreadableSecret
 
-from contracts.messaging.signing import Mac
+__all__ = ["SecretSealer", "UnreadableSecret", "new_secret"]
 
 SECRET_BYTES = 32
 PREFIX = "whsec_"
-_NONCE_BYTES = 12
-
-
-class UnreadableSecret(Exception):
-    """The sealed bytes were made under another master secret, for another account, or are damaged."""
 
 
 def new_secret() -> str:
@@ -34,21 +28,12 @@ class SecretSealer:
     """Seals and opens the secrets of one deployment."""
 
     def __init__(self, master_secret: str) -> None:
-        self._cipher = AESGCM(Mac.derived(master_secret, "eventhub webhook secrets").key)
+        self._sealer = Sealer(master_secret, "eventhub webhook secrets")
 
     def seal(self, secret: str, user_id: int) -> bytes:
-        """What the database keeps: nonce and ciphertext, bound to the account."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, secret.encode(), _bound_to(user_id))
+        """What the database keeps, bound to the account."""
+        return self._sealer.seal(secret.encode(), f"account:{user_id}")
 
     def open(self, sealed: bytes, user_id: int) -> str:
         """The secret behind `seal`. Raises UnreadableSecret."""
-        nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-        try:
-            return self._cipher.decrypt(nonce, ciphertext, _bound_to(user_id)).decode()
-        except (InvalidTag, ValueError):
-            raise UnreadableSecret("the secret cannot be opened with this master secret") from None
-
-
-def _bound_to(user_id: int) -> bytes:
-    return f"account:{user_id}".encode()
+        return self._sealer.open(sealed, f"account:{user_id}").decode()

@@ -171,7 +171,7 @@ async def details(transaction: Transaction, ids: Iterable[int]) -> dict[int, lis
     if not wanted:
         return found
     rows = await transaction.fetch(
-        f"SELECT d.order_id, {ORDER_DETAIL_COLUMNS} FROM order_details d "
+        f"SELECT d.order_id, {ORDER_DETAIL_COLUMNS}, d.id FROM order_details d "
         f"WHERE d.order_id IN ({placeholders(wanted)}) ORDER BY d.id",
         *wanted,
     )

@@ -10,13 +10,16 @@ from gateway.documents import asyncapi, pages
 from gateway.http.authorization import Authorization
 from gateway.http.routing import Route
 from gateway.resources import (
+    attendance,
     commands,
     events,
+    gates,
     operations,
     orders,
     payments,
     rates,
     ticket_types,
+    tickets,
     webhooks,
 )
 
@@ -27,6 +30,9 @@ TABLE: tuple[Route, ...] = (
     *ticket_types.ROUTES,
     *orders.ROUTES,
     *payments.ROUTES,
+    *tickets.ROUTES,
+    *gates.ROUTES,
+    *attendance.ROUTES,
     *rates.ROUTES,
     *commands.ROUTES,
     *webhooks.ROUTES,

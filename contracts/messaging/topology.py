@@ -5,7 +5,7 @@ Must stay true: all queues of this list are quorum queues with our own delivery 
 (gateways' news and `contracts.messaging.quorum_probe` declare their own: nothing is kept on them); only command
 queues refuse (bounded, `reject-publish`), so stock can always come back; nothing relies on a broker's default.
 
-    eventhub.commands  direct   -> inventory.{n} order payment quote
+    eventhub.commands  direct   -> inventory.{n} order payment quote admission
     eventhub.events    topic    -> inventory.{n}.returns order.events payment.events notify
     eventhub.news      fanout   -> news.{gateway}.{n}              (unconfirmed, each gateway declares its own)
     eventhub.rates     topic    -> quote.rates                     (providers write here and nowhere else)
@@ -131,7 +131,12 @@ EXCHANGES = (
 
 def topology(shards: int, queue_length: int) -> Topology:
     """Everything, for so many inventory shards."""
-    commands = [inventory_queue(n) for n in range(shards)] + ["order", "payment", "quote"]
+    commands = [inventory_queue(n) for n in range(shards)] + [
+        "order",
+        "payment",
+        "quote",
+        "admission",
+    ]
     returns = [returns_queue(n) for n in range(shards)]
     listeners = [*returns, *EVENT_SUBSCRIPTIONS, RATES_QUEUE]
     queues = [_command_queue(name, queue_length) for name in commands]

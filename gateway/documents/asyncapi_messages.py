@@ -15,13 +15,18 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from contracts.commands import COMMANDS, Command
-from contracts.events import EVENTS, DomainEvent
+from contracts.events import EVENTS, DomainEvent, TicketConflict
 from contracts.messaging.envelope import BATCH, SINGLE, Envelope
 from contracts.models import Asset, Currency, Wire
 from contracts.webhooks import PING, WEBHOOK_TYPES
 from gateway.documents.openapi_examples import example_of
 from gateway.http.responses import IdNumber, ResponseModel
-from gateway.resources import responses_catalogue, responses_orders, responses_rates
+from gateway.resources import (
+    responses_catalogue,
+    responses_orders,
+    responses_rates,
+    responses_tickets,
+)
 
 Schema = dict[str, Any]
 JSON = "application/json"
@@ -61,8 +66,16 @@ _RESOURCES: dict[str, type[BaseModel]] = {
     "payment": responses_orders.Payment,
     "event": responses_catalogue.EventResource,
     "rate": responses_rates.RateResource,
+    "tickets": responses_tickets.TicketsIssuedResource,
+    "ticket": responses_tickets.TicketResource,
+    "conflict": responses_tickets.ConflictFacts,
 }
 """Events carry resources of the HTTP contract as plain JSON: what stands behind the member's name."""
+
+_WEBHOOK_DATA: dict[type[DomainEvent], type[BaseModel]] = {
+    TicketConflict: responses_tickets.TicketConflictResource
+}
+"""Webhooks whose data is more than the one resource of their event."""
 
 _ATTRIBUTES = {
     "specversion": "The version of CloudEvents.",
@@ -96,7 +109,7 @@ _EXAMPLES = {
 def data_schemas() -> dict[str, Schema]:
     """The schemas of all data and of the resources inside, by the model's name."""
     models: list[type[BaseModel]] = [*COMMANDS.values(), *EVENTS.values(), *_RESOURCES.values()]
-    models += [QuarantinedReport, ProviderRate, Pinged]
+    models += [QuarantinedReport, ProviderRate, Pinged, *_WEBHOOK_DATA.values()]
     _, document = models_json_schema(
         [(model, "serialization") for model in models], by_alias=True, ref_template=_REF
     )
@@ -261,7 +274,7 @@ class Messages:
         data = _ref(Pinged.__name__)
         if event is not None:
             member = next(one for one in _RESOURCES if one in event.model_fields)
-            data = _ref(_RESOURCES[member].__name__)
+            data = _ref(_WEBHOOK_DATA.get(event, _RESOURCES[member]).__name__)
         payload: Schema = {
             "type": "object",
             "properties": {

@@ -12,12 +12,14 @@ from aiohttp import web
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
-from contracts.models import Principal
+from contracts.models import GatePrincipal, Principal
 from contracts.runtime.metrics import Metrics
 from contracts.runtime.settings import Settings
 from db.mysql.clock import DatabaseClock
 from db.mysql.database import Database
+from db.tickets.keyring import Keyring
 from gateway.accounts.access_changes import AccessChanges
+from gateway.accounts.gate_tokens import GateAuthentication
 from gateway.accounts.passwords import Passwords
 from gateway.accounts.tokens import Tokens
 
@@ -28,6 +30,9 @@ REDIS = web.AppKey("redis", Redis)
 TOKENS = web.AppKey("tokens", Tokens)
 PASSWORDS = web.AppKey("passwords", Passwords)
 ACCESS = web.AppKey("access", AccessChanges)
+KEYRING = web.AppKey("keyring", Keyring)
+"""The keys of ticket codes."""
+GATES = web.AppKey("gates", GateAuthentication)
 CLOCK = web.AppKey("clock", DatabaseClock)
 """The database's time, without asking it."""
 STOPPING = web.AppKey("stopping", asyncio.Event)
@@ -67,6 +72,13 @@ def principal(request: web.Request) -> Principal:
     caller = request[CONTEXT].caller
     if caller is None:
         raise KeyError("nobody is signed in: the route's access is ANYONE")
+    return caller
+
+
+def gate(request: web.Request) -> GatePrincipal:
+    """The caller of a route for gates."""
+    caller = principal(request)
+    assert isinstance(caller, GatePrincipal), "the route's access is GATE"
     return caller
 
 

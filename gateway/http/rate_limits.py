@@ -1,4 +1,4 @@
-"""Rate limits: per user when signed in, per address when not, and a class of its own for calls with credentials.
+"""Rate limits: per user or gate when signed in, per address when not, and a class of its own for credentials.
 
 In: a request and its caller. Out: LIMIT_STATE for the headers, or `Refusal` 429 with a true Retry-After.
 Must stay true: after Retry-After seconds one call is let through; without Redis each gateway counts for itself;
@@ -119,7 +119,7 @@ class Limiter:
         if limit is LimitClass.LOGIN:
             policy, who = "login", address
         elif caller is not None:
-            policy, who = "user", str(caller.user_id)
+            policy, who = "user", str(caller.caller)
         else:
             policy, who = "address", address
         item = self._items[policy]

@@ -18,7 +18,7 @@ from gateway.http.problems import not_found
 from gateway.http.replies import raw_reply
 from gateway.http.responses import CommandResource
 from gateway.http.routing import (
-    SIGNED_IN,
+    CALLER,
     Ownership,
     Route,
     RouteAnswer,
@@ -105,11 +105,11 @@ async def _stream(
 
 
 def _opened(request: web.Request) -> Opened:
-    text, user_id = request.match_info["commandId"], keys.principal(request).user_id
-    id_ = request.app[COMMAND_IDS].open(text, user_id)
+    text, caller = request.match_info["commandId"], keys.principal(request).caller
+    id_ = request.app[COMMAND_IDS].open(text, caller)
     if id_ is None:
         raise not_found("There is no such command, or it is not yours.")
-    return Opened(id_, text, user_id, request[keys.CONTEXT].request_id)
+    return Opened(id_, text, caller, request[keys.CONTEXT].request_id)
 
 
 ROUTES = (
@@ -119,7 +119,7 @@ ROUTES = (
         operation_id="showCommand",
         summary="What became of a command",
         handler=show_command,
-        access=SIGNED_IN,
+        access=CALLER,
         ownership=Ownership.OWNER,
         answers={
             200: RouteAnswer(
@@ -140,7 +140,7 @@ ROUTES = (
         operation_id="streamCommand",
         summary="The decision of a command as a server-sent event",
         handler=stream_command,
-        access=SIGNED_IN,
+        access=CALLER,
         ownership=Ownership.OWNER,
         answers={
             200: RouteAnswer(

@@ -17,7 +17,7 @@ from scripts.stack import ports, readiness
 from scripts.stack.home import CHECKOUT, Home, SetupError, State, write_private
 from scripts.stack.programs import PYTHON, Program
 
-WORKERS = ("inventory", "order", "payment", "quote", "notify", "relay")
+WORKERS = ("inventory", "order", "payment", "quote", "admission", "notify", "relay")
 KINDS = ("gateway", *WORKERS)
 MOST = 32
 GATEWAY_PORT = 8080

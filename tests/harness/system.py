@@ -22,7 +22,7 @@ from tests.harness.people import Person
 from tests.harness.scratch import Scratch
 from workers.runtime import process
 
-WORKERS = ("inventory", "order", "payment", "quote", "notify", "relay")
+WORKERS = ("inventory", "order", "payment", "quote", "admission", "notify", "relay")
 
 
 @dataclass(frozen=True, slots=True)

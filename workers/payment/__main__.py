@@ -2,12 +2,18 @@
 
 from workers.payment.handlers import HANDLERS
 from workers.payment.quote_expiry import OLD_QUOTES
+from workers.payment.ticket_backfill import TICKET_BACKFILL
 from workers.runtime.process import Services, Worker, main
 
 
 def make(services: Services) -> Worker:
-    """Commands, the events that end quotes, and the sweep beside them."""
-    return Worker("payment", HANDLERS, queues=("payment", "payment.events"), jobs=[OLD_QUOTES])
+    """Commands, the events that end quotes, the sweep and the back-fill of tickets beside them."""
+    return Worker(
+        "payment",
+        HANDLERS,
+        queues=("payment", "payment.events"),
+        jobs=[OLD_QUOTES, TICKET_BACKFILL],
+    )
 
 
 if __name__ == "__main__":

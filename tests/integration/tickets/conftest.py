@@ -1,0 +1,35 @@
+"""A whole EventHub with rates to pay by, on the session's places."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from db.mysql.database import Database
+from tests.harness.people import Person, person
+from tests.harness.scratch import Scratch
+from tests.harness.system import System, running
+from tests.harness.waiting import eventually
+
+
+@pytest.fixture(scope="package")
+async def hub(world: Scratch, database: Database) -> AsyncIterator[System]:
+    """A gateway and every worker."""
+    async with running(world) as system:
+
+        async def polled() -> bool:
+            return await database.read("SELECT 1 FROM rates WHERE asset = 'BTC' LIMIT 1") != []
+
+        await eventually(polled)
+        yield system
+
+
+@pytest.fixture
+async def organizer(database: Database) -> Person:
+    """Somebody with events."""
+    return await person(database, "ORGANIZER")
+
+
+@pytest.fixture
+async def buyer(database: Database) -> Person:
+    """Somebody with money."""
+    return await person(database)
