@@ -40,7 +40,8 @@ _INSERTED = (
 
 def ticket_row(row: Row) -> TicketRow:
     """From `TICKET_COLUMNS` (alias t)."""
-    return TicketRow(*row[:-2], from_sql(row[-2]), from_sql(row[-1]) if row[-1] else None)
+    aware: Row = tuple(from_sql(one) if isinstance(one, datetime) else one for one in row)
+    return TicketRow(*aware)
 
 
 async def issue(

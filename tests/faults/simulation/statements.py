@@ -98,7 +98,7 @@ async def _orders(session: Session, sql: str, ids: list[Any]) -> list[Row]:
 
 
 async def _details(session: Session, _: str, ids: list[Any]) -> list[Row]:
-    names = ("order_id", "ticket_type_id", "quantity", "unit_price")
+    names = ("order_id", "ticket_type_id", "quantity", "unit_price", "id")
     return [
         tuple(one[name] for name in names)
         for one in session.plain("order_details")

@@ -30,6 +30,7 @@ Table = dict[Any, dict[str, Any]]
 TABLES = (
     "events", "ticket_types", "orders", "order_details", "order_history", "stock_ledger",
     "command_outcomes", "outbox", "payments", "payment_receipts", "pending_returns", "rates",
+    "tickets",
 )  # fmt: skip
 UNIQUE: dict[str, tuple[tuple[str, ...], ...]] = {
     "command_outcomes": (("id",),),
@@ -39,6 +40,7 @@ UNIQUE: dict[str, tuple[tuple[str, ...], ...]] = {
     "payments": (("command_id",), ("order_id", "asset")),
     "payment_receipts": (("tx_hash",),),
     "pending_returns": (("order_id",),),
+    "tickets": (("order_detail_id", "number"),),
 }
 KEYS = {
     ("payments", ("order_id", "asset")): "uq_payments_pending",

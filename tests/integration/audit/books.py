@@ -4,8 +4,9 @@ from dataclasses import dataclass, fields
 
 from db.mysql.database import Database
 from tests.harness.desk import Desk, result
-from tests.harness.people import person
+from tests.harness.people import Person, person
 from tests.harness.waiting import eventually
+from tests.integration.audit.entries import code_of, new_gate, record
 from tests.integration.catalogue.management import (
     accepted,
     body,
@@ -42,6 +43,10 @@ class Books:
     late: int
     exact: int
     """The payment of another sold order, at a rate that divides its total."""
+    spare: int
+    """The ticket of `sold`, not used yet."""
+    used: int
+    """The ticket of the other sold order: admitted by one gate, let in again by another that was offline."""
 
     @property
     def ids(self) -> dict[str, int]:
@@ -88,6 +93,7 @@ async def keep_books(counter: Desk) -> Books:
         return bool(rows[0][0] == 2)
 
     await eventually(all_back)
+    spare, used = await _one_is_in(counter, organizer, event_id)
     return Books(
         database=database,
         event_id=event_id,
@@ -102,4 +108,21 @@ async def keep_books(counter: Desk) -> Books:
         paid=paid,
         late=late,
         exact=exact,
+        spare=spare,
+        used=used,
     )
+
+
+async def _one_is_in(counter: Desk, organizer: Person, event_id: int) -> tuple[int, int]:
+    """Of the event's two tickets, let the second in, twice; their ids."""
+    rows = await counter.database.read(
+        "SELECT id FROM tickets WHERE event_id = %s ORDER BY id", event_id
+    )
+    spare, used = (row[0] for row in rows)
+    code = await code_of(counter, used)
+    for name, offline, ruling in (("North", False, "ADMITTED"), ("South", True, "CONFLICT")):
+        gate = await new_gate(counter, organizer, event_id, name)
+        outcome = await counter.ask(record(gate, code, offline=offline))
+        [told] = body(outcome)["results"]
+        assert told["ruling"] == ruling
+    return spare, used

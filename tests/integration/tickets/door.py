@@ -9,7 +9,7 @@ from tests.harness.people import Person
 from tests.harness.sales import Sale, order, sale
 from tests.harness.system import Answer, Api, System
 
-NOW = "2026-11-29T20:00:00.000000Z"
+NOW = "2026-11-01T20:00:00.000000Z"
 
 
 async def buy(system: System, buyer: Person, ticket_type: int, quantity: int = 1) -> int:
