@@ -5,13 +5,16 @@ Must stay true: a password or its hash is in none of these; two spellings of one
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
+from pydantic import Field
 
 from contracts.command_ids import EPOCH
 from contracts.models import RoleName
+from contracts.resources import IdNumber, MomentJson
 from contracts.runtime.times import to_wire
+from contracts.shapes import Answer
 
 AccountStatus = Literal["ACTIVE", "DISABLED"]
 EMAIL_LENGTH_MAX = 254
@@ -85,3 +88,15 @@ class Account:
             "createdAt": to_wire(self.created_at),
             "updatedAt": to_wire(self.updated_at),
         }
+
+
+class User(Answer):
+    """An account."""
+
+    id: IdNumber
+    email: Annotated[str, Field(examples=["ada@example.com"])]
+    roles: list[RoleName]
+    status: Literal["ACTIVE", "DISABLED"]
+    failed_login_count: Annotated[int, Field(ge=0)]
+    created_at: MomentJson
+    updated_at: MomentJson

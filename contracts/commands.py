@@ -5,19 +5,25 @@ Must stay true: a type string never changes its meaning (a new meaning is a new 
 caller and the fingerprint of the request that made it.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import Field
+
+from contracts.catalogue import EventMembers, EventPatch, TicketTypeMembers, TicketTypePatch
 from contracts.models import (
-    Amount,
     Asset,
-    Currency,
     GatePrincipal,
     Id,
+    MomentText,
     Principal,
     Quantity,
     TxHash,
     Wire,
 )
+from contracts.sales import ITEMS_MAX
+from contracts.tickets.codes import CODE_LENGTH_MAX
+from contracts.tickets.names import HolderName
+from contracts.tickets.scans import SCANS_MAX, DeviceId
 
 Owner = Literal["inventory", "order", "payment", "quote", "admission"]
 
@@ -39,13 +45,16 @@ class OrderItem(Wire):
     quantity: Quantity
 
 
+OrderItems = Annotated[tuple[OrderItem, ...], Field(min_length=1, max_length=ITEMS_MAX)]
+
+
 class PlaceOrder(Command):
     """A new order: all items of one event, or none."""
 
     TYPE = "eventhub.order.place.v1"
     OWNER = "inventory"
     event_id: Id
-    items: tuple[OrderItem, ...]
+    items: OrderItems
 
 
 class AddItems(Command):
@@ -55,7 +64,7 @@ class AddItems(Command):
     OWNER = "inventory"
     event_id: Id
     order_id: Id
-    items: tuple[OrderItem, ...]
+    items: OrderItems
 
 
 class CancelOrder(Command):
@@ -66,16 +75,11 @@ class CancelOrder(Command):
     order_id: Id
 
 
-class CreateEvent(Command):
+class CreateEvent(EventMembers, Command):
     """A new event of the caller's. Times are RFC 3339 texts."""
 
     TYPE = "eventhub.event.create.v1"
     OWNER = "inventory"
-    name: str
-    description: str | None = None
-    venue: str | None = None
-    start_time: str
-    end_time: str
 
 
 class UpdateEvent(Command):
@@ -84,9 +88,13 @@ class UpdateEvent(Command):
     TYPE = "eventhub.event.update.v1"
     OWNER = "inventory"
     event_id: Id
-    patch: dict[str, str | None]
+    patch: EventPatch
     if_match: str | None = None
     """The If-Match header as sent; only its version part counts."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As of any command; what the client did not send stays away."""
+        return {**super().to_json(), "patch": self.patch.sent()}
 
 
 class CancelEvent(Command):
@@ -97,19 +105,12 @@ class CancelEvent(Command):
     event_id: Id
 
 
-class CreateTicketType(Command):
+class CreateTicketType(TicketTypeMembers, Command):
     """A new kind of ticket for an event."""
 
     TYPE = "eventhub.ticket_type.create.v1"
     OWNER = "inventory"
     event_id: Id
-    name: str
-    price: Amount
-    currency: Currency
-    quota: int
-    max_per_order: int
-    sales_start: str | None = None
-    sales_end: str | None = None
 
 
 class UpdateTicketType(Command):
@@ -119,8 +120,12 @@ class UpdateTicketType(Command):
     OWNER = "inventory"
     event_id: Id
     ticket_type_id: Id
-    patch: dict[str, str | int | None]
+    patch: TicketTypePatch
     if_match: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As of any command; what the client did not send stays away."""
+        return {**super().to_json(), "patch": self.patch.sent()}
 
 
 class DeleteTicketType(Command):
@@ -185,15 +190,15 @@ class RenameHolder(Command):
     TYPE = "eventhub.ticket.rename.v1"
     OWNER = "order"
     ticket_id: Id
-    holder_name: str | None
+    holder_name: HolderName | None
 
 
 class Scan(Wire):
-    """One code that a gate has seen. `id`: 32 hex digits; `offline`: it has been let in already."""
+    """One code that a gate has seen. `offline`: it has been let in already."""
 
-    id: str
-    code: str
-    scanned_at: str
+    id: DeviceId
+    code: Annotated[str, Field(max_length=CODE_LENGTH_MAX)]
+    scanned_at: MomentText
     offline: bool = False
 
 
@@ -203,7 +208,7 @@ class RecordScans(Command):
     TYPE = "eventhub.scan.record.v1"
     OWNER = "admission"
     principal: GatePrincipal
-    scans: tuple[Scan, ...]
+    scans: Annotated[tuple[Scan, ...], Field(min_length=1, max_length=SCANS_MAX)]
 
 
 COMMANDS: dict[str, type[Command]] = {

@@ -1,13 +1,27 @@
 """What has happened: one frozen model per event, its wire type and where it is routed.
 
 In: a worker's decision, written to the outbox in its transaction. Out: the `data` of an envelope on `eventhub.events`.
-Must stay true: an event is a fact that is already committed; resources inside are those of api.md; a type
-string never changes its meaning.
+Must stay true: an event is a fact that is already committed; resources inside are those of api.md, and an event whose
+resource lacks a member or has one of another kind is malformed; a type string never changes its meaning.
 """
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from contracts.models import Id, Wire
+from contracts.rates import QuarantinedReport, RateResource
+from contracts.resources import EventResource, Order, Payment
+from contracts.shapes import JsonOf
+from contracts.tickets.scans import ConflictFacts
+from contracts.tickets.ticket import IssuedTickets, TicketResource
+
+OrderJson = Annotated[dict[str, Any], JsonOf(Order)]
+EventJson = Annotated[dict[str, Any], JsonOf(EventResource)]
+PaymentJson = Annotated[dict[str, Any], JsonOf(Payment)]
+RateJson = Annotated[dict[str, Any], JsonOf(RateResource)]
+IssuedJson = Annotated[dict[str, Any], JsonOf(IssuedTickets)]
+TicketJson = Annotated[dict[str, Any], JsonOf(TicketResource)]
+ConflictJson = Annotated[dict[str, Any], JsonOf(ConflictFacts)]
+QuarantinedJson = Annotated[dict[str, Any], JsonOf(QuarantinedReport)]
 
 
 class DomainEvent(Wire):
@@ -22,7 +36,7 @@ class DomainEvent(Wire):
 class OrderEvent(DomainEvent):
     """Something happened to an order. `order` is the order resource after it."""
 
-    order: dict[str, Any]
+    order: OrderJson
     organizer_id: Id
 
 
@@ -72,7 +86,7 @@ class EventChanged(DomainEvent):
 
     TYPE = "eventhub.event.changed.v1"
     TOPIC = "event.changed"
-    event: dict[str, Any]
+    event: EventJson
     organizer_id: Id
 
 
@@ -81,14 +95,14 @@ class EventCancelled(DomainEvent):
 
     TYPE = "eventhub.event.cancelled.v1"
     TOPIC = "event.cancelled"
-    event: dict[str, Any]
+    event: EventJson
     organizer_id: Id
 
 
 class PaymentEvent(DomainEvent):
     """Something happened to a payment. `payment` is the payment resource after it."""
 
-    payment: dict[str, Any]
+    payment: PaymentJson
     user_id: Id
     event_id: Id
     organizer_id: Id
@@ -117,14 +131,14 @@ class TicketsIssued(DomainEvent):
 
     TYPE = "eventhub.ticket.issued.v1"
     TOPIC = "ticket.issued"
-    tickets: dict[str, Any]
+    tickets: IssuedJson
     organizer_id: Id
 
 
 class TicketEvent(DomainEvent):
     """Something happened to a ticket. `ticket` is the ticket resource after it, without its code."""
 
-    ticket: dict[str, Any]
+    ticket: TicketJson
     buyer_id: Id
     organizer_id: Id
 
@@ -155,19 +169,19 @@ class TicketConflict(TicketEvent):
 
     TYPE = "eventhub.ticket.conflict.v1"
     TOPIC = "ticket.conflict"
-    conflict: dict[str, Any]
+    conflict: ConflictJson
 
 
 class RateUpdated(DomainEvent):
     TYPE = "eventhub.rate.updated.v1"
     TOPIC = "rate.updated"
-    rate: dict[str, Any]
+    rate: RateJson
 
 
 class RateQuarantined(DomainEvent):
     TYPE = "eventhub.rate.quarantined.v1"
     TOPIC = "rate.quarantined"
-    rate: dict[str, Any]
+    rate: QuarantinedJson
     reason: str
 
 

@@ -13,7 +13,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from contracts.resources import IdNumber, MomentJson, RateJson
 from contracts.runtime.times import to_wire
+from contracts.shapes import Answer
 
 PROVIDER_PREFIX = "provider:"
 """Sources that are providers: `provider:<name>`. Any other source is a feed of ours."""
@@ -66,6 +68,28 @@ def quotable(
     """The rate that a quote may use now: the chosen one, unless even that is too old."""
     chosen = choose(rates, now, fresh_seconds)
     return chosen if chosen and chosen.younger_than(max_age_seconds, now) else None
+
+
+class RateResource(Answer):
+    """What one unit of an asset costs. `stale`: observed longer ago than rates are fresh."""
+
+    asset: str
+    currency: str
+    rate: RateJson
+    source: str
+    observed_at: MomentJson
+    stale: bool
+
+
+class QuarantinedReport(Answer):
+    """A report of a rate that was put aside, its fields as they came."""
+
+    id: IdNumber
+    source: str
+    asset: str
+    currency: str
+    rate: str
+    observed_at: str
 
 
 def rate_resource(rate: Rate, now: datetime, fresh_seconds: float) -> dict[str, Any]:

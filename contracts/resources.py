@@ -1,101 +1,26 @@
-"""What clients see of an event, a ticket type, an order and a payment: rows in, contract JSON out.
+"""What clients see of an event, a ticket type, an order and a payment: each described once.
 
 In: frozen rows (aware UTC times, `Decimal` money), read from MySQL or made by a worker's decision.
-Out: plain dicts.
+Out: plain dicts, and the models that describe them.
 Must stay true: every process shows the same thing in the same shape (answers, outcomes, events,
 webhooks); money and crypto amounts are decimal texts with all their decimals; times are RFC 3339
 in UTC; an order's details are summed per (ticket type, unit price), because one row of
 `order_details` belongs to one command.
+
+A column is a field of its row class, annotated with its JSON (see `contracts.shapes`). A member that is no column
+stands in the resource's model and in the function that shows the resource.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from contracts.runtime.times import to_wire
+from pydantic import Field
 
-
-@dataclass(frozen=True, slots=True)
-class TicketTypeRow:
-    """A row of `ticket_types`. `version` is the number of its stock and description changes."""
-
-    id: int
-    event_id: int
-    name: str
-    price: Decimal
-    currency: str
-    quota: int
-    available: int
-    max_per_order: int
-    sales_start: datetime | None
-    sales_end: datetime | None
-    version: int
-    created_at: datetime
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """A row of `events`. `status` is PUBLISHED or CANCELLED."""
-
-    id: int
-    organizer_id: int
-    name: str
-    description: str | None
-    venue: str | None
-    start_time: datetime
-    end_time: datetime
-    status: str
-    version: int
-    created_at: datetime
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class OrderDetailRow:
-    """What clients see of a row of `order_details`: one item of one command."""
-
-    ticket_type_id: int
-    quantity: int
-    unit_price: Decimal
-    id: int | None = None
-    """None: not stored yet, or nobody needs to know."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRow:
-    """A row of `orders`. `status` is one of `contracts.orders.OrderStatus`."""
-
-    id: int
-    user_id: int
-    event_id: int
-    status: str
-    total_cost: Decimal
-    currency: str
-    expires_at: datetime
-    version: int
-    created_at: datetime
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentRow:
-    """A row of `payments`. `status` is one of `contracts.orders.PaymentStatus`."""
-
-    id: int
-    order_id: int
-    asset: str
-    quote_rate: Decimal
-    amount_crypto: Decimal
-    tx_hash: str | None
-    status: str
-    expires_at: datetime
-    rate_source: str
-    rate_observed_at: datetime
-    created_at: datetime
-    updated_at: datetime
+from contracts.runtime.times import from_wire, to_wire
+from contracts.shapes import Answer, AsJson, json_writer, shows
 
 
 def money(amount: Decimal) -> str:
@@ -103,77 +28,160 @@ def money(amount: Decimal) -> str:
     return format(amount, ".2f")
 
 
-def ticket_type_resource(row: TicketTypeRow) -> dict[str, Any]:
-    """The ticketType of the contract."""
-    return {
-        "id": row.id,
-        "eventId": row.event_id,
-        "name": row.name,
-        "price": money(row.price),
-        "currency": row.currency,
-        "quota": row.quota,
-        "available": row.available,
-        "maxPerOrder": row.max_per_order,
-        "salesStart": _moment(row.sales_start),
-        "salesEnd": _moment(row.sales_end),
-        "version": row.version,
-        "createdAt": to_wire(row.created_at),
-        "updatedAt": to_wire(row.updated_at),
-    }
+def _eight_decimals(rate: Decimal) -> str:
+    return format(rate, ".8f")
+
+
+def _eighteen_decimals(amount: Decimal) -> str:
+    return format(amount, ".18f")
+
+
+IdNumber = Annotated[int, Field(ge=1, le=2**63 - 1)]
+Count = Annotated[int, Field(ge=0)]
+MomentJson = Annotated[str, Field(json_schema_extra={"format": "date-time"}, pattern=r"Z$")]
+"""RFC 3339 in UTC, six decimals, ending in Z."""
+MoneyJson = Annotated[str, Field(pattern=r"^\d{1,16}\.\d{2}$")]
+RateJson = Annotated[str, Field(pattern=r"^\d{1,10}\.\d{8}$", examples=["61234.50000000"])]
+_CryptoJson = Annotated[
+    str, Field(pattern=r"^\d{1,20}\.\d{18}$", examples=["0.000815063412289003"])
+]
+_TxHashJson = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$", examples=["0x" + "ab" * 32])]
+EventStatusName = Literal["PUBLISHED", "CANCELLED"]
+OrderStatusName = Literal["PENDING_PAYMENT", "CONFIRMED", "CANCELLED", "EXPIRED"]
+PaymentStatusName = Literal["PENDING", "CONFIRMED", "EXPIRED", "LATE"]
+
+Moment = Annotated[datetime, AsJson(MomentJson, to_wire, from_wire)]
+Money = Annotated[Decimal, AsJson(MoneyJson, money, Decimal)]
+
+
+@dataclass(frozen=True, slots=True)
+class TicketTypeRow:
+    """A row of `ticket_types`. `version` is the number of its stock and description changes."""
+
+    id: IdNumber
+    event_id: IdNumber
+    name: str
+    price: Money
+    currency: str
+    quota: Count
+    available: Count
+    max_per_order: Annotated[int, Field(ge=1)]
+    sales_start: Moment | None
+    sales_end: Moment | None
+    version: IdNumber
+    created_at: Moment
+    updated_at: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """A row of `events`."""
+
+    id: IdNumber
+    organizer_id: IdNumber
+    name: str
+    description: str | None
+    venue: str | None
+    start_time: Moment
+    end_time: Moment
+    status: Annotated[str, AsJson(EventStatusName)]
+    version: IdNumber
+    created_at: Moment
+    updated_at: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDetailRow:
+    """What clients see of a row of `order_details`: one item of one command."""
+
+    ticket_type_id: IdNumber
+    quantity: Annotated[int, Field(ge=1)]
+    unit_price: Money
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """A row of `orders`. `status` is one of `contracts.orders.OrderStatus`."""
+
+    id: IdNumber
+    user_id: IdNumber
+    event_id: IdNumber
+    status: Annotated[str, AsJson(OrderStatusName)]
+    total_cost: Money
+    currency: str
+    expires_at: Moment
+    version: IdNumber
+    created_at: Moment
+    updated_at: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRow:
+    """A row of `payments`. `status` is one of `contracts.orders.PaymentStatus`."""
+
+    id: IdNumber
+    order_id: IdNumber
+    asset: str
+    quote_rate: Annotated[Decimal, AsJson(RateJson, _eight_decimals, Decimal)]
+    amount_crypto: Annotated[Decimal, AsJson(_CryptoJson, _eighteen_decimals, Decimal)]
+    tx_hash: Annotated[str, AsJson(_TxHashJson)] | None
+    status: Annotated[str, AsJson(PaymentStatusName)]
+    expires_at: Moment
+    rate_source: str
+    rate_observed_at: Moment
+    created_at: Moment
+    updated_at: Moment
+
+
+@shows(TicketTypeRow)
+class TicketType(Answer):
+    """A kind of ticket. `version` moves with every sale, too."""
+
+
+@shows(EventRow)
+class EventResource(Answer):
+    """An event with its ticket types."""
+
+    ticket_types: list[TicketType]
+
+
+@shows(OrderDetailRow)
+class OrderDetail(Answer):
+    """Tickets of one type at one price."""
+
+    cost: MoneyJson
+
+
+@shows(OrderRow)
+class Order(Answer):
+    """An order. `expiresAt` counts while it is PENDING_PAYMENT."""
+
+    details: list[OrderDetail]
+
+
+@shows(PaymentRow)
+class Payment(Answer):
+    """A quote and what became of it."""
+
+
+ticket_type_resource = json_writer(TicketTypeRow)
+payment_resource = json_writer(PaymentRow)
+_event_members, _order_members = json_writer(EventRow), json_writer(OrderRow)
 
 
 def event_resource(row: EventRow, ticket_types: Iterable[TicketTypeRow]) -> dict[str, Any]:
     """The event of the contract with its ticket types by id (the caller left out deleted ones)."""
     types = sorted(ticket_types, key=lambda one: one.id)
-    return {
-        "id": row.id,
-        "organizerId": row.organizer_id,
-        "name": row.name,
-        "description": row.description,
-        "venue": row.venue,
-        "startTime": to_wire(row.start_time),
-        "endTime": to_wire(row.end_time),
-        "status": row.status,
-        "version": row.version,
-        "createdAt": to_wire(row.created_at),
-        "updatedAt": to_wire(row.updated_at),
-        "ticketTypes": [ticket_type_resource(one) for one in types],
-    }
+    shown = _event_members(row)
+    shown["ticketTypes"] = [ticket_type_resource(one) for one in types]
+    return shown
 
 
 def order_resource(row: OrderRow, details: Iterable[OrderDetailRow]) -> dict[str, Any]:
     """The order of the contract; `details` are all its item rows, in any order."""
-    return {
-        "id": row.id,
-        "userId": row.user_id,
-        "eventId": row.event_id,
-        "status": row.status,
-        "totalCost": money(row.total_cost),
-        "currency": row.currency,
-        "expiresAt": to_wire(row.expires_at),
-        "version": row.version,
-        "createdAt": to_wire(row.created_at),
-        "updatedAt": to_wire(row.updated_at),
-        "details": _summed(details),
-    }
-
-
-def payment_resource(row: PaymentRow) -> dict[str, Any]:
-    """The payment of the contract."""
-    return {
-        "id": row.id,
-        "orderId": row.order_id,
-        "asset": row.asset,
-        "quoteRate": format(row.quote_rate, ".8f"),
-        "amountCrypto": format(row.amount_crypto, ".18f"),
-        "txHash": row.tx_hash,
-        "status": row.status,
-        "expiresAt": to_wire(row.expires_at),
-        "rateSource": row.rate_source,
-        "rateObservedAt": to_wire(row.rate_observed_at),
-        "createdAt": to_wire(row.created_at),
-        "updatedAt": to_wire(row.updated_at),
-    }
+    shown = _order_members(row)
+    shown["details"] = _summed(details)
+    return shown
 
 
 def event_etag(event: dict[str, Any]) -> str:
@@ -201,7 +209,3 @@ def _summed(details: Iterable[OrderDetailRow]) -> list[dict[str, Any]]:
         }
         for (type_id, price), quantity in sorted(quantities.items())
     ]
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return to_wire(moment) if moment is not None else None

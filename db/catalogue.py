@@ -11,11 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from contracts.resources import EventRow, TicketTypeRow
-from contracts.runtime.times import from_sql, to_sql
+from contracts.runtime.times import to_sql
 from db.mysql.database import Database, Row, placeholders
-from db.rows import EVENT_COLUMNS, TICKET_TYPE_COLUMNS, event_row, ticket_type_row
+from db.rows import EVENTS, TICKET_TYPES, Select
 
-_EVENT_WIDTH = len(EVENT_COLUMNS.split(","))
 _LAST = 2**63 - 1
 _TYPES = "LEFT JOIN ticket_types t ON t.event_id = e.id AND t.deleted_at IS NULL"
 
@@ -43,26 +42,38 @@ class Search:
 class TypeFacts:
     """What never changes of a ticket type, but for its end."""
 
+    id: int
     event_id: int
     deleted: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SaleState:
-    """Whether and how a ticket type is on sale. `sales_end`: its own, at the latest the event's."""
+    """Whether and how a ticket type is on sale."""
 
+    id: int
     version: int
     available: int
     max_per_order: int
     sales_start: datetime | None
-    sales_end: datetime
+    sales_end: datetime | None
+    event_end: datetime
     cancelled: bool
+
+
+_FACTS = Select(TypeFacts, deleted="deleted_at IS NOT NULL")
+_STATES = Select(
+    SaleState,
+    "t",
+    event_end="e.end_time",
+    cancelled="e.status = 'CANCELLED'",
+)
 
 
 async def find_event(database: Database, event_id: int) -> EventRead | None:
     """One event, None when there is none of that id."""
     rows = await database.read(
-        f"SELECT {EVENT_COLUMNS}, {TICKET_TYPE_COLUMNS} FROM events e {_TYPES} "
+        f"SELECT {EVENTS.columns}, {TICKET_TYPES.columns} FROM events e {_TYPES} "
         "WHERE e.id = %s ORDER BY t.id",
         event_id,
     )
@@ -73,11 +84,11 @@ async def find_event(database: Database, event_id: int) -> EventRead | None:
 async def find_ticket_type(database: Database, type_id: int) -> TicketTypeRow | None:
     """One ticket type, None when there is none of that id (any more)."""
     rows = await database.read(
-        f"SELECT {TICKET_TYPE_COLUMNS} FROM ticket_types t "
+        f"SELECT {TICKET_TYPES.columns} FROM ticket_types t "
         "WHERE t.id = %s AND t.deleted_at IS NULL",
         type_id,
     )
-    return ticket_type_row(rows[0]) if rows else None
+    return TICKET_TYPES.row(rows[0]) if rows else None
 
 
 async def list_published(database: Database, search: Search, limit: int) -> list[EventRead]:
@@ -115,7 +126,7 @@ async def _list(
     database: Database, conditions: Sequence[str], parameters: Sequence[Any], by: str, limit: int
 ) -> list[EventRead]:
     rows = await database.read(
-        f"SELECT {EVENT_COLUMNS}, {TICKET_TYPE_COLUMNS} FROM "
+        f"SELECT {EVENTS.columns}, {TICKET_TYPES.columns} FROM "
         f"(SELECT * FROM events e WHERE {' AND '.join(conditions)} ORDER BY {by} LIMIT %s) e "
         f"{_TYPES} ORDER BY {by}, t.id",
         *parameters,
@@ -127,45 +138,32 @@ async def _list(
 async def facts_of_types(database: Database, type_ids: Sequence[int]) -> dict[int, TypeFacts]:
     """The facts of those ticket types that exist."""
     rows = await database.read(
-        "SELECT id, event_id, deleted_at IS NOT NULL FROM ticket_types "
-        f"WHERE id IN ({placeholders(type_ids)})",
+        f"SELECT {_FACTS.columns} FROM ticket_types WHERE id IN ({placeholders(type_ids)})",
         *type_ids,
     )
-    return {row[0]: TypeFacts(row[1], bool(row[2])) for row in rows}
+    return {one.id: one for one in _FACTS.rows(rows)}
 
 
 async def sale_states(database: Database, type_ids: Sequence[int]) -> dict[int, SaleState]:
     """The state of those ticket types that exist and are not deleted."""
     rows = await database.read(
-        "SELECT t.id, t.version, t.available, t.max_per_order, t.sales_start, "
-        "LEAST(COALESCE(t.sales_end, e.end_time), e.end_time), e.status = 'CANCELLED' "
-        "FROM ticket_types t JOIN events e ON e.id = t.event_id "
+        f"SELECT {_STATES.columns} FROM ticket_types t JOIN events e ON e.id = t.event_id "
         f"WHERE t.id IN ({placeholders(type_ids)}) AND t.deleted_at IS NULL",
         *type_ids,
     )
-    return {
-        row[0]: SaleState(
-            version=row[1],
-            available=row[2],
-            max_per_order=row[3],
-            sales_start=from_sql(row[4]) if row[4] is not None else None,
-            sales_end=from_sql(row[5]),
-            cancelled=bool(row[6]),
-        )
-        for row in rows
-    }
+    return {one.id: one for one in _STATES.rows(rows)}
 
 
 def _events(rows: Sequence[Row]) -> list[EventRead]:
     events: dict[int, EventRow] = {}
     types: dict[int, list[TicketTypeRow]] = {}
-    for row in rows:
-        event_id = row[0]
-        if event_id not in events:
-            events[event_id] = event_row(row[:_EVENT_WIDTH])
-            types[event_id] = []
-        if row[_EVENT_WIDTH] is not None:
-            types[event_id].append(ticket_type_row(row[_EVENT_WIDTH:]))
+    for found in rows:
+        event, rest = EVENTS.row(found), EVENTS.rest(found)
+        events.setdefault(event.id, event)
+        of_event = types.setdefault(event.id, [])
+        # An event without ticket types comes with an empty one.
+        if any(value is not None for value in rest):
+            of_event.append(TICKET_TYPES.row(rest))
     return [EventRead(row, tuple(types[event_id])) for event_id, row in events.items()]
 
 

@@ -6,14 +6,14 @@ every UPDATE names the version that was read; `available` moves only together wi
 deleted type stays as a row (orders and the ledger name it) and is visible nowhere.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from contracts.resources import EventRow, TicketTypeRow
 from contracts.runtime.times import to_sql
 from db.mysql.database import Transaction, VersionConflict, placeholders
-from db.rows import EVENT_COLUMNS, TICKET_TYPE_COLUMNS, event_row, ticket_type_row
+from db.rows import EVENTS, TICKET_TYPES, stored
 
 CANCELLED = "CANCELLED"
 PUBLISHED = "PUBLISHED"
@@ -52,17 +52,17 @@ async def lock(
         return {}
     # The first plain read: its snapshot is younger than the locks, so it shows what they protect.
     rows = await transaction.fetch(
-        f"SELECT {EVENT_COLUMNS} FROM events e WHERE e.id IN ({placeholders(events)})",
+        f"SELECT {EVENTS.columns} FROM events e WHERE e.id IN ({placeholders(events)})",
         *events,
     )
     types = await transaction.fetch(
-        f"SELECT {TICKET_TYPE_COLUMNS}, t.deleted_at IS NOT NULL FROM ticket_types t "
+        f"SELECT {TICKET_TYPES.columns}, t.deleted_at IS NOT NULL FROM ticket_types t "
         f"WHERE t.event_id IN ({placeholders(events)})",
         *events,
     )
-    found = {row[0]: LockedEvent(event_row(row), {}, frozenset()) for row in rows}
-    for *columns, deleted in types:
-        one = ticket_type_row(tuple(columns))
+    found = {row.id: LockedEvent(row, {}, frozenset()) for row in EVENTS.rows(rows)}
+    for values in types:
+        one, [deleted] = TICKET_TYPES.row(values), TICKET_TYPES.rest(values)
         event = found[one.event_id]
         event.types[one.id] = one
         if deleted:
@@ -79,42 +79,27 @@ async def _locked_ids(transaction: Transaction, table: str, ids: Iterable[int]) 
         f"WHERE id IN ({placeholders(wanted)}) ORDER BY id FOR UPDATE",
         *wanted,
     )
-    return [row[0] for row in rows]
+    return [id_ for (id_,) in rows]
 
 
 async def insert_event(transaction: Transaction, row: EventRow, command: bytes) -> EventRow:
     """Store a new event (its `id` is ignored); the row with its id."""
-    columns = ("organizer_id", "name", "description", "venue", "start_time", "end_time", "status")
-    at = to_sql(row.created_at)
-    values = (row.organizer_id, row.name, row.description, row.venue)
-    times = (to_sql(row.start_time), to_sql(row.end_time))
-    event_id = await transaction.insert(
-        "events",
-        (*columns, "version", "command_id", "created_at", "updated_at"),
-        [(*values, *times, row.status, row.version, command, at, at)],
-    )
-    return replace(row, id=event_id)
+    return replace(row, id=await _insert(transaction, "events", row, command))
 
 
 async def update_event(transaction: Transaction, before: EventRow, after: EventRow) -> EventRow:
     """Store a changed event as its next version. Raises VersionConflict."""
-    stored = replace(after, version=before.version + 1)
+    next_ = replace(after, version=before.version + 1)
+    values = stored(next_, "id", "organizer_id", "created_at")
     count = await transaction.execute(
-        "UPDATE events SET name = %s, description = %s, venue = %s, start_time = %s, end_time = %s, "
-        "status = %s, version = version + 1, updated_at = %s WHERE id = %s AND version = %s",
-        stored.name,
-        stored.description,
-        stored.venue,
-        to_sql(stored.start_time),
-        to_sql(stored.end_time),
-        stored.status,
-        to_sql(stored.updated_at),
+        f"UPDATE events SET {_assignments(values)} WHERE id = %s AND version = %s",
+        *values.values(),
         before.id,
         before.version,
     )
     if count != 1:
         raise VersionConflict(f"event {before.id} is past version {before.version}")
-    return stored
+    return next_
 
 
 async def has_confirmed_order(transaction: Transaction, event_id: int) -> bool:
@@ -129,46 +114,42 @@ async def insert_ticket_type(
     transaction: Transaction, row: TicketTypeRow, command: bytes
 ) -> TicketTypeRow:
     """Store a new type of a locked event (its `id` is ignored) with its CREATE step; the row with its id."""
-    columns = ("event_id", "name", "price", "currency", "quota", "available", "max_per_order")
-    at = to_sql(row.created_at)
-    values = (row.event_id, row.name, row.price, row.currency, row.quota, row.available)
-    type_id = await transaction.insert(
-        "ticket_types",
-        (*columns, "sales_start", "sales_end", "version", "command_id", "created_at", "updated_at"),
-        [(*values, row.max_per_order, *_window(row), row.version, command, at, at)],
-    )
-    stored = replace(row, id=type_id)
-    await _remember(transaction, stored, "CREATE", row.quota, row.created_at)
-    return stored
+    created = replace(row, id=await _insert(transaction, "ticket_types", row, command))
+    await _remember(transaction, created, "CREATE", row.quota, row.created_at)
+    return created
 
 
 async def update_ticket_type(
     transaction: Transaction, before: TicketTypeRow, after: TicketTypeRow, *, delete: bool = False
 ) -> TicketTypeRow:
     """Store a changed (or now deleted) type as its next version, with its ledger row. Raises VersionConflict."""
-    stored = replace(after, version=before.version + 1)
-    at = to_sql(stored.updated_at)
+    next_ = replace(after, version=before.version + 1)
+    values = stored(next_, "id", "event_id", "created_at")
+    values["deleted_at"] = values["updated_at"] if delete else None
     count = await transaction.execute(
-        "UPDATE ticket_types SET name = %s, price = %s, currency = %s, quota = %s, available = %s, "
-        "max_per_order = %s, sales_start = %s, sales_end = %s, version = version + 1, "
-        "deleted_at = %s, updated_at = %s WHERE id = %s AND version = %s AND deleted_at IS NULL",
-        stored.name,
-        stored.price,
-        stored.currency,
-        stored.quota,
-        stored.available,
-        stored.max_per_order,
-        *_window(stored),
-        at if delete else None,
-        at,
+        f"UPDATE ticket_types SET {_assignments(values)} "
+        "WHERE id = %s AND version = %s AND deleted_at IS NULL",
+        *values.values(),
         before.id,
         before.version,
     )
     if count != 1:
         raise VersionConflict(f"ticket type {before.id} is past version {before.version}")
-    delta = stored.quota - before.quota
-    await _remember(transaction, stored, "QUOTA" if delta else "EDIT", delta, stored.updated_at)
-    return stored
+    delta = next_.quota - before.quota
+    await _remember(transaction, next_, "QUOTA" if delta else "EDIT", delta, next_.updated_at)
+    return next_
+
+
+async def _insert(
+    transaction: Transaction, table: str, row: EventRow | TicketTypeRow, command: bytes
+) -> int:
+    values = {**stored(row, "id"), "command_id": command}
+    return await transaction.insert(table, tuple(values), [tuple(values.values())])
+
+
+def _assignments(values: Mapping[str, object]) -> str:
+    """What an UPDATE sets, a value each; column names are our own."""
+    return ", ".join(f"{name} = %s" for name in values)
 
 
 async def _remember(
@@ -178,8 +159,3 @@ async def _remember(
     await transaction.insert(
         "stock_ledger", columns, [(row.id, row.version, kind, delta, delta, to_sql(now))]
     )
-
-
-def _window(row: TicketTypeRow) -> tuple[str | None, str | None]:
-    start, end = row.sales_start, row.sales_end
-    return (to_sql(start) if start else None, to_sql(end) if end else None)

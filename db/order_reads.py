@@ -12,16 +12,8 @@ from decimal import Decimal
 from contracts.orders import PaymentStatus
 from contracts.resources import OrderDetailRow, OrderRow, PaymentRow
 from db.mysql.database import Database, Row
-from db.rows import (
-    ORDER_COLUMNS,
-    ORDER_DETAIL_COLUMNS,
-    PAYMENT_COLUMNS,
-    order_detail_row,
-    order_row,
-    payment_row,
-)
+from db.rows import ORDER_DETAILS, ORDERS, PAYMENTS, Select
 
-_ORDER_WIDTH = len(ORDER_COLUMNS.split(","))
 _LAST = 2**63 - 1
 
 
@@ -64,10 +56,20 @@ class TypeSales:
     revenue: Decimal
 
 
+_OWNERS = Select(OrderOwners, "o", organizer_id="e.organizer_id")
+_SALES = Select(
+    TypeSales,
+    "t",
+    held="COALESCE(SUM(CASE WHEN o.status = 'PENDING_PAYMENT' THEN d.quantity END), 0)",
+    sold="COALESCE(SUM(CASE WHEN o.status = 'CONFIRMED' THEN d.quantity END), 0)",
+    revenue="COALESCE(SUM(CASE WHEN o.status = 'CONFIRMED' THEN d.cost END), 0)",
+)
+
+
 async def find_order(database: Database, order_id: int) -> OrderRead | None:
     """One order, None when there is none of that id."""
     rows = await database.read(
-        f"SELECT {ORDER_COLUMNS}, {ORDER_DETAIL_COLUMNS} FROM orders o "
+        f"SELECT {ORDERS.columns}, {ORDER_DETAILS.columns} FROM orders o "
         "JOIN order_details d ON d.order_id = o.id WHERE o.id = %s ORDER BY d.id",
         order_id,
     )
@@ -78,11 +80,11 @@ async def find_order(database: Database, order_id: int) -> OrderRead | None:
 async def owners_of_order(database: Database, order_id: int) -> OrderOwners | None:
     """Whom an order concerns, None when there is none of that id."""
     rows = await database.read(
-        "SELECT o.user_id, o.event_id, e.organizer_id FROM orders o "
+        f"SELECT {_OWNERS.columns} FROM orders o "
         "JOIN events e ON e.id = o.event_id WHERE o.id = %s",
         order_id,
     )
-    return OrderOwners(*rows[0]) if rows else None
+    return _OWNERS.row(rows[0]) if rows else None
 
 
 async def list_orders(database: Database, chosen: OrderFilter, limit: int) -> list[OrderRead]:
@@ -98,7 +100,7 @@ async def list_orders(database: Database, chosen: OrderFilter, limit: int) -> li
             conditions.append(f"{column} = %s")
             parameters.append(value)
     rows = await database.read(
-        f"SELECT {ORDER_COLUMNS}, {ORDER_DETAIL_COLUMNS} FROM "
+        f"SELECT {ORDERS.columns}, {ORDER_DETAILS.columns} FROM "
         f"(SELECT * FROM orders o WHERE {' AND '.join(conditions)} ORDER BY o.id DESC LIMIT %s) o "
         "JOIN order_details d ON d.order_id = o.id ORDER BY o.id DESC, d.id",
         *parameters,
@@ -110,11 +112,10 @@ async def list_orders(database: Database, chosen: OrderFilter, limit: int) -> li
 def _orders(rows: Sequence[Row]) -> list[OrderRead]:
     orders: dict[int, OrderRow] = {}
     details: dict[int, list[OrderDetailRow]] = {}
-    for row in rows:
-        if row[0] not in orders:
-            orders[row[0]] = order_row(row[:_ORDER_WIDTH])
-            details[row[0]] = []
-        details[row[0]].append(order_detail_row(row[_ORDER_WIDTH:]))
+    for found in rows:
+        order = ORDERS.row(found)
+        orders.setdefault(order.id, order)
+        details.setdefault(order.id, []).append(ORDER_DETAILS.row(ORDERS.rest(found)))
     return [OrderRead(row, tuple(details[order_id])) for order_id, row in orders.items()]
 
 
@@ -124,29 +125,25 @@ async def find_payment(database: Database, payment_id: int) -> tuple[PaymentRow,
     A quote ends with its order and with its order's total: it reads EXPIRED from then on, stored or not yet.
     """
     rows = await database.read(
-        f"SELECT {PAYMENT_COLUMNS}, o.user_id, p.status = 'PENDING' "
+        f"SELECT {PAYMENTS.columns}, o.user_id, p.status = 'PENDING' "
         "AND (o.status <> 'PENDING_PAYMENT' OR o.total_cost <> p.total_cost) "
         "FROM payments p JOIN orders o ON o.id = p.order_id WHERE p.id = %s",
         payment_id,
     )
     if not rows:
         return None
-    *columns, user_id, ended = rows[0]
-    row = payment_row(tuple(columns))
+    row, [user_id, ended] = PAYMENTS.row(rows[0]), PAYMENTS.rest(rows[0])
     return (replace(row, status=str(PaymentStatus.EXPIRED)) if ended else row), user_id
 
 
 async def sales_of_event(database: Database, event_id: int) -> list[TypeSales]:
     """Each ticket type's tickets, from one statement: available + held + sold + coming back = quota."""
     rows = await database.read(
-        "SELECT t.id, t.quota, t.available, "
-        "COALESCE(SUM(CASE WHEN o.status = 'PENDING_PAYMENT' THEN d.quantity END), 0), "
-        "COALESCE(SUM(CASE WHEN o.status = 'CONFIRMED' THEN d.quantity END), 0), "
-        "COALESCE(SUM(CASE WHEN o.status = 'CONFIRMED' THEN d.cost END), 0) "
+        f"SELECT {_SALES.columns} "
         "FROM ticket_types t LEFT JOIN order_details d ON d.ticket_type_id = t.id "
         "LEFT JOIN orders o ON o.id = d.order_id "
         "WHERE t.event_id = %s AND t.deleted_at IS NULL "
         "GROUP BY t.id, t.quota, t.available ORDER BY t.id",
         event_id,
     )
-    return [TypeSales(r[0], r[1], r[2], int(r[3]), int(r[4]), Decimal(r[5])) for r in rows]
+    return _SALES.rows(rows)

@@ -12,8 +12,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from contracts.orders import GIVING_BACK, OrderStatus, may_move
-from contracts.resources import OrderDetailRow, OrderRow
+from contracts.resources import OrderRow
 from contracts.runtime.times import to_sql
+from contracts.tickets.ticket import StoredLine
 from db import returns
 from db.mysql.database import (
     Database,
@@ -21,8 +22,9 @@ from db.mysql.database import (
     Transaction,
     placeholders,
 )
-from db.rows import ORDER_COLUMNS, ORDER_DETAIL_COLUMNS, order_detail_row, order_row
+from db.rows import ORDERS, Select
 
+_LINES = Select(StoredLine, "d")
 _PENDING = str(OrderStatus.PENDING_PAYMENT)
 
 
@@ -139,12 +141,12 @@ async def lock(
     if not wanted:
         return {}
     rows = await transaction.fetch(
-        f"SELECT {ORDER_COLUMNS} FROM orders o FORCE INDEX (PRIMARY) "
+        f"SELECT {ORDERS.columns} FROM orders o FORCE INDEX (PRIMARY) "
         f"WHERE o.id IN ({placeholders(wanted)}) ORDER BY o.id FOR UPDATE"
         f"{' SKIP LOCKED' if skip_locked else ''}",
         *wanted,
     )
-    orders = [order_row(row) for row in rows]
+    orders = ORDERS.rows(rows)
     organizers = await _organizers(transaction, {order.event_id for order in orders})
     return {order.id: LockedOrder(order, organizers[order.event_id]) for order in orders}
 
@@ -157,26 +159,26 @@ async def _organizers(transaction: Transaction, event_ids: set[int]) -> dict[int
         f"SELECT id, organizer_id FROM events WHERE id IN ({placeholders(list(event_ids))})",
         *event_ids,
     )
-    return {row[0]: row[1] for row in rows}
+    return dict(rows)
 
 
-async def details(transaction: Transaction, ids: Iterable[int]) -> dict[int, list[OrderDetailRow]]:
+async def details(transaction: Transaction, ids: Iterable[int]) -> dict[int, list[StoredLine]]:
     """The item rows of orders that this transaction has locked or made.
 
     Read without a lock: a lock on this index would hold the gap that new orders go into. The locked order
     keeps its lines still, provided this is the transaction's first plain read or comes after the lock.
     """
     wanted = sorted(set(ids))
-    found: dict[int, list[OrderDetailRow]] = {order_id: [] for order_id in wanted}
+    found: dict[int, list[StoredLine]] = {order_id: [] for order_id in wanted}
     if not wanted:
         return found
     rows = await transaction.fetch(
-        f"SELECT d.order_id, {ORDER_DETAIL_COLUMNS}, d.id FROM order_details d "
+        f"SELECT d.order_id, {_LINES.columns} FROM order_details d "
         f"WHERE d.order_id IN ({placeholders(wanted)}) ORDER BY d.id",
         *wanted,
     )
-    for row in rows:
-        found[row[0]].append(order_detail_row(row[1:]))
+    for order_id, *detail in rows:
+        found[order_id].append(_LINES.row(tuple(detail)))
     return found
 
 
@@ -319,7 +321,7 @@ async def past_deadline(database: Database, limit: int) -> list[int]:
         _PENDING,
         limit,
     )
-    return [row[0] for row in rows]
+    return [id_ for (id_,) in rows]
 
 
 async def unpaid_of_event(database: Database, event_id: int, limit: int) -> list[int]:
@@ -330,4 +332,4 @@ async def unpaid_of_event(database: Database, event_id: int, limit: int) -> list
         _PENDING,
         limit,
     )
-    return [row[0] for row in rows]
+    return [id_ for (id_,) in rows]

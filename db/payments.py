@@ -17,8 +17,7 @@ from decimal import Decimal
 import pymysql.err
 
 from contracts.orders import PaymentStatus
-from contracts.payments import Quote, Receipt, ReceiptStatus
-from contracts.problems import Code
+from contracts.payments import Quote, Receipt
 from contracts.resources import PaymentRow
 from contracts.runtime.times import to_sql
 from db.mysql.database import (
@@ -28,7 +27,7 @@ from db.mysql.database import (
     is_duplicate,
     placeholders,
 )
-from db.rows import PAYMENT_COLUMNS, payment_row
+from db.rows import PAYMENTS, Select
 
 _INSERTED = (
     "order_id",
@@ -69,6 +68,9 @@ class NewQuote:
     command: bytes
 
 
+_RECEIPTS = Select(Receipt, command="command_id")
+
+
 async def places(transaction: Transaction, payment_ids: Iterable[int]) -> list[Place]:
     """The asked payments that exist, and all other payments of the same orders. Takes no lock."""
     wanted = sorted(set(payment_ids))
@@ -78,7 +80,7 @@ async def places(transaction: Transaction, payment_ids: Iterable[int]) -> list[P
         f"WHERE asked.id IN ({placeholders(wanted)})",
         *wanted,
     )
-    return [Place(*row) for row in rows]
+    return [Place(payment_id=p, order_id=o, event_id=e) for p, o, e in rows]
 
 
 async def events_of(transaction: Transaction, order_ids: Iterable[int]) -> dict[int, int]:
@@ -88,7 +90,7 @@ async def events_of(transaction: Transaction, order_ids: Iterable[int]) -> dict[
         f"SELECT id, event_id FROM orders WHERE id IN ({placeholders(wanted)})",
         *wanted,
     )
-    return {row[0]: row[1] for row in rows}
+    return dict(rows)
 
 
 async def pending_of(
@@ -102,7 +104,7 @@ async def pending_of(
         *wanted,
         str(PaymentStatus.PENDING),
     )
-    return {row[0]: (row[1], row[2]) for row in rows}
+    return {id_: (order_id, total_cost) for id_, order_id, total_cost in rows}
 
 
 async def lock(transaction: Transaction, ids: Iterable[int]) -> dict[int, Quote]:
@@ -111,11 +113,12 @@ async def lock(transaction: Transaction, ids: Iterable[int]) -> dict[int, Quote]
     if not wanted:
         return {}
     rows = await transaction.fetch(
-        f"SELECT {PAYMENT_COLUMNS}, p.total_cost FROM payments p FORCE INDEX (PRIMARY) "
+        f"SELECT {PAYMENTS.columns}, p.total_cost FROM payments p FORCE INDEX (PRIMARY) "
         f"WHERE p.id IN ({placeholders(wanted)}) ORDER BY p.id FOR UPDATE",
         *wanted,
     )
-    return {row[0]: Quote(payment_row(row[:-1]), row[-1]) for row in rows}
+    quotes = (Quote(PAYMENTS.row(values), *PAYMENTS.rest(values)) for values in rows)
+    return {quote.row.id: quote for quote in quotes}
 
 
 async def insert(
@@ -218,16 +221,11 @@ async def receipts(transaction: Transaction, hashes: Iterable[str]) -> dict[str,
     """Receipts by hash (lower case). Takes no lock: `add_receipts` notices what this misses."""
     wanted = sorted(set(hashes))
     rows = await transaction.fetch(
-        "SELECT tx_hash, payment_id, status, code, command_id FROM payment_receipts "
+        f"SELECT {_RECEIPTS.columns} FROM payment_receipts "
         f"WHERE tx_hash IN ({placeholders(wanted)})",
         *wanted,
     )
-    return {
-        row[0]: Receipt(
-            row[0], row[1], ReceiptStatus(row[2]), Code(row[3]) if row[3] else None, row[4]
-        )
-        for row in rows
-    }
+    return {one.tx_hash: one for one in _RECEIPTS.rows(rows)}
 
 
 def add_receipts(transaction: Transaction, new: Iterable[Receipt], now: datetime) -> None:
@@ -265,7 +263,7 @@ async def past_their_time(database: Database, limit: int) -> list[int]:
         "ORDER BY expires_at LIMIT %s",
         limit,
     )
-    return [row[0] for row in rows]
+    return [id_ for (id_,) in rows]
 
 
 async def end_past_their_time(transaction: Transaction, ids: Iterable[int]) -> int:

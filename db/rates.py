@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import pymysql.err
 
 from contracts.rates import Rate, Reason
-from contracts.runtime.times import from_sql, to_sql
+from contracts.runtime.times import to_sql
 from db.mysql.database import (
     Database,
     Row,
@@ -22,17 +22,18 @@ from db.mysql.database import (
     is_duplicate,
     placeholders,
 )
+from db.rows import Select, stored
 
 Pair = tuple[str, str]
 """(asset, currency)"""
-_COLUMNS = "asset, currency, source, rate, observed_at, received_at"
+_RATES = Select(Rate)
 
 
 async def everything(reader: Database | Transaction) -> list[Rate]:
     """The last good rate of every source, for every pair."""
     fetch = reader.fetch if isinstance(reader, Transaction) else reader.read
-    rows = await fetch(f"SELECT {_COLUMNS} FROM rates ORDER BY asset, currency, source")
-    return [_rate(row) for row in rows]
+    rows = await fetch(f"SELECT {_RATES.columns} FROM rates ORDER BY asset, currency, source")
+    return _RATES.rows(rows)
 
 
 async def of_pairs(transaction: Transaction, pairs: Iterable[Pair]) -> dict[Pair, list[Rate]]:
@@ -44,10 +45,10 @@ async def of_pairs(transaction: Transaction, pairs: Iterable[Pair]) -> dict[Pair
     # By asset: the servers differ in what a comparison of row constructors may use an index for.
     assets = sorted({asset for asset, _ in wanted})
     rows = await transaction.fetch(
-        f"SELECT {_COLUMNS} FROM rates WHERE asset IN ({placeholders(assets)})",
+        f"SELECT {_RATES.columns} FROM rates WHERE asset IN ({placeholders(assets)})",
         *assets,
     )
-    for rate in map(_rate, rows):
+    for rate in _RATES.rows(rows):
         if rate.pair in found:
             found[rate.pair].append(rate)
     return found
@@ -77,10 +78,9 @@ async def store(transaction: Transaction, changes: Sequence[tuple[Rate, datetime
 
 
 async def _insert(transaction: Transaction, rate: Rate) -> None:
-    columns = tuple(_COLUMNS.split(", "))
-    row = (*rate.pair, rate.source, rate.rate, to_sql(rate.observed_at), to_sql(rate.received_at))
+    values = stored(rate)
     try:
-        await transaction.insert("rates", columns, [row])
+        await transaction.insert("rates", tuple(values), [tuple(values.values())])
     except pymysql.err.IntegrityError as error:
         if is_duplicate(error):
             raise VersionConflict(f"{rate.source} has a rate of {rate.pair} by now") from error
@@ -108,13 +108,9 @@ async def forget_old(database: Database, keep: timedelta, limit: int) -> int:
     )
     gone = f"DELETE FROM rates WHERE asset = %s AND currency = %s AND source = %s AND {over}"
     async with database.transaction() as transaction:
-        for row in rows:
-            transaction.later(gone, *row, seconds)
+        for asset, currency, source in rows:
+            transaction.later(gone, asset, currency, source, seconds)
     return len(rows)
-
-
-def _rate(row: Row) -> Rate:
-    return Rate(row[0], row[1], row[2], row[3], from_sql(row[4]), from_sql(row[5]))
 
 
 # -- quarantine ------------------------------------------------------------------------------------
@@ -145,10 +141,18 @@ class QuarantineRow:
     updated_at: datetime
 
 
-_QUARANTINE = (
-    "source, asset, currency, rate, observed_at, reason, detail, message_id, "
-    "id, accepted_by, received_at, updated_at"
-)
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a row of `rate_quarantine` says beside the report."""
+
+    id: int
+    accepted_by: int | None
+    received_at: datetime
+    updated_at: datetime
+
+
+_REPORTS, _KEPT = Select(PutAside), Select(_Kept)
+_QUARANTINE = f"{_REPORTS.columns}, {_KEPT.columns}"
 _QUARANTINE_WIDTHS = {"asset": 64, "currency": 64, "rate": 128, "observed_at": 64, "detail": 500}
 
 
@@ -221,11 +225,8 @@ async def forget_quarantine(database: Database, keep: timedelta, limit: int) -> 
 
 
 def _quarantine_row(row: Row) -> QuarantineRow:
-    source, asset, currency, rate, observed_at, reason, detail, message_id = row[:8]
-    report = PutAside(
-        source, asset, currency, rate, observed_at, Reason(reason), detail, message_id
-    )
-    return QuarantineRow(row[8], report, row[9], from_sql(row[10]), from_sql(row[11]))
+    report, kept = _REPORTS.row(row), _KEPT.row(_REPORTS.rest(row))
+    return QuarantineRow(kept.id, report, kept.accepted_by, kept.received_at, kept.updated_at)
 
 
 # -- messages of providers -------------------------------------------------------------------------

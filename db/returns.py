@@ -40,4 +40,4 @@ async def overdue(database: Database, seconds: int, limit: int) -> Sequence[int]
         seconds,
         limit,
     )
-    return [row[0] for row in rows]
+    return [id_ for (id_,) in rows]

@@ -1,59 +1,103 @@
-"""Columns and rows of what clients see: what a query selects, and the frozen row behind it.
+"""Columns and rows: what a query selects of a row class, by name, and the frozen row behind it.
 
-In: tuples from MySQL (naive UTC). Out: `contracts.resources` rows (aware UTC).
-Must stay true: `<X>_COLUMNS` names its columns in the order of the row's fields, all qualified by
-the table's alias.
+In: a row class (a dataclass whose fields are named as the columns); tuples from MySQL (naive UTC). Out: SQL that names
+the columns; rows (aware UTC).
+Must stay true: the columns that a query selects and the fields that its rows are made with are one list; a field that
+is no column of the table has its expression here, beside its name.
 """
 
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from types import UnionType
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import orjson
 
 from contracts.resources import EventRow, OrderDetailRow, OrderRow, PaymentRow, TicketTypeRow
-from contracts.runtime.times import from_sql
+from contracts.runtime.times import from_sql, to_sql
+from contracts.shapes import column_names
 from db.mysql.database import Row
 
-EVENT_COLUMNS = (
-    "e.id, e.organizer_id, e.name, e.description, e.venue, e.start_time, e.end_time, e.status, "
-    "e.version, e.created_at, e.updated_at"
-)
-TICKET_TYPE_COLUMNS = (
-    "t.id, t.event_id, t.name, t.price, t.currency, t.quota, t.available, t.max_per_order, "
-    "t.sales_start, t.sales_end, t.version, t.created_at, t.updated_at"
-)
-ORDER_COLUMNS = (
-    "o.id, o.user_id, o.event_id, o.status, o.total_cost, o.currency, o.expires_at, o.version, "
-    "o.created_at, o.updated_at"
-)
-ORDER_DETAIL_COLUMNS = "d.ticket_type_id, d.quantity, d.unit_price"
-PAYMENT_COLUMNS = (
-    "p.id, p.order_id, p.asset, p.quote_rate, p.amount_crypto, p.tx_hash, p.status, p.expires_at, "
-    "p.rate_source, p.rate_observed_at, p.created_at, p.updated_at"
-)
+R = TypeVar("R")
 
 
-def event_row(row: Row) -> EventRow:
-    """From `EVENT_COLUMNS` (alias e)."""
-    return EventRow(*_aware(row))
+class Select(Generic[R]):
+    """The columns of a row class in a table that a query calls `alias`.
+
+    `expressions` say how a field is computed that is no column of that name; `but` names the last columns, with
+    defaults, that a query does without.
+    """
+
+    def __init__(
+        self, row: type[R], alias: str = "", *, but: Collection[str] = (), **expressions: str
+    ) -> None:
+        self._row = row
+        prefix = f"{alias}." if alias else ""
+        names = [name for name in column_names(row) if name not in but]
+        self.columns = ", ".join(
+            f"{expressions[name]} AS {name}" if name in expressions else prefix + name
+            for name in names
+        )
+        self.width = len(names)
+        self._convert = [
+            (position, convert)
+            for position, convert in enumerate(_converters(row, names, expressions))
+            if convert is not None
+        ]
+
+    def row(self, values: Row) -> R:
+        """The row behind the first values of a tuple, as many as there are columns."""
+        taken = list(values[: self.width])
+        for position, convert in self._convert:
+            if taken[position] is not None:
+                taken[position] = convert(taken[position])
+        return self._row(*taken)
+
+    def rows(self, found: Iterable[Row]) -> list[R]:
+        """The row behind each tuple."""
+        return [self.row(values) for values in found]
+
+    def rest(self, values: Row) -> Row:
+        """What a query selected behind these columns."""
+        return values[self.width :]
 
 
-def ticket_type_row(row: Row) -> TicketTypeRow:
-    """From `TICKET_TYPE_COLUMNS` (alias t)."""
-    return TicketTypeRow(*_aware(row))
+def _converters(
+    row: type[Any], names: Iterable[str], expressions: Mapping[str, str]
+) -> Iterator[Callable[[Any], Any] | None]:
+    hints = get_type_hints(row)
+    for name in names:
+        kind = hints[name]
+        if get_origin(kind) in (Union, UnionType):
+            [kind] = [part for part in get_args(kind) if part is not type(None)]
+        if kind is datetime:
+            yield from_sql
+        elif get_origin(kind) in (dict, tuple):
+            yield _from_json_column(get_origin(kind))
+        elif isinstance(kind, type) and issubclass(kind, bool | StrEnum):
+            yield kind
+        else:
+            # What the server computes may come as a DECIMAL where a whole number is meant, and the other way about.
+            yield kind if name in expressions and kind in (int, Decimal) else None
 
 
-def order_row(row: Row) -> OrderRow:
-    """From `ORDER_COLUMNS` (alias o)."""
-    return OrderRow(*_aware(row))
+def _from_json_column(kind: Any) -> Callable[[str], Any]:
+    return lambda text: kind(orjson.loads(text))
 
 
-def order_detail_row(row: Row) -> OrderDetailRow:
-    """From `ORDER_DETAIL_COLUMNS` (alias d)."""
-    return OrderDetailRow(*row)
+def stored(row: Any, *but: str) -> dict[str, Any]:
+    """A row's values by column name as statements take them, without the columns in `but`."""
+    return {
+        name: to_sql(value) if isinstance(value := getattr(row, name), datetime) else value
+        for name in column_names(type(row))
+        if name not in but
+    }
 
 
-def payment_row(row: Row) -> PaymentRow:
-    """From `PAYMENT_COLUMNS` (alias p)."""
-    return PaymentRow(*_aware(row))
-
-
-def _aware(row: Row) -> Row:
-    return tuple(from_sql(value) if isinstance(value, datetime) else value for value in row)
+EVENTS = Select(EventRow, "e")
+TICKET_TYPES = Select(TicketTypeRow, "t")
+ORDERS = Select(OrderRow, "o")
+ORDER_DETAILS = Select(OrderDetailRow, "d")
+PAYMENTS = Select(PaymentRow, "p")

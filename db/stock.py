@@ -21,6 +21,7 @@ from db.mysql.database import (
     Transaction,
     placeholders,
 )
+from db.rows import Select
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,9 @@ class Unreturned:
     quantity: int
 
 
+_UNRETURNED = Select(Unreturned, "d")
+
+
 async def unreturned(
     transaction: Transaction, order_ids: Iterable[int], *, lock: bool
 ) -> list[Unreturned]:
@@ -189,13 +193,13 @@ async def unreturned(
     if not wanted:
         return []
     rows = await transaction.fetch(
-        "SELECT d.id, d.order_id, d.ticket_type_id, d.quantity FROM order_details d "
+        f"SELECT {_UNRETURNED.columns} FROM order_details d "
         "JOIN orders o ON o.id = d.order_id "
         f"WHERE d.order_id IN ({placeholders(wanted)}) AND d.returned_version IS NULL "
         "AND o.status IN ('CANCELLED', 'EXPIRED') ORDER BY d.id",
         *wanted,
     )
-    lines = [Unreturned(*row) for row in rows]
+    lines = _UNRETURNED.rows(rows)
     if not (lock and lines):
         return lines
     ids = [line.id for line in lines]
@@ -204,7 +208,7 @@ async def unreturned(
         f"WHERE id IN ({placeholders(ids)}) AND returned_version IS NULL ORDER BY id FOR UPDATE",
         *ids,
     )
-    held = {row[0] for row in still}
+    held = {id_ for (id_,) in still}
     return [line for line in lines if line.id in held]
 
 

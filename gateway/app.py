@@ -46,10 +46,10 @@ from gateway.http.parsing import BODY_BYTES_MAX
 from gateway.http.rate_limits import Limiter
 from gateway.http.request_metrics import RequestMetrics
 from gateway.http.routing import Route
+from gateway.lifespan import command_submission
 from gateway.resources.attendance import ATTENDANCE, fresh_attendance
 from gateway.resources.operations import CHECKS, Checks
 from gateway.routes import TABLE, check, register
-from gateway.submission.lifespan import command_submission
 
 DATABASE_SESSIONS = 8
 

@@ -14,8 +14,7 @@ from contracts.accounts import BadEmail, stored_email
 from contracts.runtime.settings import load_settings
 from db.accounts import accounts
 from db.mysql.database import Database
-from gateway.accounts.passwords import make_hasher
-from gateway.accounts.requests import PASSWORD_MAX, PASSWORD_MIN
+from gateway.accounts.passwords import PASSWORD_MAX, PASSWORD_MIN, make_hasher
 
 
 async def make_first_admin(email: str, password: str) -> str:

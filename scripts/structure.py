@@ -1,16 +1,18 @@
 """The rules of this repository that no linter knows, each a function from a file to findings.
 
 In: a checkout. Out: `path:line: rule: what is wrong`, exit code 1 when there is any. Must stay true:
-every rule in RULES has an example in tests/structure that it must find.
+every rule in RULES and TREE_RULES has an example in tests/structure that it must find.
 """
 
 import ast
+import functools
+import graphlib
 import io
 import re
 import subprocess
 import sys
 import tokenize
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,26 @@ LAYERS = {
     "gateway": {"contracts", "db"},
     "workers": {"contracts", "db"},
 }
-"""Package -> packages of ours that it may import, besides itself."""
+"""Package of the product -> packages of ours that it may import, besides itself."""
+BELOW = {
+    "contracts.runtime": ("contracts.messaging", "contracts"),
+    "gateway.http": (
+        "gateway.availability",
+        "gateway.caching",
+        "gateway.documents",
+        "gateway.resources",
+        "gateway.submission",
+    ),
+    "gateway.availability": ("gateway.submission", "gateway.resources", "gateway.documents"),
+    "gateway.caching": ("gateway.submission", "gateway.resources", "gateway.documents"),
+    "gateway.submission": ("gateway.resources", "gateway.documents"),
+    "gateway.resources": ("gateway.documents",),
+    "db.mysql": ("db",),
+    "db.redis": ("db.messages", "db.webhooks", "db.accounts", "db.audit"),
+}
+"""Package -> packages beside it that stand above it: it knows nothing of them. A package alone means its own modules
+and not those of the packages inside it."""
+MODULES_MAX = 15
 OURS = {*LAYERS, "scripts", "tests"}
 BAD_NAMES = {"util", "utils", "helper", "helpers", "misc", "common"}
 SKIPS = {"skip", "skipif", "xfail", "importorskip"}
@@ -57,6 +78,7 @@ class Finding:
 
 Found = Iterator[tuple[int, str]]
 Rule = Callable[[Source], Found]
+TreeRule = Callable[[Sequence[Source]], Iterator[Finding]]
 
 
 def file_length(source: Source) -> Found:
@@ -109,6 +131,34 @@ def _another_worker(here: tuple[str, ...], words: list[str]) -> bool:
 def _is_worker(words: list[str]) -> bool:
     folder = Path(__file__).resolve().parents[1] / "workers"
     return len(words) > 1 and words[1] != "runtime" and (folder / words[1]).is_dir()
+
+
+def import_below(source: Source) -> Found:
+    """A package that others stand on does not import them."""
+    for package, above in BELOW.items():
+        if ".".join(source.parts[:-1]) == package:
+            for line, name in imports(source):
+                if any(_is_of(name, one) for one in above):
+                    yield line, f"{package} imports {name}"
+
+
+def _is_of(name: str, package: str) -> bool:
+    """Whether a name is of that package; of a top level package only what stands in no package inside it."""
+    if not name.startswith(f"{package}."):
+        return False
+    inside = name[len(package) + 1 :].split(".")[0]
+    return "." in package or f"{package}.{inside}" not in _packages()
+
+
+@functools.cache
+def _packages() -> frozenset[str]:
+    """The packages inside the product's packages."""
+    root = Path(__file__).resolve().parents[1]
+    return frozenset(
+        ".".join(init.parent.relative_to(root).parts)
+        for top in LAYERS
+        for init in (root / top).rglob("__init__.py")
+    )
 
 
 def silent_except(source: Source) -> Found:
@@ -178,12 +228,67 @@ def foreign_path(source: Source) -> Found:
             yield number, "a path of somebody's machine"
 
 
+def crowded_folder(sources: Sequence[Source]) -> Iterator[Finding]:
+    """A folder of the product holds what belongs together: at most 15 modules."""
+    modules: dict[str, list[Source]] = {}
+    for source in sources:
+        if source.tree and source.parts[0] in LAYERS and source.parts[-1] != "__init__":
+            modules.setdefault("/".join(source.parts[:-1]), []).append(source)
+    for folder, inside in modules.items():
+        if len(inside) > MODULES_MAX:
+            detail = f"{len(inside)} modules; make packages (at most {MODULES_MAX})"
+            yield Finding(folder, 1, "crowded-folder", detail)
+
+
+def import_circle(sources: Sequence[Source]) -> Iterator[Finding]:
+    """No module needs itself, by whatever way round; an import for types alone counts, too."""
+    modules = {module_of(source): source for source in sources if source.tree}
+    wanted = {name: _wanted(source, modules) for name, source in modules.items()}
+    try:
+        graphlib.TopologicalSorter(wanted).prepare()
+    except graphlib.CycleError as error:
+        circle: list[str] = error.args[1]
+        yield Finding(modules[circle[0]].path, 1, "import-circle", " -> ".join(circle))
+
+
+def module_of(source: Source) -> str:
+    """The dotted name of a module."""
+    return ".".join(source.parts).removesuffix(".__init__")
+
+
+def _wanted(source: Source, modules: Mapping[str, Source]) -> set[str]:
+    """The modules of ours that a module imports."""
+    found = set()
+    for _, name in imports(source):
+        while name and name not in modules:
+            name = name.rpartition(".")[0]
+        if name and name != module_of(source):
+            found.add(name)
+    return found
+
+
+def repeated_class(sources: Sequence[Source]) -> Iterator[Finding]:
+    """A class name of the product means one class."""
+    first: dict[str, str] = {}
+    for source in sources:
+        if source.tree and source.parts[0] in LAYERS:
+            for node in source.tree.body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    if node.name in first:
+                        detail = f"{node.name} is a class of {first[node.name]}, too"
+                        yield Finding(source.path, node.lineno, "repeated-class", detail)
+                    first.setdefault(node.name, source.path)
+
+
+TREE_RULES: tuple[TreeRule, ...] = (crowded_folder, import_circle, repeated_class)
+"""Rules about files together."""
 RULES: tuple[Rule, ...] = (
     file_length,
     function_length,
     module_docstring,
     module_name,
     import_layers,
+    import_below,
     silent_except,
     type_ignore,
     sleeping_test,
@@ -251,12 +356,14 @@ def files(checkout: Path) -> list[str]:
 def main() -> int:
     """Check this checkout."""
     checkout = Path(__file__).resolve().parents[1]
-    findings: list[Finding] = []
+    sources: list[Source] = []
     for name in files(checkout):
         try:
-            findings += check(parse(name, (checkout / name).read_text()))
+            sources.append(parse(name, (checkout / name).read_text()))
         except UnicodeDecodeError:
             continue  # A picture or an archive: none of these rules is about it.
+    findings = [finding for source in sources for finding in check(source)]
+    findings += [finding for rule in TREE_RULES for finding in rule(sources)]
     for finding in findings:
         print(finding)
     return 1 if findings else 0

@@ -1,12 +1,9 @@
-"""Where decisions are made. One sub-package per worker; the road they share stands beside them.
+"""Where decisions are made. One sub-package per kind of worker; what all of them share is `workers.runtime`.
 
-    intake.py     messages in: queues of this process, in lanes
-    road.py       one message's life: opened, verified, grouped, decided, ended exactly once
-    deciding.py   commands -> one transaction -> outcomes
-    reacting.py   events -> one transaction (or none)
-    handlers.py   what a worker offers to the road
-    sweeping.py   jobs that look for what is due
-    process.py    start, health, stop
-
-A worker never imports another worker.
+Must stay true: a worker never imports another worker; this is the one list of their kinds.
 """
+
+from typing import Final
+
+KINDS: Final = ("inventory", "order", "payment", "quote", "admission", "notify", "relay")
+"""Each is started by `python -m workers.<kind>`."""

@@ -14,7 +14,9 @@ queues refuse (bounded, `reject-publish`), so stock can always come back; nothin
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from contracts.commands import Owner
 
 COMMANDS_EXCHANGE = "eventhub.commands"
 EVENTS_EXCHANGE = "eventhub.events"
@@ -131,12 +133,8 @@ EXCHANGES = (
 
 def topology(shards: int, queue_length: int) -> Topology:
     """Everything, for so many inventory shards."""
-    commands = [inventory_queue(n) for n in range(shards)] + [
-        "order",
-        "payment",
-        "quote",
-        "admission",
-    ]
+    commands = [inventory_queue(n) for n in range(shards)]
+    commands += [owner for owner in get_args(Owner) if owner != "inventory"]
     returns = [returns_queue(n) for n in range(shards)]
     listeners = [*returns, *EVENT_SUBSCRIPTIONS, RATES_QUEUE]
     queues = [_command_queue(name, queue_length) for name in commands]

@@ -11,12 +11,15 @@ Source: RFC 7515 (JWS, compact serialization), RFC 8037 (EdDSA in JOSE), RFC 872
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Annotated, Literal
 
 import orjson
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import Field
 
 from contracts.messaging.signing import from_text, to_text
+from contracts.shapes import Answer
 
 ALGORITHM = "EdDSA"
 CODE_TYPE, BUNDLE_TYPE = "ticket+jwt", "bundle+jws"
@@ -75,6 +78,17 @@ class TicketKey:
             "alg": ALGORITHM,
             "use": "sig",
         }
+
+
+class Jwk(Answer):
+    """A public key (RFC 7517, RFC 8037)."""
+
+    kty: Literal["OKP"]
+    crv: Literal["Ed25519"]
+    x: Annotated[str, Field(examples=["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"])]
+    kid: Annotated[str, Field(examples=["Zm9vYmFy"])]
+    alg: Literal["EdDSA"]
+    use: Literal["sig"]
 
 
 class NoSigningKey(Exception):

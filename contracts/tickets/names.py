@@ -10,6 +10,11 @@ OWASP, "CSV Injection".
 
 import re
 import unicodedata
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+
+from contracts.models import Line
 
 _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]")
 _INVISIBLE = re.compile(
@@ -32,3 +37,19 @@ def written_name(text: str) -> str:
 def plain_cell(text: str) -> str:
     """A cell that a spreadsheet shows and never computes."""
     return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+HOLDER_NAME_MAX: Final = 100
+GATE_NAME_MAX: Final = 100
+HolderName = Annotated[
+    Line,
+    Field(min_length=1, max_length=HOLDER_NAME_MAX, examples=["Grace Hopper"]),
+    AfterValidator(written_name),
+]
+"""The name on a ticket."""
+GateLabel = Annotated[
+    Line,
+    Field(min_length=1, max_length=GATE_NAME_MAX, examples=["North entrance"]),
+    AfterValidator(written_name),
+]
+"""What people at the door call a gate."""

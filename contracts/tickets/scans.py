@@ -7,14 +7,25 @@ Must stay true: a ruling never changes; ADMITTED is said once for a ticket, ever
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import Field, StringConstraints
+
+from contracts.resources import IdNumber, Moment, MomentJson
 from contracts.runtime.times import to_wire
-from contracts.tickets.ticket import TicketRow, ticket_resource
+from contracts.shapes import Answer, json_writer, shows
+from contracts.tickets.ticket import TicketResource, TicketRow, ticket_resource
 
 SCANS_MAX = 500
 """Scans of one call, and of one transaction."""
-GATE_NAME_MAX = 100
+DeviceId = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+    ),
+    Field(json_schema_extra={"format": "uuid"}, examples=["0b8e0f5c-6a30-4f0f-9a55-0d2a4d3b6f10"]),
+]
+"""A scan's id: a UUID that the device made."""
 
 
 class Ruling(StrEnum):
@@ -35,14 +46,57 @@ CONFLICTS = frozenset({Ruling.CONFLICT, Ruling.VOID_ADMITTED})
 
 @dataclass(frozen=True, slots=True)
 class GateRow:
-    """A row of `gates`. Times are aware UTC."""
+    """A row of `gates`."""
 
-    id: int
-    event_id: int
+    id: IdNumber
+    event_id: IdNumber
     name: str
-    created_at: datetime
-    last_seen_at: datetime | None
-    revoked_at: datetime | None
+    created_at: Moment
+    last_seen_at: Moment | None
+    revoked_at: Moment | None
+
+
+@shows(GateRow)
+class GateResource(Answer):
+    """A device at the door of an event."""
+
+
+gate_resource = json_writer(GateRow)
+
+
+class GateName(Answer):
+    """A gate as others see it."""
+
+    id: IdNumber
+    name: str
+
+
+class ConflictFacts(Answer):
+    """Both entries of a conflict; `firstGate` null: the ticket was admitted by nobody."""
+
+    ruling: Literal["CONFLICT", "VOID_ADMITTED"]
+    gate: GateName
+    scanned_at: MomentJson
+    first_gate: GateName | None
+    first_at: MomentJson | None
+
+
+class TicketConflictResource(TicketResource):
+    """A ticket with which somebody was let in who should not have been."""
+
+    conflict: ConflictFacts
+
+
+class ScanResultResource(Answer):
+    """What a scan ended in. `firstGate`, `firstAt`: who admitted the ticket, unless this scan did."""
+
+    id: str
+    ruling: Literal[
+        "ADMITTED", "ALREADY_USED", "VOID", "WRONG_EVENT", "UNKNOWN", "CONFLICT", "VOID_ADMITTED"
+    ]
+    ticket: TicketResource | None = None
+    first_gate: GateName | None = None
+    first_at: MomentJson | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +127,3 @@ class ScanResult:
             result["firstGate"] = {"id": self.first.gate_id, "name": self.first.gate_name}
             result["firstAt"] = to_wire(self.first.at)
         return result
-
-
-def gate_resource(row: GateRow) -> dict[str, Any]:
-    """The gate of the contract."""
-    return {
-        "id": row.id,
-        "eventId": row.event_id,
-        "name": row.name,
-        "createdAt": to_wire(row.created_at),
-        "lastSeenAt": to_wire(row.last_seen_at) if row.last_seen_at else None,
-        "revokedAt": to_wire(row.revoked_at) if row.revoked_at else None,
-    }

@@ -8,15 +8,13 @@ Must stay true: one ticket for each place and never two (the table's key says so
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from contracts.problems import Code, Problem
-from contracts.resources import OrderDetailRow, OrderRow
-from contracts.runtime.times import to_wire
+from contracts.resources import IdNumber, Moment, OrderDetailRow, OrderRow
+from contracts.shapes import Answer, AsJson, json_writer, shows
 
-HOLDER_NAME_MAX = 100
 ORDER_TICKETS_MAX = 10_000
 """Tickets of one order: they are issued in the one transaction that confirms it, which lives 4 s."""
 
@@ -50,27 +48,52 @@ class NewTicket:
 
 
 @dataclass(frozen=True, slots=True)
-class TicketRow:
-    """A row of `tickets`. Times are aware UTC."""
+class StoredLine(OrderDetailRow):
+    """A line of an order with its id: what tickets are issued for."""
 
     id: int
-    order_id: int
-    event_id: int
-    ticket_type_id: int
-    number: int
-    holder_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class TicketRow:
+    """A row of `tickets`. `status` is one of `TicketStatus`; `number` counts the places of its line."""
+
+    id: IdNumber
+    order_id: IdNumber
+    event_id: IdNumber
+    ticket_type_id: IdNumber
+    number: IdNumber
+    holder_id: IdNumber
     holder_name: str | None
-    status: str
-    version: int
-    issued_at: datetime
-    used_at: datetime | None
+    status: Annotated[str, AsJson(Literal["VALID", "USED", "VOID"])]
+    version: IdNumber
+    issued_at: Moment
+    used_at: Moment | None
 
 
-def tickets_of(order: OrderRow, lines: Iterable[OrderDetailRow]) -> list[NewTicket]:
+@shows(TicketRow)
+class TicketResource(Answer):
+    """One place, held by somebody. `number` counts the places of its line in the order."""
+
+
+class IssuedTickets(Answer):
+    """Which tickets an order got."""
+
+    order_id: IdNumber
+    event_id: IdNumber
+    user_id: IdNumber
+    ticket_ids: list[IdNumber]
+
+
+ticket_resource = json_writer(TicketRow)
+"""The ticket of the contract, without its code: that is for those who may see it, in reads."""
+
+
+def tickets_of(order: OrderRow, lines: Iterable[StoredLine]) -> list[NewTicket]:
     """The tickets that a confirmed order is owed: one for each place, held by its buyer."""
     return [
         NewTicket(
-            order_detail_id=_stored(line),
+            order_detail_id=line.id,
             number=number,
             order_id=order.id,
             event_id=order.event_id,
@@ -80,11 +103,6 @@ def tickets_of(order: OrderRow, lines: Iterable[OrderDetailRow]) -> list[NewTick
         for line in lines
         for number in range(1, line.quantity + 1)
     ]
-
-
-def _stored(line: OrderDetailRow) -> int:
-    assert line.id is not None, "tickets are issued for stored lines"
-    return line.id
 
 
 def by_order(issued: Iterable[tuple[int, NewTicket]]) -> dict[int, list[int]]:
@@ -103,24 +121,6 @@ def tickets_issued(order: OrderRow, ticket_ids: list[int]) -> dict[str, Any]:
         "userId": order.user_id,
         "ticketIds": ticket_ids,
     }
-
-
-def ticket_resource(row: TicketRow, code: str | None = None) -> dict[str, Any]:
-    """The ticket of the contract; `code` only for those who may see it, in reads."""
-    resource: dict[str, Any] = {
-        "id": row.id,
-        "orderId": row.order_id,
-        "eventId": row.event_id,
-        "ticketTypeId": row.ticket_type_id,
-        "number": row.number,
-        "holderId": row.holder_id,
-        "holderName": row.holder_name,
-        "status": row.status,
-        "version": row.version,
-        "issuedAt": to_wire(row.issued_at),
-        "usedAt": to_wire(row.used_at) if row.used_at else None,
-    }
-    return resource if code is None else resource | {"code": code}
 
 
 def change_refusal(row: TicketRow) -> Problem | None:

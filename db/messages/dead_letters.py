@@ -14,13 +14,12 @@ from typing import Any
 
 import orjson
 
-from contracts.runtime.times import from_sql
 from db.mysql.database import (
     Database,
-    Row,
     Transaction,
     placeholders,
 )
+from db.rows import Select
 
 
 class Status(StrEnum):
@@ -84,10 +83,8 @@ _LENGTHS = {
     "message_type": 128,
     "correlation_id": 128,
 }
-_LISTED = (
-    "id, queue, reason, exchange_name, routing_key, content_type, message_id, message_type, "
-    "correlation_id, seen, status, created_at, updated_at, LENGTH(body)"
-)
+_WHOLE = Select(Stored, exchange="exchange_name", size="LENGTH(body)")
+_LISTED = Select(Stored, but=("headers", "body"), exchange="exchange_name", size="LENGTH(body)")
 
 
 async def store(transaction: Transaction, letter: DeadLetter) -> None:
@@ -115,19 +112,19 @@ async def listing(database: Database, *, ended: bool, limit: int) -> list[Stored
     """The newest letters without bodies, newest first; those that were ended too when `ended`."""
     where = "" if ended else "WHERE status = 'DEAD' "
     rows = await database.read(
-        f"SELECT {_LISTED} FROM dead_letters {where}ORDER BY id DESC LIMIT %s",
+        f"SELECT {_LISTED.columns} FROM dead_letters {where}ORDER BY id DESC LIMIT %s",
         limit,
     )
-    return [_stored(row) for row in rows]
+    return _LISTED.rows(rows)
 
 
 async def find(database: Database, letter_id: int) -> Stored | None:
     """One letter with headers and body."""
     rows = await database.read(
-        f"SELECT {_LISTED}, headers, body FROM dead_letters WHERE id = %s",
+        f"SELECT {_WHOLE.columns} FROM dead_letters WHERE id = %s",
         letter_id,
     )
-    return _stored(rows[0]) if rows else None
+    return _WHOLE.row(rows[0]) if rows else None
 
 
 async def end(database: Database, letter_ids: Sequence[int], status: Status) -> int:
@@ -156,7 +153,7 @@ async def forget_ended(database: Database, keep: timedelta, limit: int) -> int:
     # One that has died again meanwhile is DEAD, and stays.
     return await database.write(
         f"DELETE FROM dead_letters WHERE id IN ({placeholders(rows)}) AND {over}",
-        *(row[0] for row in rows),
+        *(id_ for (id_,) in rows),
         seconds,
     )
 
@@ -164,10 +161,3 @@ async def forget_ended(database: Database, keep: timedelta, limit: int) -> int:
 def _storable(text: str) -> str:
     """Without lone surrogates: the driver could not encode them."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _stored(row: Row) -> Stored:
-    values = [*row[:10], Status(row[10]), from_sql(row[11]), from_sql(row[12]), row[13]]
-    if len(row) > len(values):
-        values += [orjson.loads(row[14]), row[15]]
-    return Stored(*values)

@@ -204,8 +204,17 @@ class Share:
             self._kind,
             self._presence,
         )
-        leases = [Lease(r[1], r[2], r[3], bool(r[4])) for r in rows if r[0] == self._kind]
-        return leases, {r[1]: r[3] for r in rows if r[0] == self._presence and r[4]}
+        leases = [
+            Lease(name, holder, incarnation, bool(live))
+            for kind, name, holder, incarnation, live in rows
+            if kind == self._kind
+        ]
+        present = {
+            name: incarnation
+            for kind, name, _, incarnation, live in rows
+            if kind == self._presence and live
+        }
+        return leases, present
 
     async def _take(self, leases: Sequence[Lease], wanted: int) -> None:
         known = {lease.name: lease for lease in leases}
@@ -278,10 +287,9 @@ async def forget_lapsed(database: Database, keep: timedelta, limit: int) -> int:
         f"SELECT kind, name FROM leases WHERE {over} ORDER BY kind, name LIMIT %s", seconds, limit
     )
     async with database.transaction() as transaction:
-        for row in rows:
-            transaction.later(
-                f"DELETE FROM leases WHERE kind = %s AND name = %s AND {over}", *row, seconds
-            )
+        gone = f"DELETE FROM leases WHERE kind = %s AND name = %s AND {over}"
+        for kind, name in rows:
+            transaction.later(gone, kind, name, seconds)
     return len(rows)
 
 
@@ -290,4 +298,4 @@ async def holders(database: Database, kind: str) -> dict[str, str]:
     rows = await database.read(
         "SELECT name, holder FROM leases WHERE kind = %s AND expires_at > UTC_TIMESTAMP(6)", kind
     )
-    return {row[0]: row[1] for row in rows}
+    return dict(rows)

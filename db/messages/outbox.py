@@ -112,7 +112,10 @@ async def pending(database: Database, streams: Sequence[int], limit: int) -> lis
         *streams,
         limit,
     )
-    return [PendingEvent(r[0], r[1], r[2], r[3], r[4].encode()) for r in rows]
+    return [
+        PendingEvent(id_, stream, aggregate, routing_key, body.encode())
+        for id_, stream, aggregate, routing_key, body in rows
+    ]
 
 
 async def published(database: Database, ids: Sequence[int]) -> None:
@@ -133,4 +136,5 @@ async def lag(database: Database) -> tuple[int, float]:
         "SELECT COUNT(*), COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(created_at), UTC_TIMESTAMP(6)), 0) "
         "FROM outbox"
     )
-    return int(rows[0][0]), max(0.0, float(rows[0][1]) / 1e6)
+    [[waiting, micros]] = rows
+    return int(waiting), max(0.0, float(micros) / 1e6)

@@ -57,7 +57,8 @@ async def find(reader: Database | Transaction, commands: Sequence[bytes]) -> dic
         f"SELECT {','.join(_COLUMNS)} FROM command_outcomes WHERE id IN ({placeholders(commands)})"
     )
     fetch = reader.fetch if isinstance(reader, Transaction) else reader.read
-    return {row[0]: _from_row(row) for row in await fetch(sql, *commands)}
+    found = map(_from_row, await fetch(sql, *commands))
+    return {outcome.command: outcome for outcome in found}
 
 
 async def forget_before(database: Database, moment: datetime, limit: int) -> int:
@@ -86,16 +87,9 @@ def _to_row(outcome: Outcome) -> Row:
 
 
 def _from_row(row: Row) -> Outcome:
-    return Outcome(
-        command=row[0],
-        user_id=row[1],
-        type=row[2],
-        fingerprint=row[3],
-        status_code=row[4],
-        code=row[5],
-        location=row[6],
-        request_id=row[7],
-        body=row[8].encode(),
-        accepted_at=from_sql(row[9]),
-        decided_at=from_sql(row[10]),
-    )
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values["command"] = values.pop("id")
+    values["body"] = values["body"].encode()
+    for name in ("accepted_at", "decided_at"):
+        values[name] = from_sql(values[name])
+    return Outcome(**values)

@@ -4,23 +4,19 @@ In: committed outcomes and the gateway each belongs to. Out: entries `uuid -> Ou
 Must stay true: nothing waits for a push and nothing fails by it: the gateway also reads MySQL.
 """
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
-import structlog
 from prometheus_client import Counter
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from contracts.outcomes import Outcome
+from db.redis.optional import OptionalRedis
 from db.redis.seat_locks import RedisCommand
-
-log = structlog.get_logger(__name__)
 
 PUSHES_LOST = Counter("eventhub_pushes_lost_total", "Outcomes not pushed: Redis was away")
 STREAM_LENGTH = 20_000
 STREAM_SECONDS = 3600
-AWAY_SECONDS = 1.0
 
 
 def reply_stream(gateway: str) -> str:
@@ -32,8 +28,7 @@ class Replies:
     """Pushes outcomes through a Redis client with a short time-out."""
 
     def __init__(self, redis: "Redis") -> None:
-        self._redis = redis
-        self._away_until = 0.0
+        self._redis = OptionalRedis(redis, "pushed outcomes")
 
     async def push(
         self,
@@ -51,20 +46,15 @@ class Replies:
         if not (by_gateway or first):
             return
         # Who holds a lock has heard from Redis a moment ago.
-        if time.monotonic() < self._away_until and not first:
+        send = partial(self._send, by_gateway, first)
+        if not await self._redis.ask(send, otherwise=False, anyway=bool(first)):
+            # Gateways read them from the database.
             PUSHES_LOST.inc(sum(map(len, by_gateway.values())))
-            return
-        try:
-            await self._send(by_gateway, first)
-        except (RedisError, OSError, TimeoutError) as error:
-            self._away_until = time.monotonic() + AWAY_SECONDS
-            PUSHES_LOST.inc(sum(map(len, by_gateway.values())))
-            log.warning("outcomes not pushed, gateways will read them", error=repr(error))
 
     async def _send(
         self, by_gateway: Mapping[str, dict[bytes, bytes]], first: Sequence[RedisCommand]
-    ) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
+    ) -> bool:
+        pipeline = self._redis.redis.pipeline(transaction=False)
         for command in first:
             pipeline.execute_command(*command)
         for gateway, fields in by_gateway.items():
@@ -72,3 +62,4 @@ class Replies:
             pipeline.xadd(stream, fields, maxlen=STREAM_LENGTH, approximate=True)  # type: ignore[arg-type]  # redis-py's dict is invariant
             pipeline.expire(stream, STREAM_SECONDS)
         await pipeline.execute()
+        return True

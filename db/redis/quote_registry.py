@@ -6,20 +6,17 @@ replaces a newer one; a rate that a command has just changed is never answered f
 MySQL while it commits).
 """
 
-import time
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import partial
 
-import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from contracts.rates import Rate
 from contracts.runtime.times import from_wire, to_wire
 from db import rates
 from db.mysql.database import VANISHED_SECONDS, Database
-
-log = structlog.get_logger(__name__)
+from db.redis.optional import OptionalRedis
 
 KEY = "rates"
 CHANGING_KEY = "rates:changing"
@@ -41,35 +38,31 @@ end
 if not is_there then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
 return 1
 """
-_AWAY = (RedisError, OSError, TimeoutError)
-AWAY_SECONDS = 1.0
-"""After a failure Redis is not asked again for this long: each question may cost its time-out."""
 
 
 class QuoteRegistry:
     """The registry of one process, on its Redis client and its database."""
 
     def __init__(self, redis: "Redis", database: Database) -> None:
-        self._redis, self._database = redis, database
+        self._redis, self._database = OptionalRedis(redis, "rates"), database
         self._put = redis.register_script(_PUT)
-        self._away_until = 0.0
 
     async def rates(self) -> list[Rate]:
         """The last good rate of every source, by asset, currency and source."""
-        if time.monotonic() < self._away_until:
+        answer = await self._redis.ask(self._held, otherwise=None)
+        if answer is None:
             return await rates.everything(self._database)
-        try:
-            async with self._redis.pipeline(transaction=True) as pipeline:
-                pipeline.exists(CHANGING_KEY)
-                pipeline.hgetall(KEY)
-                changing, held = await pipeline.execute()
-            if held and not changing:
-                return sorted(map(_from_entry, held.items()), key=_order)
-        except _AWAY as error:
-            self._away_until = time.monotonic() + AWAY_SECONDS
-            log.info("registry away, reading the database", error=repr(error))
-            return await rates.everything(self._database)
+        changing, held = answer
+        if held and not changing:
+            return sorted(map(_from_entry, held.items()), key=_order)
         return await self.reload()
+
+    async def _held(self) -> tuple[int, dict[bytes, bytes]]:
+        async with self._redis.redis.pipeline(transaction=True) as pipeline:
+            pipeline.exists(CHANGING_KEY)
+            pipeline.hgetall(KEY)
+            changing, held = await pipeline.execute()
+        return changing, held
 
     async def reload(self) -> list[Rate]:
         """All rates from MySQL, copied to Redis on the way."""
@@ -84,20 +77,18 @@ class QuoteRegistry:
 
     async def changing(self) -> None:
         """A transaction of somebody else's is about to change rates: forget the copy until it must have ended."""
-        try:
-            async with self._redis.pipeline(transaction=True) as pipeline:
+
+        async def tell() -> None:
+            async with self._redis.redis.pipeline(transaction=True) as pipeline:
                 pipeline.set(CHANGING_KEY, b"1", px=CHANGING_SECONDS * 1000)
                 pipeline.delete(KEY)
                 await pipeline.execute()
-        except _AWAY as error:
-            log.warning("registry not told of a change", error=repr(error))
+
+        await self._redis.ask(tell, otherwise=None, anyway=True)
 
     async def forget(self) -> None:
         """Drop the copy: the next reader takes it from MySQL."""
-        try:
-            await self._redis.delete(KEY)
-        except _AWAY as error:
-            log.warning("registry not dropped, it lapses by itself", error=repr(error))
+        await self._redis.ask(partial(self._redis.redis.delete, KEY), otherwise=0, anyway=True)
 
     async def _copy(self, found: Iterable[Rate], *, create: bool) -> bool:
         """Whether Redis has taken them; True as well when it is away and there is nothing to be done."""
@@ -105,11 +96,9 @@ class QuoteRegistry:
         arguments: list[str | int] = [TTL_SECONDS, int(create), *entries]
         if not entries:
             return True
-        try:
-            return bool(await self._put(keys=[KEY, CHANGING_KEY], args=arguments))
-        except _AWAY as error:
-            log.info("registry not updated", error=repr(error))
-            return True
+        # Also when it was away a moment ago: what it has kept would be older than what is stored now.
+        put = partial(self._put, keys=[KEY, CHANGING_KEY], args=arguments)
+        return bool(await self._redis.ask(put, otherwise=True, anyway=True))
 
 
 def _order(rate: Rate) -> tuple[str, str, str]:

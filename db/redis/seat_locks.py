@@ -10,23 +10,19 @@ and-delete).
 """
 
 import secrets
-import time
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Protocol
 
-import structlog
 from prometheus_client import Counter
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-log = structlog.get_logger(__name__)
+from db.redis.optional import OptionalRedis
 
 SALES_WITHOUT_LOCK = Counter(
     "eventhub_sales_without_lock_total", "Batches decided without a seat lock: Redis was away"
 )
 LOCK_BUSY = Counter("eventhub_seat_lock_busy_total", "Seats found locked by somebody else")
-AWAY_SECONDS = 1.0
-"""After a failure Redis is not asked again for this long: each question may cost its time-out."""
 
 # A lock whose token names our own shard but an earlier incarnation is a dead predecessor's: we hold the shard's lease.
 _ACQUIRE = """
@@ -77,17 +73,14 @@ class SeatLocks:
     """Seat locks on one Redis, taken all at once in one round trip, ids ascending."""
 
     def __init__(self, redis: "Redis", lease_seconds: float, incarnation: str) -> None:
-        self._redis = redis
+        self._redis = OptionalRedis(redis, "seat locks")
         self._lease_ms = int(lease_seconds * 1000)
         self._incarnation = incarnation
         self._acquire = redis.register_script(_ACQUIRE)
-        self._away_until = 0.0
 
     async def acquire(self, seats: Mapping[int, int]) -> dict[int, str]:
         """Try each seat once. With Redis away every seat is granted (with an empty token)."""
         ids = sorted(seats)
-        if time.monotonic() < self._away_until:
-            return self._without(ids)
         nonce = secrets.token_hex(8)
         tokens = [f"{seats[i]}:{self._incarnation}:{nonce}" for i in ids]
         arguments: list[str | int] = [
@@ -96,11 +89,9 @@ class SeatLocks:
             *tokens,
             *(str(seats[i]) for i in ids),
         ]
-        try:
-            granted = await self._acquire(keys=[seat_key(i) for i in ids], args=arguments)
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("seat lock unreachable, selling without", error=repr(error))
-            self._away_until = time.monotonic() + AWAY_SECONDS
+        ask = partial(self._acquire, keys=[seat_key(i) for i in ids], args=arguments)
+        granted = await self._redis.ask(ask, otherwise=None)
+        if granted is None:
             return self._without(ids)
         if len(granted) < len(ids):
             LOCK_BUSY.inc(len(ids) - len(granted))
@@ -108,12 +99,9 @@ class SeatLocks:
 
     async def release(self, tokens: Mapping[int, str]) -> None:
         """Free what is still ours. A failure costs the others the rest of the lease, no more."""
-        try:
-            for command in self.releasing(tokens):
-                await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py says nothing of it
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("seat lock not released, it lapses by itself", error=repr(error))
-            self._away_until = time.monotonic() + AWAY_SECONDS
+        for command in self.releasing(tokens):
+            free = partial(self._redis.redis.execute_command, *command)
+            await self._redis.ask(free, otherwise=None, anyway=True)
 
     def releasing(self, tokens: Mapping[int, str]) -> list[RedisCommand]:
         """One EVAL for all that is still ours; none when nothing is."""

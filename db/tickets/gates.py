@@ -6,14 +6,13 @@ Must stay true: a revoked gate stays revoked, and its scans stay; the token itse
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
-from contracts.runtime.times import from_sql, to_sql
+from contracts.runtime.times import to_sql
 from contracts.tickets.scans import GateRow
-from db.mysql.database import Database, Row, Transaction, placeholders
+from db.mysql.database import Database, Transaction, placeholders
+from db.rows import Select
 
-_COLUMNS = "id, event_id, name, created_at, last_seen_at, revoked_at"
+_GATES = Select(GateRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +61,12 @@ async def create(
 async def page(database: Database, event_id: int, after_id: int, limit: int) -> list[GateRow]:
     """An event's gates with ids above `after_id`, revoked ones too, by id."""
     rows = await database.read(
-        f"SELECT {_COLUMNS} FROM gates WHERE event_id = %s AND id > %s ORDER BY id LIMIT %s",
+        f"SELECT {_GATES.columns} FROM gates WHERE event_id = %s AND id > %s ORDER BY id LIMIT %s",
         event_id,
         after_id,
         limit,
     )
-    return [_gate(row) for row in rows]
+    return _GATES.rows(rows)
 
 
 async def revoke(database: Database, event_id: int, gate_id: int) -> bool:
@@ -122,12 +121,3 @@ async def working(transaction: Transaction, gate_ids: Iterable[int]) -> dict[int
         *wanted,
     )
     return {row[0]: (row[1], row[2]) for row in rows}
-
-
-def _gate(row: Row) -> GateRow:
-    id_, event_id, name, created_at, *moments = row
-    return GateRow(id_, event_id, name, from_sql(created_at), *map(_moment, moments))
-
-
-def _moment(value: Any) -> datetime | None:
-    return from_sql(value) if value is not None else None

@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 from contracts.runtime.times import from_sql, to_sql
 from contracts.tickets.scans import CONFLICTS, Admission, Ruling
 from contracts.tickets.ticket import TicketRow, TicketStatus
-from db.mysql.database import Database, Row, placeholders
-from db.tickets.tickets import TICKET_COLUMNS, TicketOwners, ticket_row
+from db.mysql.database import Database, Row
+from db.tickets.tickets import TICKETS, TicketOwners
 
 OVERLAP = timedelta(seconds=10)
 """A transaction (at most 4 s long) dates its changes at its beginning, and may commit behind a later one."""
 CONFLICTS_SHOWN = 50
 _OWNED = (
-    f"SELECT {TICKET_COLUMNS}, o.user_id, e.organizer_id FROM tickets t "
+    f"SELECT {TICKETS.columns}, o.user_id, e.organizer_id FROM tickets t "
     "JOIN orders o ON o.id = t.order_id JOIN events e ON e.id = t.event_id "
 )
 
@@ -39,19 +39,19 @@ async def find(database: Database, ticket_id: int) -> TicketRead | None:
 
 
 def _read(row: Row) -> TicketRead:
-    return TicketRead(ticket_row(row[:-2]), TicketOwners(row[-2], row[-1]))
+    return TicketRead(TICKETS.row(row), TicketOwners(*TICKETS.rest(row)))
 
 
 async def held(database: Database, holder_id: int, below: int, limit: int) -> list[TicketRow]:
     """Tickets that somebody holds, the newest first, with ids below `below`."""
     rows = await database.read(
-        f"SELECT {TICKET_COLUMNS} FROM tickets t WHERE t.holder_id = %s AND t.id < %s "
+        f"SELECT {TICKETS.columns} FROM tickets t WHERE t.holder_id = %s AND t.id < %s "
         "ORDER BY t.id DESC LIMIT %s",
         holder_id,
         below,
         limit,
     )
-    return [ticket_row(row) for row in rows]
+    return TICKETS.rows(rows)
 
 
 async def of_order(
@@ -60,14 +60,14 @@ async def of_order(
     """An order's tickets by id, those above `after`; of one holder alone unless None."""
     mine = "" if holder_id is None else "AND t.holder_id = %s "
     rows = await database.read(
-        f"SELECT {TICKET_COLUMNS} FROM order_details d JOIN tickets t ON t.order_detail_id = d.id "
+        f"SELECT {TICKETS.columns} FROM order_details d JOIN tickets t ON t.order_detail_id = d.id "
         f"WHERE d.order_id = %s AND t.id > %s {mine}ORDER BY t.id LIMIT %s",
         order_id,
         after,
         *(() if holder_id is None else (holder_id,)),
         limit,
     )
-    return [ticket_row(row) for row in rows]
+    return TICKETS.rows(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ async def attendees(
         match = "AND (t.holder_name LIKE %s OR u.email LIKE %s) "
         values = [f"%{_literally(words)}%"] * 2
     rows = await database.read(
-        f"SELECT {TICKET_COLUMNS}, u.email FROM tickets t FORCE INDEX (ix_tickets_event) "
+        f"SELECT {TICKETS.columns}, u.email FROM tickets t FORCE INDEX (ix_tickets_event) "
         f"JOIN users u ON u.id = t.holder_id WHERE t.event_id = %s AND t.id > %s {match}"
         "ORDER BY t.id LIMIT %s",
         event_id,
@@ -96,7 +96,7 @@ async def attendees(
         *values,
         limit,
     )
-    return [Attendee(ticket_row(row[:-1]), row[-1]) for row in rows]
+    return [Attendee(TICKETS.row(row), *TICKETS.rest(row)) for row in rows]
 
 
 def _literally(words: str) -> str:
@@ -219,14 +219,3 @@ def _gate_counts(rows: Iterable[Row]) -> list[GateCount]:
         if ruling is not None:
             gate.rulings[Ruling(ruling)] = count
     return list(found.values())
-
-
-async def type_names(database: Database, type_ids: Iterable[int]) -> dict[int, str]:
-    """What ticket types are called, deleted ones too."""
-    wanted = sorted(set(type_ids))
-    if not wanted:
-        return {}
-    rows = await database.read(
-        f"SELECT id, name FROM ticket_types WHERE id IN ({placeholders(wanted)})", *wanted
-    )
-    return {row[0]: row[1] for row in rows}

@@ -10,19 +10,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from contracts.runtime.times import from_sql, to_sql
+from contracts.runtime.times import to_sql
 from contracts.tickets.ticket import TICKET_MOVES, NewTicket, TicketRow, TicketStatus
 from db.mysql.database import (
-    Row,
     Statement,
     Transaction,
     placeholders,
 )
+from db.rows import Select
 
-TICKET_COLUMNS = (
-    "t.id, t.order_id, t.event_id, t.ticket_type_id, t.number, t.holder_id, t.holder_name, t.status, "
-    "t.version, t.issued_at, t.used_at"
-)
+TICKETS = Select(TicketRow, "t")
 INSERT_ROWS_MAX = 5000
 """Rows of one statement: half a megabyte."""
 
@@ -36,12 +33,6 @@ _INSERTED = (
     "issued_at",
     "updated_at",
 )
-
-
-def ticket_row(row: Row) -> TicketRow:
-    """From `TICKET_COLUMNS` (alias t)."""
-    aware: Row = tuple(from_sql(one) if isinstance(one, datetime) else one for one in row)
-    return TicketRow(*aware)
 
 
 async def issue(
@@ -77,7 +68,7 @@ def lock_query(ids: Iterable[int]) -> Statement:
     """The query of `lock`, for whoever reads ahead (`ids` not empty)."""
     wanted = sorted(set(ids))
     return Statement(
-        f"SELECT {TICKET_COLUMNS} FROM tickets t FORCE INDEX (PRIMARY) "
+        f"SELECT {TICKETS.columns} FROM tickets t FORCE INDEX (PRIMARY) "
         f"WHERE t.id IN ({placeholders(wanted)}) ORDER BY t.id FOR UPDATE",
         tuple(wanted),
     )
@@ -89,7 +80,7 @@ async def lock(transaction: Transaction, ids: Iterable[int]) -> dict[int, Ticket
     if not query.parameters:
         return {}
     rows = await transaction.fetch(query.sql, *query.parameters)
-    return {row[0]: ticket_row(row) for row in rows}
+    return {row[0]: TICKETS.row(row) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

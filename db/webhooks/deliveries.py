@@ -12,10 +12,10 @@ from datetime import datetime
 from contracts.runtime.times import from_sql, to_sql
 from db.mysql.database import (
     Database,
-    Row,
     Transaction,
     placeholders,
 )
+from db.rows import Select
 
 ERROR_LENGTH_MAX = 255
 AHEAD_OF_ALL_DAYS = 1
@@ -118,10 +118,10 @@ async def due_endpoints(database: Database) -> list[int]:
         "SELECT endpoint_id, MIN(next_attempt_at) AS earliest FROM webhook_deliveries "
         "WHERE status = 'PENDING' GROUP BY endpoint_id HAVING earliest <= UTC_TIMESTAMP(6)"
     )
-    return [row[0] for row in rows]
+    return [endpoint_id for endpoint_id, _ in rows]
 
 
-_WAITING_COLUMNS = "id, aggregate, sequence, ordered, next_attempt_at, first_try_at"
+_WAITING = Select(QueuedDelivery)
 
 
 async def due(
@@ -137,7 +137,7 @@ async def due(
         unknown = f"AND id NOT IN ({placeholders(known)}) "
         parameters += known
     rows = await database.read(
-        f"SELECT {_WAITING_COLUMNS}, UTC_TIMESTAMP(6) FROM webhook_deliveries "
+        f"SELECT {_WAITING.columns}, UTC_TIMESTAMP(6) FROM webhook_deliveries "
         "WHERE status = 'PENDING' AND endpoint_id = %s AND next_attempt_at <= UTC_TIMESTAMP(6) "
         f"{unknown}ORDER BY next_attempt_at, id LIMIT %s",
         *parameters,
@@ -145,26 +145,20 @@ async def due(
     )
     if not rows:
         return datetime.min, []
-    aggregates = sorted({row[1] for row in rows})
+    [now] = _WAITING.rest(rows[0])
+    due_now = _WAITING.rows(rows)
+    aggregates = sorted({one.aggregate for one in due_now})
     others = await database.read(
-        f"SELECT {_WAITING_COLUMNS} FROM webhook_deliveries WHERE endpoint_id = %s "
+        f"SELECT {_WAITING.columns} FROM webhook_deliveries WHERE endpoint_id = %s "
         f"AND status = 'PENDING' AND aggregate IN ({placeholders(aggregates)})",
         endpoint_id,
         *aggregates,
     )
-    found = {row[0]: _waiting(row) for row in (*rows, *others)}
-    return from_sql(rows[0][6]), list(found.values())
+    found = {one.id: one for one in (*due_now, *_WAITING.rows(others))}
+    return from_sql(now), list(found.values())
 
 
-def _waiting(row: Row) -> QueuedDelivery:
-    first = from_sql(row[5]) if row[5] else None
-    return QueuedDelivery(row[0], row[1], row[2], bool(row[3]), from_sql(row[4]), first)
-
-
-_DELIVERY_COLUMNS = (
-    "id, endpoint_id, event_id, event_type, aggregate, sequence, ordered, body, attempts, tries, "
-    "first_try_at, created_at"
-)
+_DUE = Select(DueDelivery)
 
 
 async def load(database: Database, ids: Sequence[int]) -> list[DueDelivery]:
@@ -172,31 +166,12 @@ async def load(database: Database, ids: Sequence[int]) -> list[DueDelivery]:
     if not ids:
         return []
     rows = await database.read(
-        f"SELECT {_DELIVERY_COLUMNS} FROM webhook_deliveries "
+        f"SELECT {_DUE.columns} FROM webhook_deliveries "
         f"WHERE id IN ({placeholders(ids)}) AND status = 'PENDING'",
         *ids,
     )
-    found = {row[0]: _delivery(row) for row in rows}
+    found = {one.id: one for one in _DUE.rows(rows)}
     return [found[one] for one in ids if one in found]
-
-
-def _delivery(row: Row) -> DueDelivery:
-    id_, endpoint_id, event_id, event_type, aggregate, sequence, ordered, body = row[:8]
-    attempts, tries, first, created = row[8:]
-    return DueDelivery(
-        id_,
-        endpoint_id,
-        event_id,
-        event_type,
-        aggregate,
-        sequence,
-        bool(ordered),
-        body,
-        attempts,
-        tries,
-        from_sql(first) if first else None,
-        from_sql(created),
-    )
 
 
 async def postpone(database: Database, until: dict[int, datetime]) -> None:

@@ -5,16 +5,14 @@ Must stay true: asking again never makes a second delivery of the same event; ol
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
-from contracts.runtime.times import from_sql
+from contracts.webhooks.resources import LoggedAttempt, LoggedDelivery
 from db.mysql.database import (
     Database,
-    Row,
     Transaction,
     placeholders,
 )
+from db.rows import Select
 from db.webhooks.deliveries import NewDelivery, add
 
 DELIVERED_DAYS = 7
@@ -23,38 +21,14 @@ FAILED_DAYS = 30
 SWEEP_ROWS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedDelivery:
-    """A delivery as its owner sees it. `error` is why the last attempt did not count."""
-
-    id: int
-    event_id: str
-    event_type: str
-    status: str
-    attempts: int
-    status_code: int | None
-    error: str | None
-    next_attempt_at: datetime | None
-    delivered_at: datetime | None
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedAttempt:
-    """One attempt. `duration_ms` in milliseconds; `status_code` None when no answer came."""
-
-    number: int
-    started_at: datetime
-    duration_ms: int
-    status_code: int | None
-    error: str | None
-
-
 # What somebody waits for is due a day ago, to go before all others: its owner reads "now".
-_COLUMNS = (
-    "id, event_id, event_type, status, attempts, status_code, error, "
-    "GREATEST(next_attempt_at, updated_at), delivered_at, created_at"
+_LOGGED = Select(
+    LoggedDelivery,
+    last_status_code="status_code",
+    last_error="error",
+    next_attempt_at="GREATEST(next_attempt_at, updated_at)",
 )
+_ATTEMPTS = Select(LoggedAttempt)
 
 
 async def page(
@@ -62,64 +36,42 @@ async def page(
 ) -> list[LoggedDelivery]:
     """The newest deliveries of an endpoint, below `before_id`, newest first."""
     rows = await database.read(
-        f"SELECT {_COLUMNS} FROM webhook_deliveries WHERE endpoint_id = %s AND id < %s "
+        f"SELECT {_LOGGED.columns} FROM webhook_deliveries WHERE endpoint_id = %s AND id < %s "
         "ORDER BY id DESC LIMIT %s",
         endpoint_id,
         before_id if before_id is not None else 2**63 - 1,
         limit,
     )
-    return [_logged(row) for row in rows]
+    return _LOGGED.rows(rows)
 
 
 async def by_id(database: Database, endpoint_id: int, delivery_id: int) -> LoggedDelivery | None:
     """One delivery of an endpoint, None when it has none of that id."""
     rows = await database.read(
-        f"SELECT {_COLUMNS} FROM webhook_deliveries WHERE id = %s AND endpoint_id = %s",
+        f"SELECT {_LOGGED.columns} FROM webhook_deliveries WHERE id = %s AND endpoint_id = %s",
         delivery_id,
         endpoint_id,
     )
-    return _logged(rows[0]) if rows else None
+    return _LOGGED.row(rows[0]) if rows else None
 
 
 async def by_event(transaction: Transaction, endpoint_id: int, event_id: str) -> LoggedDelivery:
     """The delivery of an event to an endpoint. Raises IndexError when there is none."""
     rows = await transaction.fetch(
-        f"SELECT {_COLUMNS} FROM webhook_deliveries WHERE endpoint_id = %s AND event_id = %s",
+        f"SELECT {_LOGGED.columns} FROM webhook_deliveries WHERE endpoint_id = %s AND event_id = %s",
         endpoint_id,
         event_id,
     )
-    return _logged(rows[0])
-
-
-def _logged(row: Row) -> LoggedDelivery:
-    id_, event_id, event_type, status, attempts_, status_code, error = row[:7]
-    due, delivered, created = row[7:]
-    return LoggedDelivery(
-        id_,
-        event_id,
-        event_type,
-        status,
-        attempts_,
-        status_code,
-        error,
-        _moment(due),
-        _moment(delivered),
-        from_sql(created),
-    )
-
-
-def _moment(value: datetime | None) -> datetime | None:
-    return from_sql(value) if value is not None else None
+    return _LOGGED.row(rows[0])
 
 
 async def attempts(database: Database, delivery_id: int) -> list[LoggedAttempt]:
     """Every attempt of a delivery, first to last."""
     rows = await database.read(
-        "SELECT number, started_at, duration_ms, status_code, error FROM webhook_attempts "
-        "WHERE delivery_id = %s ORDER BY number",
+        f"SELECT {_ATTEMPTS.columns} FROM webhook_attempts WHERE delivery_id = %s ORDER BY number",
         delivery_id,
     )
-    return [LoggedAttempt(row[0], from_sql(row[1]), *row[2:]) for row in rows]
+    return _ATTEMPTS.rows(rows)
 
 
 async def resend(database: Database, endpoint_id: int, delivery_id: int) -> LoggedDelivery | None:
@@ -150,7 +102,7 @@ async def resend(database: Database, endpoint_id: int, delivery_id: int) -> Logg
             await transaction.execute(
                 "UPDATE webhook_deliveries SET next_attempt_at = UTC_TIMESTAMP(6) "
                 f"WHERE id IN ({placeholders(behind)}) AND status = 'PENDING'",
-                *sorted(row[0] for row in behind),
+                *sorted(id_ for (id_,) in behind),
             )
 
     await database.run(work)
@@ -186,13 +138,13 @@ async def sweep(database: Database) -> int:
             days,
             SWEEP_ROWS,
         )
-        old += [row[0] for row in rows]
+        old += [id_ for (id_,) in rows]
     rows = await database.read(
         "SELECT d.id FROM webhook_endpoints e JOIN webhook_deliveries d ON d.endpoint_id = e.id "
         "AND d.status <> 'PENDING' WHERE e.status = 'DELETED' LIMIT %s",
         SWEEP_ROWS,
     )
-    await _forget(database, sorted({*old, *(row[0] for row in rows)}))
+    await _forget(database, sorted({*old, *(id_ for (id_,) in rows)}))
     return len(old) + len(rows)
 
 

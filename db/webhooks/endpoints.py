@@ -10,29 +10,16 @@ from datetime import datetime, timedelta
 
 import orjson
 
-from contracts.runtime.times import from_sql
+from contracts.webhooks.resources import Endpoint
 from db.mysql.database import (
     Database,
-    Row,
     Transaction,
     placeholders,
 )
+from db.rows import Select
 
 ROTATION_HOURS = 24
 """How long the secret before the present one still signs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """An endpoint as its owner sees it. `status`: ACTIVE or DISABLED; `disabled_reason`: GONE or FAILING."""
-
-    id: int
-    url: str
-    event_types: tuple[str, ...]
-    status: str
-    disabled_reason: str | None
-    created_at: datetime
-    updated_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +69,8 @@ async def create(
             "SELECT COUNT(*) FROM webhook_endpoints WHERE user_id = %s AND status <> 'DELETED'",
             user_id,
         )
-        if rows[0][0] >= limit:
+        [[count]] = rows
+        if count >= limit:
             raise TooManyEndpoints
         now = await transaction.now()
         moment = now.replace(tzinfo=None)
@@ -94,42 +82,30 @@ async def create(
     return await database.run(work)
 
 
-_ENDPOINT_COLUMNS = "id, url, event_types, status, disabled_reason, created_at, updated_at"
+_ENDPOINTS = Select(Endpoint)
 
 
 async def by_id(database: Database, user_id: int, endpoint_id: int) -> Endpoint | None:
     """One's own endpoint, None when there is none of that id."""
     rows = await database.read(
-        f"SELECT {_ENDPOINT_COLUMNS} FROM webhook_endpoints "
+        f"SELECT {_ENDPOINTS.columns} FROM webhook_endpoints "
         "WHERE id = %s AND user_id = %s AND status <> 'DELETED'",
         endpoint_id,
         user_id,
     )
-    return _endpoint(rows[0]) if rows else None
+    return _ENDPOINTS.row(rows[0]) if rows else None
 
 
 async def page(database: Database, user_id: int, after_id: int, limit: int) -> list[Endpoint]:
     """One's own endpoints with ids above `after_id`, by id."""
     rows = await database.read(
-        f"SELECT {_ENDPOINT_COLUMNS} FROM webhook_endpoints "
+        f"SELECT {_ENDPOINTS.columns} FROM webhook_endpoints "
         "WHERE user_id = %s AND status IN ('ACTIVE', 'DISABLED') AND id > %s ORDER BY id LIMIT %s",
         user_id,
         after_id,
         limit,
     )
-    return [_endpoint(row) for row in rows]
-
-
-def _endpoint(row: Row) -> Endpoint:
-    return Endpoint(
-        row[0],
-        row[1],
-        tuple(orjson.loads(row[2])),
-        row[3],
-        row[4],
-        from_sql(row[5]),
-        from_sql(row[6]),
-    )
+    return _ENDPOINTS.rows(rows)
 
 
 async def delete(database: Database, user_id: int, endpoint_id: int) -> bool:
@@ -156,7 +132,7 @@ async def forget_deleted(database: Database, keep: timedelta, limit: int) -> int
     )
     if not rows:
         return 0
-    ids = [row[0] for row in rows]
+    ids = [id_ for (id_,) in rows]
     return await database.write(
         f"DELETE FROM webhook_endpoints WHERE id IN ({placeholders(ids)})", *ids
     )
@@ -202,7 +178,7 @@ async def listeners(database: Database, user_ids: Iterable[int]) -> list[Listene
     found = await database.read(_WITH_ENDPOINTS.format(placeholders(wanted)), *wanted)
     if not found:
         return []
-    accounts = sorted({row[0] for row in found})
+    accounts = sorted({user_id for (user_id,) in found})
     rows = await database.read(_LISTENERS.format(placeholders(accounts)), *accounts)
     return [
         Listener(id_, user, frozenset((roles or "").split(",")), frozenset(orjson.loads(types)))
@@ -210,28 +186,26 @@ async def listeners(database: Database, user_ids: Iterable[int]) -> list[Listene
     ]
 
 
+_TARGETS = Select(
+    Target,
+    "e",
+    # A disabled account's endpoints are as good as disabled: what it was to hear, it hears no more.
+    status="IF(u.status = 'ACTIVE', e.status, 'DISABLED')",
+    previous_secret="IF(e.previous_until > UTC_TIMESTAMP(6), e.previous_secret, NULL)",  # noqa: S106 - an expression, no secret
+    pause="GREATEST(0, COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), e.paused_until), 0)) / 1e6",
+)
+
+
 async def targets(database: Database, ids: Sequence[int]) -> list[Target]:
     """What the sender must know of these endpoints now; deleted ones too."""
     if not ids:
         return []
     rows = await database.read(
-        # A disabled account's endpoints are as good as disabled: what it was to hear, it hears no more.
-        "SELECT e.id, e.user_id, e.url, IF(u.status = 'ACTIVE', e.status, 'DISABLED'), e.secret, "
-        "IF(e.previous_until > UTC_TIMESTAMP(6), e.previous_secret, NULL), e.failures, "
-        "GREATEST(0, COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), e.paused_until), 0)), "
-        "e.last_success_at FROM webhook_endpoints e JOIN users u ON u.id = e.user_id "
+        f"SELECT {_TARGETS.columns} FROM webhook_endpoints e JOIN users u ON u.id = e.user_id "
         f"WHERE e.id IN ({placeholders(ids)})",
         *ids,
     )
-    return [_target(row) for row in rows]
-
-
-def _target(row: Row) -> Target:
-    id_, user_id, url, status, secret, previous, failures, pause, success = row
-    last_success_at = from_sql(success) if success else None
-    return Target(
-        id_, user_id, url, status, secret, previous, failures, float(pause) / 1e6, last_success_at
-    )
+    return _TARGETS.rows(rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,16 @@ Must stay true: a change reaches tokens that are already out (this gateway's at 
 seconds); the last active admin stays one.
 """
 
+from typing import Annotated
+
 import structlog
 from aiohttp import web
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from contracts.accounts import Account
+from contracts.accounts import EMAIL_LENGTH_MAX, Account, AccountStatus, User
+from contracts.models import Line, RoleName
 from contracts.problems import Code, Problem
 from db.accounts import accounts
-from gateway.accounts.requests import SetRoles, SetStatus, UsersQuery
 from gateway.http.keys import (
     ACCESS,
     DATABASE,
@@ -20,13 +23,55 @@ from gateway.http.keys import (
     principal,
     query,
 )
-from gateway.http.paging import from_cursor, page
+from gateway.http.models import Body, PageQuery
+from gateway.http.paging import Page, from_cursor, page
 from gateway.http.problems import Refusal, not_found
 from gateway.http.replies import json_reply
-from gateway.http.responses import User, UserPage
 from gateway.http.routing import ADMIN, Route, RouteAnswer
 
 log = structlog.get_logger(__name__)
+
+
+class SetStatus(Body):
+    """Enable or disable an account."""
+
+    status: Annotated[AccountStatus, Field(examples=["DISABLED"])]
+
+
+def _no_duplicates(roles: tuple[RoleName, ...]) -> tuple[RoleName, ...]:
+    if len(set(roles)) != len(roles):
+        raise ValueError("names a role twice")
+    return roles
+
+
+class SetRoles(Body):
+    """All roles that an account shall have."""
+
+    roles: Annotated[
+        tuple[RoleName, ...],
+        Field(max_length=4, json_schema_extra={"uniqueItems": True}, examples=[["USER"]]),
+        AfterValidator(_no_duplicates),
+    ]
+
+
+def _lenient_email(text: object) -> object:
+    # A filter for what cannot be an address finds nothing; it is no error.
+    return text.lower() if isinstance(text, str) else text
+
+
+class UsersQuery(PageQuery):
+    """`?email=&status=&limit=&cursor=`."""
+
+    email: Annotated[
+        Line | None, BeforeValidator(_lenient_email), Field(max_length=EMAIL_LENGTH_MAX)
+    ] = None
+    status: AccountStatus | None = None
+
+
+class UserPage(Page):
+    """A page of accounts."""
+
+    data: list[User]
 
 
 async def list_users(request: web.Request) -> web.Response:

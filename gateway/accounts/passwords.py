@@ -22,6 +22,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from contracts.problems import Code, Problem
 from gateway.http.problems import Refusal
 
+PASSWORD_MIN, PASSWORD_MAX = 10, 128
+"""Characters of a password."""
 WAITING_MAX = 64
 """So many may wait for a thread; who comes then is told to come back."""
 T = TypeVar("T")

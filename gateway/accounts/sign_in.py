@@ -8,17 +8,20 @@ disabled); a refresh token is 256 random bits, works once, and only its hash is 
 import hashlib
 import secrets
 import zlib
+from typing import Annotated, Literal
 
 import structlog
 from aiohttp import web
+from pydantic import AfterValidator, Field, WithJsonSchema
 
-from contracts.accounts import Account, BadEmail, stored_email
+from contracts.accounts import EMAIL_LENGTH_MAX, Account, BadEmail, User, stored_email
+from contracts.models import Line, Prose
 from contracts.problems import Code, Problem
 from contracts.runtime.settings import Settings
+from contracts.shapes import Answer
 from db.accounts import accounts, refresh_tokens
 from db.mysql.database import Database, Transaction
-from gateway.accounts.passwords import Passwords
-from gateway.accounts.requests import Login, RefreshToken, Register
+from gateway.accounts.passwords import PASSWORD_MAX, PASSWORD_MIN, Passwords
 from gateway.http.keys import (
     DATABASE,
     PASSWORDS,
@@ -27,9 +30,9 @@ from gateway.http.keys import (
     body,
     principal,
 )
+from gateway.http.models import Body
 from gateway.http.problems import Refusal, unauthenticated
 from gateway.http.replies import json_reply, no_content
-from gateway.http.responses import TokenPair, User
 from gateway.http.routing import (
     ANYONE,
     SIGNED_IN,
@@ -43,6 +46,65 @@ REFRESH_BYTES = 32
 WRONG = "The e-mail address or the password is wrong, or the account may not sign in now."
 
 log = structlog.get_logger(__name__)
+
+
+REFRESH_LENGTH_MAX = 128
+
+
+def _email(text: str) -> str:
+    try:
+        return stored_email(text)
+    except BadEmail as error:
+        raise ValueError(str(error)) from None
+
+
+Email = Annotated[
+    Line,
+    Field(min_length=3, max_length=EMAIL_LENGTH_MAX),
+    AfterValidator(_email),
+    WithJsonSchema(
+        {"type": "string", "format": "email", "minLength": 3, "maxLength": EMAIL_LENGTH_MAX}
+    ),
+]
+
+
+class Register(Body):
+    """A new account."""
+
+    email: Annotated[Email, Field(examples=["ada@example.com"])]
+    password: Annotated[
+        Prose,
+        Field(min_length=PASSWORD_MIN, max_length=PASSWORD_MAX, examples=["correct horse battery"]),
+    ]
+
+
+class Login(Body):
+    """Credentials. Any text is taken: what is no address is no account's, and says no more than that."""
+
+    email: Annotated[Line, Field(max_length=EMAIL_LENGTH_MAX, examples=["ada@example.com"])]
+    password: Annotated[Prose, Field(max_length=PASSWORD_MAX, examples=["correct horse battery"])]
+
+
+class RefreshToken(Body):
+    """A refresh token, as login or refresh gave it."""
+
+    refresh_token: Annotated[
+        Line,
+        Field(
+            min_length=1,
+            max_length=REFRESH_LENGTH_MAX,
+            examples=["mlRKCN9g5KHAjxw2j3Zosi9aFpFUmziNbBmMiMOXmZI"],
+        ),
+    ]
+
+
+class TokenPair(Answer):
+    """What a sign-in gives. `expiresIn`: seconds of the access token."""
+
+    access_token: Annotated[str, Field(examples=["eyJhbGciOiJIUzI1NiIsImtpZCI6ImsxIn0.e30.c2ln"])]
+    refresh_token: Annotated[str, Field(examples=["mlRKCN9g5KHAjxw2j3Zosi9aFpFUmziNbBmMiMOXmZI"])]
+    token_type: Literal["Bearer"]
+    expires_in: Annotated[int, Field(ge=1, examples=[900])]
 
 
 async def register(request: web.Request) -> web.Response:

@@ -26,7 +26,9 @@ from contracts.messaging.envelope import (
 from contracts.messaging.link import Link
 from contracts.messaging.topology import BROADCAST_EXCHANGE
 from contracts.runtime.tasks import end
+from contracts.shapes import column_names
 from db import catalogue
+from db.catalogue import SaleState
 from db.mysql.database import Database, is_away
 from db.stock import shortages
 from gateway.availability.cache import AvailabilityCache, TypeState
@@ -113,12 +115,7 @@ async def _reread_once(
     held = await shortages(database, type_ids)
     states = {
         type_id: TypeState(
-            version=row.version,
-            available=row.available,
-            max_per_order=row.max_per_order,
-            sales_start=row.sales_start,
-            sales_end=row.sales_end,
-            cancelled=row.cancelled,
+            **{name: getattr(row, name) for name in column_names(SaleState)},
             held=held[type_id].held,
             next_release_at=held[type_id].next_release_at,
         )

@@ -21,7 +21,8 @@ from aiohttp import web
 from contracts.commands import Command, PlaceOrder
 from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
-from contracts.runtime.times import to_wire
+from contracts.sales import EVENT_CANCELLED, left_of, on_sale, shortage_members
+from db.catalogue import SaleState
 
 FRESH_SECONDS = 1.0
 REREAD_SECONDS = 0.75
@@ -43,23 +44,16 @@ class RequestedItem(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class TypeState:
-    """A ticket type as MySQL showed it, with its event's end. `held`: tickets in unpaid orders."""
+class TypeState(SaleState):
+    """A ticket type as MySQL showed it. `held`: tickets in unpaid orders."""
 
-    version: int
-    available: int
-    max_per_order: int
-    sales_start: datetime | None
-    sales_end: datetime
-    """The earlier of the type's own end of sales and the event's end."""
-    cancelled: bool
     held: int
     next_release_at: datetime | None
 
     def on_sale(self, now: datetime) -> bool:
         """Whether orders are taken now."""
-        started = self.sales_start is None or self.sales_start <= now
-        return started and now < self.sales_end and not self.cancelled
+        window = self.sales_start, self.sales_end, self.event_end
+        return not self.cancelled and on_sale(now, *window)
 
 
 @dataclass(slots=True)
@@ -175,7 +169,7 @@ class AvailabilityCache:
             state = known.state
             if state is not None and state.cancelled:
                 # A cancelled event stays cancelled: the one closed sale that is known for sure.
-                return Problem(Code.SALES_CLOSED, "The event is cancelled.")
+                return Problem(Code.SALES_CLOSED, EVENT_CANCELLED)
             if state is None or known.read_at <= changed_at:
                 return None
             if min(known.heard_at, known.read_at) < fresh_since:
@@ -201,16 +195,8 @@ class AvailabilityCache:
 
 
 def _sold_out(type_id: int, available: int, state: TypeState) -> Problem:
-    release = state.next_release_at
-    return Problem(
-        Code.SOLD_OUT,
-        f"{available} tickets of type {type_id} are left.",
-        {
-            "available": available,
-            "held": state.held,
-            "nextReleaseAt": to_wire(release) if release is not None else None,
-        },
-    )
+    members = shortage_members(available, state.held, state.next_release_at)
+    return Problem(Code.SOLD_OUT, left_of(type_id, available), members)
 
 
 AVAILABILITY = web.AppKey("door", AvailabilityCache)

@@ -7,7 +7,6 @@ change is shown at once; what does not exist is never kept.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import orjson
 from aiohttp import web
@@ -20,7 +19,7 @@ from contracts.resources import (
     ticket_type_etag,
     ticket_type_resource,
 )
-from contracts.runtime.times import from_wire, to_wire
+from contracts.runtime.times import to_wire
 from db import catalogue as rows
 from db.catalogue import EventRead, Search
 from db.mysql.database import Database
@@ -28,13 +27,11 @@ from gateway.caching.event_list import EventList
 from gateway.caching.short_lived import Fresh
 from gateway.http.models import PageQuery
 from gateway.http.paging import from_cursor, page
-from gateway.http.problems import invalid, not_found
-from gateway.resources.requests_catalogue import EventsQuery
+from gateway.http.problems import not_found
 
 COPY_SECONDS = 0.8
 """Less than the second that is promised: an answer takes its time, too."""
 COPIES_MAX = 5_000
-SEARCHES_MAX = 1_000
 NO_EVENT = "There is no such event, or it is not yours."
 NO_TICKET_TYPE = "There is no such ticket type, or it is not yours."
 
@@ -80,13 +77,12 @@ class Catalogue:
         if type_id is not None:
             self._types.drop(type_id)
 
-    async def published(self, wanted: EventsQuery) -> bytes:
-        """A page of published events. Raises Refusal (400) for a cursor that is none."""
-        search, query = _search(wanted)
+    async def published(self, search: Search, query: str, limit: int) -> bytes:
+        """A page of published events; `query` is the text of the search, the same for all that ask the same."""
 
         async def build() -> bytes:
-            found = await rows.list_published(self._database, search, wanted.limit + 1)
-            return _page(found, wanted.limit, lambda one: (to_wire(one.row.start_time), one.row.id))
+            found = await rows.list_published(self._database, search, limit + 1)
+            return _page(found, limit, lambda one: (to_wire(one.row.start_time), one.row.id))
 
         return await self._list.page(query, build)
 
@@ -120,25 +116,6 @@ def _page(
 
 def _shown(event: EventRead) -> dict[str, object]:
     return event_resource(event.row, event.ticket_types)
-
-
-@lru_cache(maxsize=SEARCHES_MAX)  # a page that many look at is asked for in the same words
-def _search(wanted: EventsQuery) -> tuple[Search, str]:
-    """The search and its canonical text: queries that ask the same share their pages."""
-    words = (wanted.q or "").strip() or None
-    starts_from = from_wire(wanted.from_) if wanted.from_ else None
-    starts_to = from_wire(wanted.to) if wanted.to else None
-    after = None
-    if wanted.cursor:
-        start, last_id = from_cursor(wanted.cursor, str, int)
-        try:
-            after = (from_wire(str(start)), int(last_id))
-        except (ValueError, OverflowError):
-            detail = "The cursor is not one that this list gave."
-            raise invalid(detail, ("?cursor", "is not a cursor of this list")) from None
-    search = Search(words, starts_from, starts_to, after)
-    parts = [words and words.casefold(), starts_from, starts_to, after, wanted.limit]
-    return search, orjson.dumps(parts).decode()
 
 
 CATALOGUE = web.AppKey("catalogue", Catalogue)

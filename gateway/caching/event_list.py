@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from gateway.caching.optional_redis import OptionalRedis
+from db.redis.optional import OptionalRedis
 from gateway.caching.short_lived import Fresh
 
 LIST_SECONDS = 30.0

@@ -30,8 +30,8 @@ from contracts.messaging.topology import (
     Topology,
     topology,
 )
-from contracts.webhooks import PING, WEBHOOK_TYPES
-from gateway.documents.asyncapi_messages import Messages, Schema, webhook_key
+from contracts.webhooks.messages import PING, WEBHOOK_TYPES
+from gateway.documents.asyncapi_messages import RETRY_HEADERS, Messages, Schema, webhook_key
 from gateway.documents.asyncapi_page import render
 from gateway.documents.pages import CACHE_CONTROL
 from gateway.http.keys import SETTINGS
@@ -59,18 +59,6 @@ _PARAMETERS: dict[str, Schema] = {
 }
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
-_RETRY_HEADERS: Schema = {
-    "type": "object",
-    "properties": {
-        "x-eventhub-attempt": {
-            "type": "integer",
-            "minimum": 1,
-            "description": "How often it was put aside.",
-        },
-        "x-eventhub-reason": {"type": "string", "description": "Why."},
-        "x-eventhub-queue": {"type": "string", "description": "Where it came from."},
-    },
-}
 
 
 @cache
@@ -195,13 +183,13 @@ class _Writer:
             "Retried",
             "A message that could not be dealt with yet, as it came.",
             again,
-            _RETRY_HEADERS,
+            RETRY_HEADERS,
         )
         dead = self.messages.anything(
             "DeadLetter",
             "Whatever could not be dealt with at all, as it came; it need not be readable.",
             {"description": "Any bytes, under the content type they came with."},
-            _RETRY_HEADERS,
+            RETRY_HEADERS,
         )
         for name, exchange in exchanges.items():
             if name.startswith("eventhub.retry."):

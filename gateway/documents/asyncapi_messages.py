@@ -1,6 +1,6 @@
 """Every message of EventHub as AsyncAPI describes it: schemas, headers, an example each. Generated from the contracts.
 
-In: `contracts.commands`, `contracts.events`, `contracts.webhooks`, the resource models of the HTTP contract.
+In: `contracts.commands`, `contracts.events`, `contracts.webhooks.messages`, the resource models of the HTTP contract.
 Out: the `schemas` and `messages` of an AsyncAPI document's components.
 Must stay true: a message that is not described here does not travel; the schemas are closed (no member that
 they do not name) and are plain JSON Schema draft 07, the default of AsyncAPI: a `$ref` stands alone.
@@ -18,32 +18,19 @@ from contracts.commands import COMMANDS, Command
 from contracts.events import EVENTS, DomainEvent, TicketConflict
 from contracts.messaging.envelope import BATCH, SINGLE, Envelope
 from contracts.models import Asset, Currency, Wire
-from contracts.webhooks import PING, WEBHOOK_TYPES
+from contracts.rates import QuarantinedReport, RateResource
+from contracts.resources import EventResource, IdNumber, Order, Payment
+from contracts.shapes import Answer
+from contracts.tickets.scans import ConflictFacts, TicketConflictResource
+from contracts.tickets.ticket import IssuedTickets, TicketResource
+from contracts.webhooks.messages import PING, WEBHOOK_TYPES
 from gateway.documents.openapi_examples import example_of
-from gateway.http.responses import IdNumber, ResponseModel
-from gateway.resources import (
-    responses_catalogue,
-    responses_orders,
-    responses_rates,
-    responses_tickets,
-)
 
 Schema = dict[str, Any]
 JSON = "application/json"
 _REF = "#/components/schemas/{model}"
 _MOMENT: Schema = {"type": "string", "format": "date-time"}
 _TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 1024}
-
-
-class QuarantinedReport(ResponseModel):
-    """A report of a rate that was put aside, its fields as they came."""
-
-    id: IdNumber
-    source: str
-    asset: str
-    currency: str
-    rate: str
-    observed_at: str
 
 
 class ProviderRate(Wire):
@@ -55,26 +42,24 @@ class ProviderRate(Wire):
     observed_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
-class Pinged(ResponseModel):
+class Pinged(Answer):
     """Which webhook was tried out."""
 
     webhook_id: IdNumber
 
 
 _RESOURCES: dict[str, type[BaseModel]] = {
-    "order": responses_orders.Order,
-    "payment": responses_orders.Payment,
-    "event": responses_catalogue.EventResource,
-    "rate": responses_rates.RateResource,
-    "tickets": responses_tickets.TicketsIssuedResource,
-    "ticket": responses_tickets.TicketResource,
-    "conflict": responses_tickets.ConflictFacts,
+    "order": Order,
+    "payment": Payment,
+    "event": EventResource,
+    "rate": RateResource,
+    "tickets": IssuedTickets,
+    "ticket": TicketResource,
+    "conflict": ConflictFacts,
 }
 """Events carry resources of the HTTP contract as plain JSON: what stands behind the member's name."""
 
-_WEBHOOK_DATA: dict[type[DomainEvent], type[BaseModel]] = {
-    TicketConflict: responses_tickets.TicketConflictResource
-}
+_WEBHOOK_DATA: dict[type[DomainEvent], type[BaseModel]] = {TicketConflict: TicketConflictResource}
 """Webhooks whose data is more than the one resource of their event."""
 
 _ATTRIBUTES = {
@@ -315,4 +300,16 @@ _WEBHOOK_HEADERS_EXAMPLE = {
     "webhook-id": "6f9ba6b8-5a3e-4c52-9a51-5c8b5e3a1f02",
     "webhook-timestamp": "1893520800",
     "webhook-signature": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+}
+RETRY_HEADERS: Schema = {
+    "type": "object",
+    "properties": {
+        "x-eventhub-attempt": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "How often it was put aside.",
+        },
+        "x-eventhub-reason": {"type": "string", "description": "Why."},
+        "x-eventhub-queue": {"type": "string", "description": "Where it came from."},
+    },
 }

@@ -27,13 +27,14 @@ from gateway.documents.openapi_parts import (
     TAGS,
 )
 from gateway.http.models import NoBody
-from gateway.http.responses import CommandResource, ProblemDocument
+from gateway.http.problems import ProblemDocument
 from gateway.http.routing import (
     ANYONE,
     LimitClass,
     Route,
     RouteAnswer,
 )
+from gateway.resources.commands import CommandResource
 
 Schema = dict[str, Any]
 _RETRY = frozenset({429, 503})

@@ -11,11 +11,19 @@ import orjson
 
 from contracts.messaging.signing import from_text, to_text
 from contracts.problems import Code, Problem
+from contracts.shapes import Answer
 from gateway.http.problems import Refusal
 
 T = TypeVar("T")
 Key = tuple[int | str, ...]
 _ID_MAX = 2**63 - 1
+
+
+class Page(Answer):
+    """Base of the models of a list's pages; a list adds its `data`."""
+
+    next_cursor: str | None
+    has_more: bool
 
 
 def to_cursor(key: Key) -> str:

@@ -6,18 +6,54 @@ say the same.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import orjson
 from aiohttp import web
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
 
+from contracts.models import ONE_LINE, SEVERAL_LINES
 from contracts.problems import CONTENT_TYPE, Code, Problem
+from contracts.resources import MomentJson
+from contracts.shapes import Answer
 from db.mysql.database import is_away
-from gateway.http.models import ONE_LINE, SEVERAL_LINES
 from gateway.http.replies import raw_reply
 
 UNAVAILABLE_SECONDS = 2
 """What a client should wait when a server behind us is away: restarts take about that long."""
+
+
+class ProblemError(Answer):
+    """One thing that is wrong with a request."""
+
+    pointer: str
+    detail: str
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457 problem details."""
+
+    model_config = ConfigDict(extra="allow", alias_generator=to_camel, populate_by_name=True)
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    instance: str
+    errors: list[ProblemError] | None = None
+    retry_after: int | None = None
+    available: int | None = None
+    """SOLD_OUT: tickets of that type left."""
+    held: int | None = None
+    """SOLD_OUT: tickets in unpaid orders."""
+    next_release_at: MomentJson | None = None
+    """SOLD_OUT: when the earliest unpaid order gives its tickets back."""
+    payment_status: Literal["LATE"] | None = None
+    """The money is recorded for a refund."""
+    command_id: str | None = None
+    """A publish whose end is unknown: what to poll."""
 
 
 class Refusal(Exception):

@@ -26,10 +26,11 @@ from limits import (
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from redis.asyncio import ConnectionPool
-from redis.exceptions import RedisError
 
 from contracts.models import Principal
 from contracts.problems import Code, Problem
+from contracts.runtime.circuit_breaker import CircuitBreaker
+from db.redis.optional import REDIS_AWAY
 from gateway.http.client_addresses import Networks, client_address, counted_as
 from gateway.http.problems import Refusal
 from gateway.http.routing import LimitClass
@@ -109,7 +110,7 @@ class Limiter:
                 connection_pool=pool,  # type: ignore[arg-type]  # passed through to redis-py
             )
             self._shared = MovingWindowRateLimiter(storage)
-        self._local_until = 0.0
+        self._breaker = CircuitBreaker(LOCAL_SECONDS)
 
     async def count(
         self, request: web.Request, limit: LimitClass, caller: Principal | None
@@ -135,11 +136,11 @@ class Limiter:
         return self._off.holds(client_address(request, self._proxies))
 
     async def _hit(self, policy: str, item: RateLimitItem, who: str) -> tuple[bool, LimitState]:
-        if self._shared is not None and time.monotonic() >= self._local_until:
+        if self._shared is not None and not self._breaker.is_open:
             try:
                 return await _count(self._shared, policy, item, who)
-            except (RedisError, OSError, TimeoutError) as error:
-                self._local_until = time.monotonic() + LOCAL_SECONDS
+            except REDIS_AWAY as error:
+                self._breaker.failed()
                 log.warning("rate_limit.local", reason=type(error).__name__)
         return await _count(self._local, policy, item, who)
 

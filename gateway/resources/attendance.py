@@ -8,32 +8,35 @@ size fits into memory.
 import csv
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
+from pydantic import Field
 
+from contracts.models import Line
+from contracts.resources import Count, IdNumber
 from contracts.runtime.times import to_wire
+from contracts.shapes import Answer, shows
 from contracts.tickets.names import plain_cell
-from contracts.tickets.scans import CONFLICTS, Ruling
-from contracts.tickets.ticket import ticket_resource
+from contracts.tickets.scans import CONFLICTS, ConflictFacts, Ruling
+from contracts.tickets.ticket import TicketRow, ticket_resource
 from db.mysql.database import Database
 from db.tickets import reads
 from db.tickets.reads import Attendee, Conflict, GateCount
 from gateway.caching.catalogue import CATALOGUE
 from gateway.caching.short_lived import Fresh
 from gateway.http.keys import DATABASE, path_id, principal, query
-from gateway.http.paging import from_cursor, page
+from gateway.http.models import PageQuery
+from gateway.http.paging import Page, from_cursor, page
 from gateway.http.replies import json_reply
 from gateway.http.routing import ORGANIZER_OR_ADMIN, Ownership, Route, RouteAnswer
-from gateway.resources.requests_tickets import AttendeesQuery
-from gateway.resources.responses_tickets import Attendance as AttendanceResource
-from gateway.resources.responses_tickets import AttendeePage
 
 ATTENDANCE = web.AppKey("attendance", Fresh[int, dict[str, Any]])
 FRESH_SECONDS = 0.8
 EVENTS_KEPT = 1000
 CSV = "text/csv"
 CSV_ROWS = 500
+WORDS_MAX = 100
 COLUMNS = (
     "ticketId",
     "orderId",
@@ -46,6 +49,62 @@ COLUMNS = (
     "issuedAt",
     "usedAt",
 )
+
+
+class AttendeesQuery(PageQuery):
+    """`?q=&limit=&cursor=`; `q` is looked for in names and addresses."""
+
+    q: Annotated[Line | None, Field(max_length=WORDS_MAX)] = None
+
+
+@shows(TicketRow)
+class AttendeeResource(Answer):
+    """A ticket with its holder's address."""
+
+    holder_email: str
+
+
+class AttendeePage(Page):
+    """A page of attendees by rising ticket id."""
+
+    data: list[AttendeeResource]
+
+
+class TypeAttendance(Answer):
+    """Tickets of one type."""
+
+    ticket_type_id: IdNumber
+    issued: Count
+    used: Count
+    void: Count
+
+
+class GateAttendance(Answer):
+    """One gate's scans."""
+
+    gate_id: IdNumber
+    name: str
+    admitted: Count
+    refused: Count
+    conflicts: Count
+
+
+class ConflictEntry(ConflictFacts):
+    """A conflict, to be looked at."""
+
+    ticket_id: IdNumber
+
+
+class AttendanceResource(Answer):
+    """Who is in. `recentConflicts`: the last fifty."""
+
+    issued: Count
+    used: Count
+    void: Count
+    by_type: list[TypeAttendance]
+    by_gate: list[GateAttendance]
+    conflicts: Count
+    recent_conflicts: list[ConflictEntry]
 
 
 def fresh_attendance() -> Fresh[int, dict[str, Any]]:

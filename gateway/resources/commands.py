@@ -6,24 +6,27 @@ deadline it is never shown as undecided while MySQL can be asked; a stream ends 
 """
 
 import asyncio
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from aiohttp.client_exceptions import ClientConnectionResetError
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from contracts.command_ids import CommandIds
 from contracts.outcomes import Outcome
 from contracts.problems import Code
+from contracts.resources import MomentJson
+from contracts.shapes import Answer
 from gateway.http import keys
-from gateway.http.problems import not_found
+from gateway.http.models import Query, whole_number
+from gateway.http.problems import ProblemDocument, not_found
 from gateway.http.replies import raw_reply
-from gateway.http.responses import CommandResource
 from gateway.http.routing import (
     CALLER,
     Ownership,
     Route,
     RouteAnswer,
 )
-from gateway.resources.requests_orders import CommandQuery
 from gateway.submission.answers import (
     COMMAND_ID,
     matches,
@@ -39,6 +42,33 @@ PING_SECONDS = 15.0
 _ID_PATTERN = r"[A-Za-z0-9_-]{1,128}"
 
 COMMAND_IDS = web.AppKey("command_ids", CommandIds)
+
+
+WAIT_MAX = 30
+
+
+class CommandQuery(Query):
+    """`?wait=N`: seconds to wait for the decision; more than 30 count as 30."""
+
+    wait: Annotated[
+        int,
+        Field(ge=0),
+        BeforeValidator(whole_number),
+        AfterValidator(lambda seconds: min(seconds, WAIT_MAX)),
+    ] = 0
+
+
+class CommandResource(Answer):
+    """The command resource: what became of a ⚡ call."""
+
+    id: str
+    type: str
+    status: Literal["PENDING", "SUCCEEDED", "REJECTED", "FAILED"]
+    accepted_at: MomentJson
+    decided_at: MomentJson | None
+    status_code: int | None
+    result: Any
+    problem: ProblemDocument | None
 
 
 async def show_command(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Events over HTTP: create, change, cancel (commands), list, show, orders and sales (reads).
+"""Events over HTTP: create, change, cancel (commands), show (a read). Lists stand in `event_lists`.
 
 In: an event's members, a merge patch, an id. Out: the event, or why not.
 Must stay true: a foreign event is 404 for organizers (403 is for those without the role); If-Match is the
@@ -10,26 +10,22 @@ from typing import Any
 
 from aiohttp import web
 
+from contracts.catalogue import EventMembers, EventPatch
 from contracts.commands import CancelEvent, Command, CreateEvent, UpdateEvent
 from contracts.models import Principal
 from contracts.outcomes import Outcome
 from contracts.problems import Code
-from contracts.resources import event_etag, money
+from contracts.resources import EventResource, event_etag
 from contracts.runtime.times import from_wire, to_wire
-from db import order_reads
-from db.order_reads import OrderFilter
 from gateway.availability.cache import AVAILABILITY
 from gateway.caching.catalogue import CATALOGUE, CachedResource
 from gateway.http.keys import (
-    CONTEXT,
-    DATABASE,
     body,
     path_id,
-    principal,
-    query,
 )
-from gateway.http.problems import forbidden, invalid, unauthenticated
-from gateway.http.replies import json_reply, raw_reply
+from gateway.http.models import Body
+from gateway.http.problems import invalid
+from gateway.http.replies import raw_reply
 from gateway.http.routing import (
     ANYONE,
     ORGANIZER_OR_ADMIN,
@@ -37,11 +33,6 @@ from gateway.http.routing import (
     Route,
     RouteAnswer,
 )
-from gateway.resources.orders import order_page
-from gateway.resources.requests_catalogue import CreateEventBody, EventsQuery, UpdateEventBody
-from gateway.resources.requests_orders import OrdersQuery
-from gateway.resources.responses_catalogue import EventPage, EventResource, Sales
-from gateway.resources.responses_orders import OrderPage
 from gateway.submission.answers import matches, not_modified
 from gateway.submission.submit import Call, submit
 
@@ -49,6 +40,14 @@ REVALIDATE = {"Cache-Control": "no-cache"}
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _IF_MATCH = re.compile(rf"\*|{_TAG}(?:\s*,\s*{_TAG})*")
 _TIMES = frozenset({"startTime", "endTime", "salesStart", "salesEnd"})
+
+
+class CreateEventBody(EventMembers, Body):
+    """A new event."""
+
+
+class UpdateEventBody(EventPatch, Body):
+    """A merge patch: only what is sent changes; null removes a description or a venue."""
 
 
 def if_match(request: web.Request) -> str | None:
@@ -75,19 +74,6 @@ def shown_reply(request: web.Request, shown: CachedResource) -> web.Response:
     if matches(shown.etag, request.headers.get("If-None-Match")):
         return not_modified(shown.etag, REVALIDATE)
     return raw_reply(shown.body, 200, {"ETag": shown.etag, **REVALIDATE})
-
-
-async def list_events(request: web.Request) -> web.Response:
-    """GET /api/events."""
-    wanted, catalogue = query(request, EventsQuery), request.app[CATALOGUE]
-    if not wanted.mine:
-        return raw_reply(await catalogue.published(wanted), 200, REVALIDATE)
-    caller = request[CONTEXT].caller
-    if caller is None:
-        raise unauthenticated("Your own events need an access token.")
-    if not caller.has(("ORGANIZER",)):
-        raise forbidden()
-    return raw_reply(await catalogue.of_organizer(caller.user_id, wanted))
 
 
 async def show_event(request: web.Request) -> web.Response:
@@ -118,7 +104,7 @@ async def update_event(request: web.Request) -> web.Response:
             principal=caller,
             fingerprint=fingerprint,
             event_id=event_id,
-            patch=patch,
+            patch=EventPatch.model_validate(patch),
             if_match=precondition,
         )
 
@@ -149,50 +135,10 @@ def _changed(request: web.Request) -> Any:
     return changed
 
 
-async def list_event_orders(request: web.Request) -> web.Response:
-    """GET /api/events/{eventId}/orders."""
-    event_id = path_id(request, "eventId")
-    await request.app[CATALOGUE].managed_event(event_id, principal(request))
-    return await order_page(request, OrderFilter(event_id=event_id))
-
-
-async def show_sales(request: web.Request) -> web.Response:
-    """GET /api/events/{eventId}/sales."""
-    event_id = path_id(request, "eventId")
-    await request.app[CATALOGUE].managed_event(event_id, principal(request))
-    sales = await order_reads.sales_of_event(request.app[DATABASE], event_id)
-    types = [
-        {
-            "id": one.id,
-            "quota": one.quota,
-            "available": one.available,
-            "held": one.held,
-            "sold": one.sold,
-            "revenue": money(one.revenue),
-        }
-        for one in sales
-    ]
-    return json_reply({"ticketTypes": types})
-
-
 _EVENT = RouteAnswer(EventResource, "The event.", ("ETag",))
 _NOT_MODIFIED = RouteAnswer(None, "It is still what If-None-Match names.", ("ETag",))
 
 ROUTES = (
-    Route(
-        method="GET",
-        path="/api/events",
-        operation_id="listEvents",
-        summary="Published events by start time; with mine=true own ones in every status",
-        handler=list_events,
-        access=ANYONE,
-        answers={200: RouteAnswer(EventPage, "A page of events.")},
-        tag="Events",
-        query=EventsQuery,
-        problems=frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN}),
-        description="`q` is looked for in name, venue and description; `from` and `to` bound startTime. "
-        "Up to 30 s old. `mine=true` needs the role ORGANIZER and takes no filter.",
-    ),
     Route(
         method="GET",
         path="/api/events/{eventId}",
@@ -245,28 +191,5 @@ ROUTES = (
         tag="Events",
         is_command=True,
         problems=frozenset({Code.EVENT_HAS_SALES}),
-    ),
-    Route(
-        method="GET",
-        path="/api/events/{eventId}/orders",
-        operation_id="listEventOrders",
-        summary="Orders of an event, the newest first",
-        handler=list_event_orders,
-        access=ORGANIZER_OR_ADMIN,
-        ownership=Ownership.EVENT_ORGANIZER_OR_ADMIN,
-        answers={200: RouteAnswer(OrderPage, "A page of orders.")},
-        tag="Events",
-        query=OrdersQuery,
-    ),
-    Route(
-        method="GET",
-        path="/api/events/{eventId}/sales",
-        operation_id="showSales",
-        summary="What became of an event's tickets",
-        handler=show_sales,
-        access=ORGANIZER_OR_ADMIN,
-        ownership=Ownership.EVENT_ORGANIZER_OR_ADMIN,
-        answers={200: RouteAnswer(Sales, "Per ticket type.")},
-        tag="Events",
     ),
 )

@@ -6,14 +6,15 @@ Must stay true: a probe costs no more than one round trip per server behind us a
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import structlog
 from aiohttp import web
 
 from contracts.runtime.metrics import CONTENT_TYPE
+from contracts.shapes import Answer
 from gateway.http.keys import METRICS
 from gateway.http.replies import json_reply
-from gateway.http.responses import Liveness, Readiness
 from gateway.http.routing import (
     ANYONE,
     LimitClass,
@@ -27,6 +28,20 @@ Check = Callable[[], Awaitable[None]]
 """Raises when what it looks at does not work."""
 
 log = structlog.get_logger(__name__)
+
+
+class Liveness(Answer):
+    """The loop turns."""
+
+    status: Literal["alive"]
+
+
+class Readiness(Answer):
+    """What is missing, and what works without its faster half."""
+
+    status: Literal["ready", "unready"]
+    missing: list[str]
+    degraded: list[str]
 
 
 class Checks:

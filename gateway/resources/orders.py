@@ -6,13 +6,16 @@ of several events, sold out); it decides nothing. Foreign orders look like none.
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from aiohttp import web
+from pydantic import AfterValidator, Field
 
 from contracts.commands import AddItems, CancelOrder, Command, OrderItem, PlaceOrder
-from contracts.models import Principal
+from contracts.models import Id, Principal, Quantity
 from contracts.problems import Code, Problem
-from contracts.resources import order_resource
+from contracts.resources import Order, OrderStatusName, order_resource
+from contracts.sales import ITEMS_MAX, each_once
 from db import order_reads
 from db.order_reads import OrderFilter, OrderRead
 from gateway.availability.cache import AVAILABILITY
@@ -24,7 +27,8 @@ from gateway.http.keys import (
     principal,
     query,
 )
-from gateway.http.paging import from_cursor, page
+from gateway.http.models import Body, PageQuery
+from gateway.http.paging import Page, from_cursor, page
 from gateway.http.problems import invalid, not_found
 from gateway.http.replies import json_reply
 from gateway.http.routing import (
@@ -35,11 +39,45 @@ from gateway.http.routing import (
     Route,
     RouteAnswer,
 )
-from gateway.resources.requests_orders import OrderItemBody, OrdersQuery, PlaceOrderBody
-from gateway.resources.responses_orders import Order, OrderPage
 from gateway.submission.submit import Call, submit
 
 NO_ORDER = "There is no such order, or it is not yours."
+
+
+class OrderItemBody(Body):
+    """So many tickets of one type."""
+
+    ticket_type_id: Annotated[Id, Field(examples=[1])]
+    quantity: Annotated[Quantity, Field(examples=[2])]
+
+
+def _one_line_each(items: tuple[OrderItemBody, ...]) -> tuple[OrderItemBody, ...]:
+    if len(items) > 1 and not each_once(item.ticket_type_id for item in items):
+        raise ValueError("names a ticket type twice")
+    return items
+
+
+class PlaceOrderBody(Body):
+    """Items of one event; with `orderId` they are added to that unpaid order of yours."""
+
+    items: Annotated[
+        tuple[OrderItemBody, ...],
+        Field(min_length=1, max_length=ITEMS_MAX),
+        AfterValidator(_one_line_each),
+    ]
+    order_id: Id | None = None
+
+
+class OrdersQuery(PageQuery):
+    """`?status=&limit=&cursor=`."""
+
+    status: OrderStatusName | None = None
+
+
+class OrderPage(Page):
+    """A page of orders, the newest first."""
+
+    data: list[Order]
 
 
 async def place_order(request: web.Request) -> web.Response:

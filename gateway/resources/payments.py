@@ -4,12 +4,15 @@ In: an order and an asset; a payment and the transaction that paid it. Out: the 
 Must stay true: only the order's owner quotes and confirms; foreign orders and payments look like none.
 """
 
+from typing import Annotated
+
 from aiohttp import web
+from pydantic import Field
 
 from contracts.commands import Command, ConfirmPayment, CreateQuote
-from contracts.models import Principal
+from contracts.models import Asset, Id, Principal, TxHash
 from contracts.problems import Code
-from contracts.resources import payment_resource
+from contracts.resources import Payment, payment_resource
 from db import order_reads
 from gateway.http.keys import (
     DATABASE,
@@ -17,6 +20,7 @@ from gateway.http.keys import (
     path_id,
     principal,
 )
+from gateway.http.models import Body
 from gateway.http.problems import not_found
 from gateway.http.replies import json_reply
 from gateway.http.routing import (
@@ -27,11 +31,22 @@ from gateway.http.routing import (
     RouteAnswer,
 )
 from gateway.resources.orders import NO_ORDER
-from gateway.resources.requests_orders import ConfirmPaymentBody, CreateQuoteBody
-from gateway.resources.responses_orders import Payment
 from gateway.submission.submit import Call, submit
 
 NO_PAYMENT = "There is no such payment, or it is not yours."
+
+
+class CreateQuoteBody(Body):
+    """Which order to pay, in which asset."""
+
+    order_id: Annotated[Id, Field(examples=[1])]
+    asset: Annotated[Asset, Field(examples=["BTC"])]
+
+
+class ConfirmPaymentBody(Body):
+    """The transaction that paid. Hexadecimal digits in either case."""
+
+    tx_hash: Annotated[TxHash, Field(examples=["0x" + "ab" * 32])]
 
 
 async def create_quote(request: web.Request) -> web.Response:

@@ -5,15 +5,18 @@ Must stay true: a rate is shown from the registry's copy (60 s at most, and neve
 has just set); which of several sources is shown is the rule that quotes use.
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
+from pydantic import Field, StringConstraints
 
 from contracts.commands import AcceptRate, Command, PublishRate
-from contracts.models import Principal
+from contracts.models import Asset, Currency, MomentText, Principal
 from contracts.problems import Code
-from contracts.rates import Rate, choose, rate_resource
+from contracts.rates import Rate, RateResource, choose, rate_resource
+from contracts.resources import IdNumber, MomentJson
 from contracts.runtime.times import to_wire
+from contracts.shapes import Answer
 from db import rates
 from db.rates import QuarantineRow
 from db.redis.quote_registry import QuoteRegistry
@@ -25,7 +28,8 @@ from gateway.http.keys import (
     path_id,
     query,
 )
-from gateway.http.paging import from_cursor, page
+from gateway.http.models import Body, Limit, PageQuery, Query
+from gateway.http.paging import Page, from_cursor, page
 from gateway.http.problems import not_found
 from gateway.http.replies import json_reply
 from gateway.http.routing import (
@@ -35,18 +39,73 @@ from gateway.http.routing import (
     Route,
     RouteAnswer,
 )
-from gateway.resources import responses_rates as responses
-from gateway.resources.requests_rates import (
-    PublishRateBody,
-    QuarantineQuery,
-    RateQuery,
-    RatesQuery,
-)
 from gateway.submission.submit import Call, submit
 
 REGISTRY = web.AppKey("registry", QuoteRegistry)
 ACCEPT_SECONDS = 10
 """Accepting is answered at once: so long the call waits for the worker, unless its client says otherwise."""
+
+
+RateText = Annotated[
+    str, StringConstraints(pattern=r"^-?[0-9]{1,30}(\.[0-9]{1,30})?$"), Field(examples=["64000.50"])
+]
+RATES_LIMIT_DEFAULT = 100
+
+
+class PublishRateBody(Body):
+    """What one unit of an asset costs in a currency, and when that was seen."""
+
+    asset: Annotated[Asset, Field(examples=["BTC"])]
+    currency: Annotated[Currency, Field(examples=["USD"])]
+    rate: RateText
+    observed_at: MomentText
+
+
+class RatesQuery(PageQuery):
+    """`?limit=&cursor=`; a page holds the usual pairs at once."""
+
+    limit: Limit = RATES_LIMIT_DEFAULT
+
+
+class RateQuery(Query):
+    """`?currency=`."""
+
+    currency: Currency = "USD"
+
+
+class QuarantineQuery(PageQuery):
+    """`?status=&limit=&cursor=`."""
+
+    status: Literal["QUARANTINED", "ACCEPTED"] | None = None
+
+
+class RatePage(Page):
+    """Rates by asset and currency."""
+
+    data: list[RateResource]
+
+
+class QuarantinedRate(Answer):
+    """A report that was put aside, its fields as they came."""
+
+    id: IdNumber
+    source: str
+    asset: str
+    currency: str
+    rate: str
+    observed_at: str
+    reason: str
+    detail: str
+    status: Literal["QUARANTINED", "ACCEPTED"]
+    accepted_by: IdNumber | None
+    received_at: MomentJson
+    updated_at: MomentJson
+
+
+class QuarantinePage(Page):
+    """Reports that were put aside, the newest first."""
+
+    data: list[QuarantinedRate]
 
 
 async def list_rates(request: web.Request) -> web.Response:
@@ -154,7 +213,7 @@ ROUTES = (
         summary="What assets cost",
         handler=list_rates,
         access=ANYONE,
-        answers={200: RouteAnswer(responses.RatePage, "Rates by asset and currency.")},
+        answers={200: RouteAnswer(RatePage, "Rates by asset and currency.")},
         tag="Rates",
         query=RatesQuery,
     ),
@@ -165,7 +224,7 @@ ROUTES = (
         summary="What one asset costs",
         handler=show_rate,
         access=ANYONE,
-        answers={200: RouteAnswer(responses.RateResource, "The rate that quotes use.")},
+        answers={200: RouteAnswer(RateResource, "The rate that quotes use.")},
         tag="Rates",
         query=RateQuery,
         texts={"asset": "[A-Z0-9]{2,16}"},
@@ -177,7 +236,7 @@ ROUTES = (
         summary="Report a rate",
         handler=publish_rate,
         access=PROVIDER,
-        answers={200: RouteAnswer(responses.RateResource, "The rate, in use.")},
+        answers={200: RouteAnswer(RateResource, "The rate, in use.")},
         tag="Rates",
         body=PublishRateBody,
         is_command=True,
@@ -192,7 +251,7 @@ ROUTES = (
         summary="Reports that were put aside",
         handler=list_quarantine,
         access=ADMIN,
-        answers={200: RouteAnswer(responses.QuarantinePage, "Reports, the newest first.")},
+        answers={200: RouteAnswer(QuarantinePage, "Reports, the newest first.")},
         tag="Administration",
         query=QuarantineQuery,
     ),
@@ -203,7 +262,7 @@ ROUTES = (
         summary="Use a report after all",
         handler=accept_rate,
         access=ADMIN,
-        answers={200: RouteAnswer(responses.RateResource, "The rate, in use.")},
+        answers={200: RouteAnswer(RateResource, "The rate, in use.")},
         tag="Administration",
         is_command=True,
         problems=frozenset({Code.RATE_QUARANTINED}),

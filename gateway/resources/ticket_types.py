@@ -8,15 +8,17 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from contracts.catalogue import TicketTypeMembers, TicketTypePatch
 from contracts.commands import Command, CreateTicketType, DeleteTicketType, UpdateTicketType
 from contracts.models import Principal
 from contracts.outcomes import Outcome
 from contracts.problems import Code
-from contracts.resources import ticket_type_etag
+from contracts.resources import TicketType, ticket_type_etag
 from gateway.availability.cache import AVAILABILITY
 from gateway.availability.directory import DIRECTORY
 from gateway.caching.catalogue import CATALOGUE, NO_TICKET_TYPE
 from gateway.http.keys import body, path_id
+from gateway.http.models import Body
 from gateway.http.problems import Refusal, not_found
 from gateway.http.routing import (
     ANYONE,
@@ -26,9 +28,16 @@ from gateway.http.routing import (
     RouteAnswer,
 )
 from gateway.resources.events import canonical, if_match, shown_reply
-from gateway.resources.requests_catalogue import CreateTicketTypeBody, UpdateTicketTypeBody
-from gateway.resources.responses_catalogue import TicketType
 from gateway.submission.submit import Call, submit
+
+
+class CreateTicketTypeBody(TicketTypeMembers, Body):
+    """A new kind of ticket. salesStart null: at once; salesEnd null: until the event ends."""
+
+
+class UpdateTicketTypeBody(TicketTypePatch, Body):
+    """A merge patch: only what is sent changes; null removes a border of the sales window, and
+    gives currency and maxPerOrder their defaults back."""
 
 
 async def show_ticket_type(request: web.Request) -> web.Response:
@@ -70,7 +79,7 @@ async def update_ticket_type(request: web.Request) -> web.Response:
             fingerprint=fingerprint,
             event_id=await _managed_event_of(request, type_id, caller),
             ticket_type_id=type_id,
-            patch=patch,
+            patch=TicketTypePatch.model_validate(patch),
             if_match=precondition,
         )
 

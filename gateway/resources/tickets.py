@@ -7,20 +7,24 @@ tickets look like none.
 
 import io
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import segno
 from aiohttp import web
+from pydantic import Field
 
 from contracts.commands import Command, RenameHolder, TransferTicket
 from contracts.models import Principal
 from contracts.problems import Code, Problem
-from contracts.tickets.codes import NoSigningKey, TicketClaims, TicketKeys
-from contracts.tickets.ticket import TicketRow, TicketStatus, ticket_resource
+from contracts.shapes import Answer, shows
+from contracts.tickets.codes import Jwk, NoSigningKey, TicketClaims, TicketKeys
+from contracts.tickets.names import HolderName
+from contracts.tickets.ticket import TicketResource, TicketRow, TicketStatus, ticket_resource
 from db import order_reads
 from db.accounts import accounts
 from db.tickets import reads
 from db.tickets.reads import TicketRead
+from gateway.accounts.sign_in import Email
 from gateway.http.keys import (
     CLOCK,
     DATABASE,
@@ -30,8 +34,8 @@ from gateway.http.keys import (
     principal,
     query,
 )
-from gateway.http.models import PageQuery
-from gateway.http.paging import from_cursor, page
+from gateway.http.models import Body, PageQuery
+from gateway.http.paging import Page, from_cursor, page
 from gateway.http.problems import Refusal, not_found, unavailable
 from gateway.http.replies import json_reply, raw_reply
 from gateway.http.routing import (
@@ -42,8 +46,6 @@ from gateway.http.routing import (
     RouteAnswer,
 )
 from gateway.resources.orders import NO_ORDER
-from gateway.resources.requests_tickets import HolderBody, TransferBody
-from gateway.resources.responses_tickets import JwkSet, Ticket, TicketPage, TicketResource
 from gateway.submission.submit import Call, submit
 
 NO_TICKET = "There is no such ticket, or it is not yours."
@@ -53,6 +55,37 @@ _JWKS = "application/jwk-set+json"
 KEYS_MAX_AGE = 3600
 """As long as a new key is published before it signs (`db.tickets.keys.PUBLISHED_SECONDS`)."""
 _QR_SCALE = 8
+
+
+class TransferBody(Body):
+    """Who shall hold the ticket: the address of an account."""
+
+    email: Annotated[Email, Field(examples=["grace@example.com"])]
+
+
+class HolderBody(Body):
+    """The name on the ticket; null takes it off."""
+
+    holder_name: HolderName | None
+
+
+@shows(TicketRow)
+class Ticket(Answer):
+    """A ticket as a reader sees it. `code`: null for all but its holder and admins, and of a void ticket."""
+
+    code: str | None
+
+
+class TicketPage(Page):
+    """A page of tickets."""
+
+    data: list[Ticket]
+
+
+class JwkSet(Answer):
+    """The public keys that verify."""
+
+    keys: list[Jwk]
 
 
 class Codes:

@@ -27,7 +27,7 @@ from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
 from db.mysql.clock import DatabaseClock
 from db.mysql.database import is_away
-from gateway.caching.optional_redis import RedisPipeline, Script
+from gateway.caching.redis_pipeline import RedisPipeline, Script
 from gateway.http.problems import Refusal
 from gateway.submission.outcomes import (
     NO_FINGERPRINT,

@@ -8,25 +8,23 @@ gets a warm-up of its own; a baseline that oversold or lost something is an erro
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from scripts.benching.baseline_tables import baseline_tables, count_baseline
 from scripts.benching.children import serving
 from scripts.benching.cpu import machine_seconds, read_cpu
+from scripts.benching.sale_options import SaleOptions
 from scripts.benching.system import System
 from scripts.benching.wrk import Answers, WrkLoad, put_load
-
-if TYPE_CHECKING:
-    from scripts.benching.sale import SaleOptions
 
 RETRY_MS = 25
 SERVERS = ("mysql", "redis")
 
 
 async def run_baseline(
-    system: System, load: WrkLoad, options: "SaleOptions", *, kind: str
+    system: System, load: WrkLoad, options: SaleOptions, *, kind: str
 ) -> dict[str, Any]:
     """Start that kind of baseline, load it, stop it. Raises click.ClickException when it is unsound."""
     environment = {"REDIS_URL": system.redis_url, "EVENTHUB_JWT_KEYS": system.jwt_keys}

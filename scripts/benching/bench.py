@@ -23,7 +23,8 @@ from scripts.benching.history import keep
 from scripts.benching.memory import MemoryOptions, memory
 from scripts.benching.purchase import purchase
 from scripts.benching.returns import returns
-from scripts.benching.sale import QUOTA, SaleOptions, sale
+from scripts.benching.sale import sale
+from scripts.benching.sale_options import QUOTA, SaleOptions
 from scripts.benching.scale import scale
 from scripts.benching.system import running_system
 

@@ -23,7 +23,8 @@ from scripts.benching.auditing import audit_result
 from scripts.benching.machine import heading
 from scripts.benching.measuring import become_quiet
 from scripts.benching.returns import buy
-from scripts.benching.sale import QUOTA, SaleOptions, load_for
+from scripts.benching.sale import load_for
+from scripts.benching.sale_options import QUOTA, SaleOptions
 from scripts.benching.system import System
 from scripts.benching.twin import twin
 from scripts.benching.users import LoadUser, make_users

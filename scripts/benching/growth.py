@@ -26,7 +26,8 @@ from scripts.benching.filling import Filled, fill, pages_read
 from scripts.benching.machine import heading
 from scripts.benching.measuring import Measured, become_quiet, measure
 from scripts.benching.memory_read import resident
-from scripts.benching.sale import SaleOptions, load_for
+from scripts.benching.sale import load_for
+from scripts.benching.sale_options import SaleOptions
 from scripts.benching.streams import idle_streams
 from scripts.benching.system import System
 from scripts.benching.twin import twin

@@ -20,7 +20,8 @@ from scripts.benching.machine import heading
 from scripts.benching.measuring import become_quiet
 from scripts.benching.memory_read import peak, resident
 from scripts.benching.metrics import read_gauge
-from scripts.benching.sale import QUOTA, SaleOptions, load_for, make_shows
+from scripts.benching.sale import load_for, make_shows
+from scripts.benching.sale_options import QUOTA, SaleOptions
 from scripts.benching.system import System
 from scripts.benching.twin import scale_twin, twin
 from scripts.benching.users import LoadUser, make_users

@@ -14,7 +14,8 @@ import click
 from scripts.benching.auditing import audit_result
 from scripts.benching.machine import heading
 from scripts.benching.measuring import figures, measure
-from scripts.benching.sale import QUOTA, make_shows
+from scripts.benching.sale import make_shows
+from scripts.benching.sale_options import QUOTA
 from scripts.benching.system import System
 from scripts.benching.users import make_users
 from scripts.benching.wrk import WrkLoad, put_load

@@ -16,7 +16,8 @@ import click
 
 from scripts.benching.api import Api, Show
 from scripts.benching.machine import heading
-from scripts.benching.sale import QUOTA, SaleOptions, load_for
+from scripts.benching.sale import load_for
+from scripts.benching.sale_options import QUOTA, SaleOptions
 from scripts.benching.system import System
 from scripts.benching.users import LoadUser, make_users
 from scripts.benching.wrk import put_load

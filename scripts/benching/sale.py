@@ -6,7 +6,6 @@ one after the other; what the client counted as accepted is what the database ho
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -21,33 +20,14 @@ from scripts.benching.filling import fill
 from scripts.benching.floors import FloorOptions, floor_figures
 from scripts.benching.machine import heading
 from scripts.benching.measuring import Measured, figures, measure
+from scripts.benching.sale_options import QUOTA, SaleOptions
 from scripts.benching.system import System
 from scripts.benching.users import LoadUser, make_users
 from scripts.benching.wrk import WrkLoad, put_load
 
-QUOTA = 10_000_000
 KINDS = ("literal", "patient")
 MADE_BY_API_MAX = 500
 """More events than that are written into the database: two calls for each take too long."""
-
-
-@dataclass(frozen=True, slots=True)
-class SaleOptions:
-    """What was asked for. orders: 0 = as many as `seconds` allow; tickets: of each event."""
-
-    clients: int = 128
-    seconds: float = 10.0
-    orders: int = 0
-    events: int = 1
-    tickets: int = QUOTA
-    users: int = 5000
-    rate: float = 0
-    warm_up: float = 1.0
-    keys: bool = False
-    baseline: bool = False
-    baseline_processes: int = 1
-    floors: bool = False
-    audit: bool = True
 
 
 async def sale(

@@ -16,7 +16,8 @@ import click
 
 from scripts.benching.machine import heading
 from scripts.benching.measuring import become_quiet
-from scripts.benching.sale import SaleOptions, make_shows, sale
+from scripts.benching.sale import make_shows, sale
+from scripts.benching.sale_options import SaleOptions
 from scripts.benching.system import System
 from scripts.stack.home import CHECKOUT
 

@@ -13,12 +13,12 @@ import subprocess
 import sys
 from functools import partial
 
+import workers
 from scripts.stack import ports, readiness
 from scripts.stack.home import CHECKOUT, Home, SetupError, State, write_private
 from scripts.stack.programs import PYTHON, Program
 
-WORKERS = ("inventory", "order", "payment", "quote", "admission", "notify", "relay")
-KINDS = ("gateway", *WORKERS)
+KINDS = ("gateway", *workers.KINDS)
 MOST = 32
 GATEWAY_PORT = 8080
 PACKAGES = ("contracts", "db", "gateway", "workers")

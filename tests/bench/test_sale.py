@@ -6,7 +6,8 @@ import pytest
 
 from scripts.benching.against_bare import door
 from scripts.benching.purchase import purchase
-from scripts.benching.sale import SaleOptions, sale
+from scripts.benching.sale import sale
+from scripts.benching.sale_options import SaleOptions
 from scripts.benching.system import System
 from tests.bench.places import as_benches_see
 from tests.harness.scratch import scratch

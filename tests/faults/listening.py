@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from contracts.messaging.topology import EVENTS_EXCHANGE
-from contracts.webhook_secrets import SecretSealer, new_secret
+from contracts.webhooks.secrets import SecretSealer, new_secret
 from db.mysql.database import Database
 from db.webhooks import endpoints
 from tests.harness.desk import Desk

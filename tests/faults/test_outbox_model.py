@@ -33,6 +33,7 @@ from scripts.proving.wires import basic_ack
 from tests.faults import mutants
 from tests.faults.outboxes import Draft, Place
 from tests.faults.relays import Relay
+from tests.harness.resources import an_order
 from tests.harness.scratch import Scratch
 from workers.relay import publishing
 
@@ -86,7 +87,7 @@ class Relaying(RuleBasedStateMachine):
         numbers = [self.serial + one for one in range(1, len(kinds) + 1)]
         self.serial += len(kinds)
         events = [
-            NewEvent(kind(order={"id": number}, organizer_id=1), aggregate, one, 1)  # type: ignore[call-arg]  # order events
+            NewEvent(kind(order=an_order(id=number), organizer_id=1), aggregate, one, 1)  # type: ignore[call-arg]  # order events
             for kind, one in zip(kinds, numbers, strict=True)
         ]
         self.drafts[number] = (self.run(self._begin(events)), aggregate, numbers)

@@ -37,6 +37,7 @@ from db.redis.seat_locks import AlwaysGranted
 from tests.harness.deciders import decider, items
 from tests.harness.desk import Desk, place
 from tests.harness.people import Person, person
+from tests.harness.resources import an_order
 from tests.harness.scratch import SECRET, Scratch
 from tests.integration.payments.till import age, cancel, confirm, fresh_hash, quote, set_rate
 from workers.inventory.handlers import HANDLERS as INVENTORY
@@ -219,7 +220,8 @@ class Sale(RuleBasedStateMachine):
             context = Context(transaction, await transaction.now(), self.counter.settings, None)  # type: ignore[arg-type]  # no Redis here
             envelope = self.counter.envelope(cancel(self.buyer, 1))[1]
             events = [
-                OrderCancelled(order={"id": one}, organizer_id=self.organizer.id) for one in ids
+                OrderCancelled(order=an_order(id=one), organizer_id=self.organizer.id)
+                for one in ids
             ]
             await give_back(context, [Received(envelope, event, "test") for event in events])
 

@@ -18,7 +18,7 @@ from tests.faults.simulation import money, statements, store, world
 from tests.faults.simulation.store import Session
 from tests.faults.simulation.world import Broken, World
 from tests.harness.seeds import FIXED
-from workers.runtime.process import Services
+from workers.runtime.services import Services
 
 FEW, MANY = 12, 1_000
 

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contracts.runtime.settings import Settings
 from db.redis.seat_locks import Seats
 from workers.runtime import process
-from workers.runtime.process import Services, Worker
+from workers.runtime.process import Worker
+from workers.runtime.services import Services
 
 Make = Callable[[Services], Worker]
 

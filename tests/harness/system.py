@@ -20,9 +20,8 @@ from gateway.app import build_app
 from gateway.http.server import GatewayRunner
 from tests.harness.people import Person
 from tests.harness.scratch import Scratch
+from workers import KINDS
 from workers.runtime import process
-
-WORKERS = ("inventory", "order", "payment", "quote", "admission", "notify", "relay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ class System:
 async def running(
     scratch: Scratch,
     *,
-    workers: Sequence[str] = WORKERS,
+    workers: Sequence[str] = KINDS,
     seats: Seats | None = None,
     **settings: object,
 ) -> AsyncIterator[System]:

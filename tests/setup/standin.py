@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workers import KINDS
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-WORKERS = ("inventory", "order", "payment", "quote", "notify", "relay")
 
 PROCESS = '''"""Stand-in: answers /readyz, and /env with what it was told."""
 import http.server, json, os, signal, socket, sys
@@ -129,7 +130,7 @@ def runs(pid: int) -> bool:
 def make(root: Path) -> Checkout:
     """Lay out a checkout at `root`: real scripts, the repository's .venv, stand-ins for the rest."""
     checkout = _scripts(root)
-    modules = {"gateway": PROCESS} | {f"workers/{worker}": PROCESS for worker in WORKERS}
+    modules = {"gateway": PROCESS} | {f"workers/{worker}": PROCESS for worker in KINDS}
     for module, text in modules.items():
         _write(root / module / "__main__.py", text)
     _write(root / "db" / "migrate.py", STEP)

@@ -12,6 +12,7 @@ from contracts.runtime.settings import Settings
 from scripts.stack import compose, processes
 from scripts.stack.home import CHECKOUT, Home
 from scripts.stack.programs import PYTHON
+from workers import KINDS
 
 FILE = CHECKOUT / "docker-compose.yml"
 PER_PROCESS = {
@@ -38,6 +39,9 @@ def test_the_file_follows_the_compose_specification() -> None:
 
 def test_there_is_one_service_for_each_kind_of_process(services) -> None:
     """What `scripts/up` starts, Compose starts, too; each with a probe and servers that are ready."""
+    ours = {name for name, one in services.items() if one.get("image") == "eventhub:local"}
+    assert ours - {"gateway"} >= set(KINDS)
+    assert {name for name in ours if "workers." in str(services[name]["command"])} == set(KINDS)
     for kind in processes.KINDS:
         assert "/readyz" in services[kind]["healthcheck"]["test"][-1]
         assert services[kind]["depends_on"]["mysql"] == {"condition": "service_healthy"}

@@ -15,7 +15,8 @@ import pytest
 import redis
 
 from scripts.stack import readiness
-from tests.setup.standin import WORKERS, Checkout, eventually
+from tests.setup.standin import Checkout, eventually
+from workers import KINDS
 
 SERVERS = ("mysql", "rabbitmq", "redis", "epmd")
 
@@ -156,7 +157,7 @@ def test_it_sells_again_after_everything_was_killed(real: Checkout) -> None:
     ticket_type = _ticket_type(described)
     buyer = _newcomer(described["gatewayUrl"])
     _buy(buyer, ticket_type)
-    names = [*SERVERS, "gateway-1", *(f"{worker}-1" for worker in WORKERS)]
+    names = [*SERVERS, "gateway-1", *(f"{worker}-1" for worker in KINDS)]
     before = {name: _pid(real, name) for name in names}
     for pid in before.values():
         os.kill(pid, signal.SIGKILL)

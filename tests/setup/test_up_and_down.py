@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.setup.standin import WORKERS, Checkout, eventually, runs
+from tests.setup.standin import Checkout, eventually, runs
+from workers import KINDS
 
-NAMES = {"port", "gateway-1", *(f"{worker}-1" for worker in WORKERS)}
+NAMES = {"port", "gateway-1", *(f"{worker}-1" for worker in KINDS)}
 
 
 def test_status_lists_every_process_with_its_pid(running: Checkout) -> None:

@@ -2,7 +2,13 @@
 
 import pytest
 
-from scripts.structure import RULES, check, parse
+from scripts.structure import (
+    RULES,
+    TREE_RULES,
+    TreeRule,
+    check,
+    parse,
+)
 
 DOC = '"""A story."""\n'
 # rule: (path, bad text, path, good text)
@@ -21,6 +27,12 @@ EXAMPLES = {
         DOC + "from gateway import x\n",
         "db/a.py",
         DOC + "from contracts import x\n",
+    ),
+    "import-below": (
+        "contracts/runtime/a.py",
+        DOC + "from contracts.commands import x\n",
+        "contracts/runtime/a.py",
+        DOC + "from contracts.runtime.times import x\n",
     ),
     "silent-except": (
         "db/a.py",
@@ -66,6 +78,68 @@ def test_a_rule_finds_its_example_and_nothing_else(rule: str) -> None:
     bad_path, bad, good_path, good = EXAMPLES[rule]
     assert _found(bad_path, bad) == {rule}
     assert _found(good_path, good) == set()
+
+
+# rule: (files that break it together, files that do not)
+TREES = {
+    "crowded-folder": (
+        {f"gateway/http/m{number}.py": DOC for number in range(16)},
+        {
+            "gateway/http/__init__.py": DOC,
+            **{f"gateway/http/m{number}.py": DOC for number in range(15)},
+            **{f"tests/unit/m{number}.py": DOC for number in range(16)},
+        },
+    ),
+    "import-circle": (
+        {
+            "db/a.py": DOC + "from db.b import x\n",
+            "db/b.py": DOC + "def f():\n    from db import c\n",
+            "db/c.py": DOC + "import db.a\n",
+        },
+        {
+            "db/a.py": DOC + "from db.b import x\n",
+            "db/b.py": DOC + "from db import c\n",
+            "db/c.py": DOC + "import asyncio\n",
+        },
+    ),
+    "repeated-class": (
+        {"db/a.py": DOC + "class Row: ...\n", "gateway/a.py": DOC + "class Row: ...\n"},
+        {
+            "db/a.py": DOC + "class Row: ...\nclass _Part: ...\n",
+            "gateway/a.py": DOC + "class Answer: ...\nclass _Part: ...\n",
+            "tests/unit/test_a.py": DOC + "class Row: ...\n",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", TREE_RULES, ids=lambda rule: rule.__name__)
+def test_a_rule_about_files_together_finds_its_example(rule: TreeRule) -> None:
+    """The bad tree breaks exactly this rule, the good one none."""
+    name = rule.__name__.replace("_", "-")
+    bad, good = ([parse(path, text) for path, text in tree.items()] for tree in TREES[name])
+    assert {finding.rule for one in TREE_RULES for finding in one(bad)} == {name}
+    assert not [finding for one in TREE_RULES for finding in one(good)]
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "allowed"),
+    [
+        ("contracts/runtime/a.py", "from contracts.messaging.link import x", False),
+        ("contracts/messaging/a.py", "from contracts.runtime.times import x", True),
+        ("contracts/a.py", "from contracts.runtime.times import x", True),
+        ("gateway/http/a.py", "from gateway.resources.orders import x", False),
+        ("gateway/http/a.py", "from gateway.http.replies import x", True),
+        ("gateway/submission/a.py", "from gateway.http.problems import x", True),
+        ("gateway/submission/a.py", "from gateway.resources import x", False),
+        ("db/mysql/a.py", "from db.orders import x", False),
+        ("db/mysql/a.py", "from db.mysql.statements import x", True),
+        ("db/a.py", "from db.mysql.database import x", True),
+    ],
+)
+def test_packages_know_nothing_of_what_stands_on_them(path: str, line: str, allowed: bool) -> None:
+    """Inside the product's packages, too, imports go one way."""
+    assert ("import-below" not in _found(path, f"{DOC}{line}\n")) is allowed
 
 
 @pytest.mark.parametrize(

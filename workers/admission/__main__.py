@@ -4,7 +4,8 @@ from db.tickets.keyring import Keyring
 from db.tickets.keys import key_sealer
 from workers.admission.handlers import handlers
 from workers.admission.key_rotation import KEY_ROTATION
-from workers.runtime.process import Services, Worker, main
+from workers.runtime.process import Worker, main
+from workers.runtime.services import Services
 
 
 def make(services: Services) -> Worker:

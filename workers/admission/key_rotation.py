@@ -6,7 +6,7 @@ makes the very first key itself.
 """
 
 from db.tickets.keys import key_sealer, rotate
-from workers.runtime.process import Services
+from workers.runtime.services import Services
 from workers.runtime.sweeps import Sweeper
 
 

@@ -3,7 +3,8 @@
 from workers.inventory.handlers import HANDLERS
 from workers.inventory.overdue import OVERDUE
 from workers.inventory.shards import serve_shards
-from workers.runtime.process import Services, Worker, main
+from workers.runtime.process import Worker, main
+from workers.runtime.services import Services
 
 
 def make(_: Services) -> Worker:

@@ -13,6 +13,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from contracts.problems import Code
+from contracts.sales import EVENT_CANCELLED, each_once, left_of, on_sale
+from contracts.tickets.ticket import ORDER_TICKETS_MAX
 from db.stock import EventState, Stock
 
 TOTAL_MAX = Decimal(10) ** 16
@@ -102,7 +104,7 @@ def _malformed(
         return AllocationRefused(Code.INVALID, "An order has at least one item.")
     if any(one.event_id != request.event_id for one, _ in types):
         return AllocationRefused(Code.INVALID, "The ticket types of an order belong to one event.")
-    if len({one.id for one, _ in types}) < len(types):
+    if not each_once(one.id for one, _ in types):
         return AllocationRefused(Code.INVALID, "A ticket type stands twice in the request.")
     return None
 
@@ -111,17 +113,11 @@ def _closed(
     types: Sequence[tuple[Stock, int]], event: EventState, now: datetime
 ) -> AllocationRefused | None:
     if event.cancelled:
-        return AllocationRefused(Code.SALES_CLOSED, "The event is cancelled.")
+        return AllocationRefused(Code.SALES_CLOSED, EVENT_CANCELLED)
     for one, _ in types:
-        if not on_sale(one, event, now):
+        if not on_sale(now, one.sales_start, one.sales_end, event.end_time):
             return AllocationRefused(Code.SALES_CLOSED, f"Ticket type {one.id} is not on sale now.")
     return None
-
-
-def on_sale(stock: Stock, event: EventState, now: datetime) -> bool:
-    """Whether `now` lies in the sale window [salesStart, salesEnd); null: at once, until the event's end."""
-    started = stock.sales_start is None or stock.sales_start <= now
-    return started and now < (stock.sales_end or event.end_time) and now < event.end_time
 
 
 def _over_limit(
@@ -131,6 +127,9 @@ def _over_limit(
         if quantity + request.already.get(one.id, 0) > one.max_per_order:
             limit = f"An order holds at most {one.max_per_order} tickets of type {one.id}."
             return AllocationRefused(Code.LIMIT_EXCEEDED, limit)
+    if sum(request.already.values()) + sum(quantity for _, quantity in types) > ORDER_TICKETS_MAX:
+        limit = f"An order holds at most {ORDER_TICKETS_MAX} tickets."
+        return AllocationRefused(Code.LIMIT_EXCEEDED, limit)
     if _cost(types) + request.total_before >= TOTAL_MAX:
         return AllocationRefused(
             Code.LIMIT_EXCEEDED, "The order's total is more than can be charged."
@@ -143,7 +142,7 @@ def _sold_out(
 ) -> AllocationRefused | None:
     for one, quantity in types:
         if quantity > left[one.id]:
-            detail = f"{left[one.id]} tickets of type {one.id} are left."
+            detail = left_of(one.id, left[one.id])
             return AllocationRefused(Code.SOLD_OUT, detail, one.id, left[one.id])
     return None
 

@@ -1,7 +1,8 @@
-"""What may become of an event or a ticket type: checks of new ones, merge patches, preconditions, who may do it.
+"""What may become of an event or a ticket type: new ones, merge patches, preconditions, who may do it.
 
 In: rows as they stand and what the caller asked for. Out: the row as it shall be, or the `Problem` that says why not.
-Must stay true: start before end; one currency per event; price at least 0.01; quota never below what orders hold or
+Each member alone is checked by the command's own model (`contracts.catalogue`).
+Must stay true: start before end; one currency per event; quota never below what orders hold or
 bought (quota - available, tickets still to come back included); an unchanged row comes back as it was, so that nothing
 is written for it. No I/O, no clock.
 
@@ -11,109 +12,29 @@ behind the dot moves with every ticket sold.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
+from contracts.catalogue import (
+    TYPES_MAX,
+    EventMembers,
+    EventPatch,
+    Members,
+    TicketTypeMembers,
+    TicketTypePatch,
+)
 from contracts.commands import CreateEvent, CreateTicketType
 from contracts.models import Principal
 from contracts.problems import Code, Problem
 from contracts.resources import EventRow, TicketTypeRow
-from contracts.runtime.times import from_wire
+from contracts.shapes import from_json
 
 MANAGERS = ("ORGANIZER", "ADMIN")
-NAME_MAX = 200
-DESCRIPTION_MAX = 10_000
-PRICE_MIN, PRICE_MAX = Decimal("0.01"), Decimal("999999999.99")
-QUOTA_MAX = 10_000_000
-PER_ORDER_MAX = 1_000_000
-PER_ORDER_DEFAULT = 10
-CURRENCY_DEFAULT = "USD"
-TYPES_MAX = 200
-"""Ticket types of one event: EventChanged and EventCancelled carry them all and must fit a message (512 KiB)."""
-YEAR_MIN = 1970
 
-_AMOUNT = re.compile(r"(0|[1-9]\d{0,15})(\.\d{1,2})?", re.ASCII)
-_CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 _TAG = re.compile(r'\s*(?:W/)?"(?P<tag>[\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|\Z)')
 _VERSION = re.compile(r"v(?P<version>\d{1,19})(?:\.\d{1,19})?", re.ASCII)
-_REQUIRED: Final = object()
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A JSON member: the row's attribute, how its value is read (ValueError: why not), what null stands for."""
-
-    attribute: str
-    read: Callable[[object], Any]
-    null: Any = _REQUIRED
-
-
-def _text(least: int, most: int) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        if not isinstance(value, str) or not least <= len(value) <= most:
-            raise ValueError(f"is not a text of {least} to {most} characters")
-        if least and not value.strip():
-            raise ValueError("is blank")
-        return value
-
-    return read
-
-
-def _moment(value: object) -> datetime:
-    try:
-        if not isinstance(value, str):
-            raise ValueError
-        moment = from_wire(value)
-    except (ValueError, OverflowError):
-        raise ValueError("is no RFC 3339 time with an offset") from None
-    if moment.year < YEAR_MIN:
-        raise ValueError(f"is before {YEAR_MIN}")
-    return moment
-
-
-def _price(value: object) -> Decimal:
-    if not isinstance(value, str) or not _AMOUNT.fullmatch(value):
-        raise ValueError("is no decimal text with at most two decimals")
-    price = Decimal(value)
-    if not PRICE_MIN <= price <= PRICE_MAX:
-        raise ValueError(f"is not between {PRICE_MIN} and {PRICE_MAX}")
-    return price
-
-
-def _currency(value: object) -> str:
-    if not isinstance(value, str) or not _CURRENCY.fullmatch(value):
-        raise ValueError("is no currency code of three capital letters")
-    return value
-
-
-def _count(least: int, most: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise ValueError(f"is not a whole number from {least} to {most}")
-        return value
-
-    return read
-
-
-EVENT_MEMBERS: Mapping[str, Member] = {
-    "name": Member("name", _text(1, NAME_MAX)),
-    "description": Member("description", _text(0, DESCRIPTION_MAX), None),
-    "venue": Member("venue", _text(0, NAME_MAX), None),
-    "startTime": Member("start_time", _moment),
-    "endTime": Member("end_time", _moment),
-}
-TICKET_TYPE_MEMBERS: Mapping[str, Member] = {
-    "name": Member("name", _text(1, NAME_MAX)),
-    "price": Member("price", _price),
-    "currency": Member("currency", _currency, CURRENCY_DEFAULT),
-    "quota": Member("quota", _count(0, QUOTA_MAX)),
-    "maxPerOrder": Member("max_per_order", _count(1, PER_ORDER_MAX), PER_ORDER_DEFAULT),
-    "salesStart": Member("sales_start", _moment, None),
-    "salesEnd": Member("sales_end", _moment, None),
-}
 
 
 def may_manage(principal: Principal, event: EventRow | None) -> Problem | None:
@@ -155,13 +76,10 @@ def still_open(event: EventRow) -> Problem | None:
 
 def new_event(command: CreateEvent, now: datetime) -> EventRow | Problem:
     """The event to be stored (id 0 until then)."""
-    values = _read(EVENT_MEMBERS, _sent(command.to_json(), EVENT_MEMBERS))
-    if isinstance(values, Problem):
-        return values
     row = EventRow(
         id=0,
         organizer_id=command.principal.user_id,
-        **values,
+        **from_json(EventRow, _said(command, EventMembers)),
         status="PUBLISHED",
         version=1,
         created_at=now,
@@ -170,12 +88,9 @@ def new_event(command: CreateEvent, now: datetime) -> EventRow | Problem:
     return _event_fault(row) or row
 
 
-def patched_event(row: EventRow, patch: Mapping[str, object], now: datetime) -> EventRow | Problem:
+def patched_event(row: EventRow, patch: EventPatch, now: datetime) -> EventRow | Problem:
     """The event after a merge patch; the same row when that changes nothing."""
-    values = _read(EVENT_MEMBERS, patch)
-    if isinstance(values, Problem):
-        return values
-    after = replace(row, **values)
+    after = replace(row, **from_json(EventRow, patch.values(EventMembers)))
     if after == row:
         return row
     return _event_fault(after) or replace(after, updated_at=now)
@@ -188,16 +103,11 @@ def new_ticket_type(
     siblings = list(siblings)
     if len(siblings) >= TYPES_MAX:
         return Problem(Code.INVALID, f"An event has at most {TYPES_MAX} ticket types.")
-    values = _read(TICKET_TYPE_MEMBERS, _sent(command.to_json(), TICKET_TYPE_MEMBERS))
-    if isinstance(values, Problem):
-        return values
-    if values["quota"] < 1:
-        return _invalid([("/quota", "is not at least 1")])
     row = TicketTypeRow(
         id=0,
         event_id=command.event_id,
-        **values,
-        available=values["quota"],
+        **from_json(TicketTypeRow, _said(command, TicketTypeMembers)),
+        available=command.quota,
         version=1,
         created_at=now,
         updated_at=now,
@@ -207,15 +117,12 @@ def new_ticket_type(
 
 def patched_ticket_type(
     row: TicketTypeRow,
-    patch: Mapping[str, object],
+    patch: TicketTypePatch,
     siblings: Iterable[TicketTypeRow],
     now: datetime,
 ) -> TicketTypeRow | Problem:
     """The type after a merge patch, `available` moved along with `quota`; the same row when nothing changes."""
-    values = _read(TICKET_TYPE_MEMBERS, patch)
-    if isinstance(values, Problem):
-        return values
-    after = replace(row, **values)
+    after = replace(row, **from_json(TicketTypeRow, patch.values(TicketTypeMembers)))
     after = replace(after, available=row.available + after.quota - row.quota)
     if after == row:
         return row
@@ -240,45 +147,22 @@ def removable(row: TicketTypeRow) -> Problem | None:
 def _event_fault(row: EventRow) -> Problem | None:
     if row.start_time < row.end_time:
         return None
-    return _invalid([("/endTime", "is not after startTime")])
+    return _invalid("/endTime", "is not after startTime")
 
 
 def _type_fault(row: TicketTypeRow, siblings: Iterable[TicketTypeRow]) -> Problem | None:
     others = {one.currency for one in siblings if one.id != row.id}
     if others - {row.currency}:
-        return _invalid([("/currency", f"is not {min(others)}, as the event's other types are")])
+        return _invalid("/currency", f"is not {min(others)}, as the event's other types are")
     if row.sales_start and row.sales_end and row.sales_start >= row.sales_end:
-        return _invalid([("/salesEnd", "is not after salesStart")])
+        return _invalid("/salesEnd", "is not after salesStart")
     return None
 
 
-def _sent(body: Mapping[str, object], members: Mapping[str, Member]) -> dict[str, object]:
-    return {name: body[name] for name in members}
+def _said(command: Members, members: type[Members]) -> dict[str, Any]:
+    """What a command says of a new one, by field name."""
+    return {name: getattr(command, name) for name in members.model_fields}
 
 
-def _read(members: Mapping[str, Member], sent: Mapping[str, object]) -> dict[str, Any] | Problem:
-    """Attribute values of the members that were sent, or INVALID naming every member that is wrong."""
-    values: dict[str, Any] = {}
-    errors: list[tuple[str, str]] = []
-    for name, value in sent.items():
-        member = members.get(name)
-        if member is None:
-            errors.append((f"/{_escaped(name)}", "is not known here"))
-        elif value is None and member.null is _REQUIRED:
-            errors.append((f"/{name}", "cannot be removed"))
-        else:
-            try:
-                values[member.attribute] = member.null if value is None else member.read(value)
-            except ValueError as error:
-                errors.append((f"/{name}", str(error)))
-    return _invalid(errors) if errors else values
-
-
-def _escaped(name: str) -> str:
-    """A member name inside a JSON pointer (RFC 6901), cut to a sane length."""
-    return name[:64].replace("~", "~0").replace("/", "~1")
-
-
-def _invalid(errors: list[tuple[str, str]]) -> Problem:
-    pointer, reason = errors[0]
-    return Problem(Code.INVALID, f"{pointer.lstrip('/')} {reason}.", errors=tuple(errors))
+def _invalid(pointer: str, reason: str) -> Problem:
+    return Problem(Code.INVALID, f"{pointer.lstrip('/')} {reason}.", errors=((pointer, reason),))

@@ -15,7 +15,7 @@ from db.mysql.database import Transaction, is_away, is_transient
 from workers.inventory.returns import give_back_orders
 from workers.runtime.handlers import Context
 from workers.runtime.metrics import OVERDUE_RETURNS
-from workers.runtime.process import Services
+from workers.runtime.services import Services
 from workers.runtime.sweeps import Sweeper
 
 log = structlog.get_logger(__name__)

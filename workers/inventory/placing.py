@@ -14,7 +14,7 @@ from contracts.commands import AddItems, PlaceOrder
 from contracts.events import OrderPlaced, StockChanged
 from contracts.problems import Code, Problem
 from contracts.resources import OrderDetailRow, OrderRow, order_resource
-from contracts.runtime.times import to_wire
+from contracts.sales import shortage_members
 from db import orders
 from db import stock as stocks
 from db.messages.outbox import NewEvent
@@ -178,11 +178,6 @@ async def refusal_decisions(
         extra: dict[str, object] = {}
         if answer.ticket_type_id is not None:
             shortage = shortages[answer.ticket_type_id]
-            release = shortage.next_release_at
-            extra = {
-                "available": answer.available,
-                "held": shortage.held,
-                "nextReleaseAt": to_wire(release) if release else None,
-            }
+            extra = shortage_members(answer.available, shortage.held, shortage.next_release_at)
         decisions[answer] = rejected(Problem(answer.code, answer.detail, extra))
     return decisions

@@ -11,7 +11,7 @@ from contracts.messaging.topology import inventory_queue, returns_queue
 from db.messages.leases import Share
 from workers.runtime.intake import COMMANDS_LANE, RETURNS_LANE
 from workers.runtime.metrics import LEASES_HELD
-from workers.runtime.process import Services
+from workers.runtime.services import Services
 
 KIND = "shard"
 

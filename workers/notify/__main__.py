@@ -1,13 +1,14 @@
 """`python -m workers.notify`: the notify worker."""
 
 from contracts.messaging.topology import NOTIFY_QUEUE
-from contracts.webhook_secrets import SecretSealer
+from contracts.webhooks.secrets import SecretSealer
 from workers.notify.delivery import Sender
 from workers.notify.handlers import Notifier, handlers
 from workers.notify.lines import EventLines
 from workers.notify.schedule import Policy
 from workers.notify.sending import Poster
-from workers.runtime.process import Services, Worker, main
+from workers.runtime.process import Worker, main
+from workers.runtime.services import Services
 
 
 def make(services: Services, policy: Policy | None = None) -> Worker:

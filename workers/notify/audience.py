@@ -19,7 +19,7 @@ from contracts.events import (
     TicketTransferred,
 )
 from contracts.messaging.envelope import Envelope
-from contracts.webhooks import ALL, WEBHOOK_TYPES, subject_of, webhook_body
+from contracts.webhooks.messages import ALL, WEBHOOK_TYPES, subject_of, webhook_body
 from db.webhooks.deliveries import NewDelivery
 from db.webhooks.endpoints import Listener
 

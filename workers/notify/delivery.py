@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from contracts.runtime.tasks import end
-from contracts.webhook_secrets import SecretSealer, UnreadableSecret
-from contracts.webhooks import PING
+from contracts.webhooks.messages import PING
+from contracts.webhooks.secrets import SecretSealer, UnreadableSecret
 from db.mysql.database import Database, is_away, is_transient
 from db.webhooks import deliveries, endpoints
 from db.webhooks.deliveries import DueDelivery

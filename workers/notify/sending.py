@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from standardwebhooks.webhooks import Webhook
 
-from contracts.webhook_addresses import forbidden_address
+from contracts.webhooks.addresses import forbidden_address
 from workers.notify.schedule import Policy, ReceiverResponse, parse_retry_after
 
 KEEPALIVE_SECONDS = 2.0

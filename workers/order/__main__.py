@@ -2,7 +2,8 @@
 
 from workers.order.handlers import handlers
 from workers.order.sweep import EXPIRY
-from workers.runtime.process import Services, Worker, main
+from workers.runtime.process import Worker, main
+from workers.runtime.services import Services
 
 
 def make(services: Services) -> Worker:

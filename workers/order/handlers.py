@@ -29,7 +29,7 @@ from workers.runtime.handlers import (
     rejected,
     succeeded,
 )
-from workers.runtime.process import Services
+from workers.runtime.services import Services
 
 EVENT_BATCH = 200
 

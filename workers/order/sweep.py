@@ -16,7 +16,7 @@ from workers.order.ending import end
 from workers.order.lifecycle import expires
 from workers.runtime.handlers import Context
 from workers.runtime.metrics import EXPIRED
-from workers.runtime.process import Services
+from workers.runtime.services import Services
 from workers.runtime.sweeps import Sweeper
 
 BATCH = 200

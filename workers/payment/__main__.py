@@ -3,7 +3,8 @@
 from workers.payment.handlers import HANDLERS
 from workers.payment.quote_expiry import OLD_QUOTES
 from workers.payment.ticket_backfill import TICKET_BACKFILL
-from workers.runtime.process import Services, Worker, main
+from workers.runtime.process import Worker, main
+from workers.runtime.services import Services
 
 
 def make(services: Services) -> Worker:

@@ -60,7 +60,7 @@ class _Paid:
     """Orders after the batch, with their lines and new tickets' ids, and who organises their events."""
 
     orders: Mapping[int, OrderRow]
-    details: Mapping[int, list[OrderDetailRow]]
+    details: Mapping[int, Sequence[OrderDetailRow]]
     locked: Mapping[int, LockedOrder]
     issued: Mapping[int, list[int]]
 

@@ -12,7 +12,7 @@ from contracts.events import OrderEvent, OrderItemsAdded
 from db import payments
 from db.mysql.database import Transaction
 from workers.runtime.handlers import Context, NewEvents, Received
-from workers.runtime.process import Services
+from workers.runtime.services import Services
 from workers.runtime.sweeps import Sweeper
 
 BATCH = 500

@@ -17,7 +17,7 @@ from db.messages.outbox import Cause, NewEvent
 from db.mysql.database import Transaction
 from db.orders import LockedOrder
 from db.tickets import backfill, tickets
-from workers.runtime.process import Services
+from workers.runtime.services import Services
 from workers.runtime.sweeps import Sweeper
 
 BATCH = 1000
@@ -73,7 +73,7 @@ async def issue_missing(services: Services, order_ids: Sequence[int]) -> int:
 
 async def _owed(transaction: Transaction, confirmed: dict[int, LockedOrder]) -> list[NewTicket]:
     details = await orders.details(transaction, confirmed)
-    lines = [line.id for of in details.values() for line in of if line.id is not None]
+    lines = [line.id for of in details.values() for line in of]
     taken = await backfill.places_taken(transaction, lines)
     return [
         ticket

@@ -4,7 +4,8 @@ from contracts.messaging.topology import RATES_QUEUE
 from workers.quote.handlers import handlers
 from workers.quote.polling import poll_feed
 from workers.quote.providers import provider_messages
-from workers.runtime.process import Services, Worker, main
+from workers.runtime.process import Worker, main
+from workers.runtime.services import Services
 
 
 def make(services: Services) -> Worker:

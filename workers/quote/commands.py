@@ -28,7 +28,7 @@ from workers.runtime.handlers import (
     rejected,
     succeeded,
 )
-from workers.runtime.process import Services
+from workers.runtime.services import Services
 
 _NOT_A_PROVIDER = rejected(
     Problem(Code.FORBIDDEN, "Rates are reported by accounts with the role PROVIDER.")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contracts.commands import AcceptRate, PublishRate
 from workers.quote.commands import accept_rates, publish_rates
 from workers.runtime.handlers import CommandHandler, Handler
-from workers.runtime.process import Services
+from workers.runtime.services import Services
 
 
 def handlers(services: Services) -> Mapping[str, Handler]:

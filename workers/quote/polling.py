@@ -11,8 +11,6 @@ from datetime import datetime, timedelta
 
 import structlog
 from prometheus_client import Counter, Gauge
-from purgatory import AsyncCircuitBreakerFactory
-from purgatory.domain.model import OpenedState
 from tenacity import (
     AsyncRetrying,
     retry_if_exception,
@@ -21,6 +19,7 @@ from tenacity import (
 )
 
 from contracts.rates import Rate
+from contracts.runtime.circuit_breaker import CircuitBreaker, CircuitOpen
 from contracts.runtime.settings import Settings
 from contracts.runtime.tasks import end
 from contracts.runtime.times import from_sql, to_wire
@@ -35,7 +34,7 @@ from workers.quote.feeds import Feed, FeedBusy, FeedDown
 from workers.quote.judging import RateReport
 from workers.quote.providers import MESSAGES_KEPT, count
 from workers.quote.reports import Taken, take
-from workers.runtime.process import Services
+from workers.runtime.services import Services
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +95,7 @@ class ExternalQuoteJob:
         self._services, self._feed = services, feed
         self._registry = QuoteRegistry(services.redis, services.database)
         pause = open_seconds or OPEN_INTERVALS * services.settings.feed_interval
-        self._breakers = AsyncCircuitBreakerFactory(FAILURES_TO_OPEN, pause)
+        self._breaker = CircuitBreaker(pause, failures=FAILURES_TO_OPEN)
         self._refused: dict[tuple[str, str], RateReport] = {}
 
     async def run(self, share: Share) -> None:
@@ -112,12 +111,19 @@ class ExternalQuoteJob:
             await asyncio.sleep(IDLE_SECONDS)
 
     async def poll(self) -> Taken:
-        """Ask once, store what is good. Raises FeedDown, purgatory's OpenedState, database errors."""
-        rows = await self._services.database.read("SELECT UTC_TIMESTAMP(6)")
-        # Who asks for patience works: that is waited out, and opens no circuit.
-        breaker = await self._breakers.get_breaker(self._feed.name, exclude=[FeedBusy])
-        async with breaker:
-            reports = await self._fetch(from_sql(rows[0][0]))
+        """Ask once, store what is good. Raises FeedDown, CircuitOpen, database errors."""
+        [[now]] = await self._services.database.read("SELECT UTC_TIMESTAMP(6)")
+        self._breaker.require_closed()
+        try:
+            reports = await self._fetch(from_sql(now))
+        except FeedBusy:
+            # Who asks for patience works: that is waited out, and opens no circuit.
+            self._breaker.succeeded()
+            raise
+        except FeedDown:
+            self._breaker.failed()
+            raise
+        self._breaker.succeeded()
         POLLS.labels("answered").inc()
         POLLED_AT.set_to_current_time()
         taken = await self._store(reports)
@@ -184,7 +190,7 @@ class ExternalQuoteJob:
         except FeedDown as error:
             POLLS.labels("down").inc()
             log.warning("feed is down", feed=self._feed.name, error=str(error))
-        except OpenedState:
+        except CircuitOpen:
             POLLS.labels("left_alone").inc()
         return interval
 

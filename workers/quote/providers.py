@@ -28,8 +28,8 @@ from workers.quote.opening import Sent, Unreadable, open_report, provider_of
 from workers.quote.reports import Taken, take
 from workers.runtime.handlers import ACK, DeadLettered, Disposition
 from workers.runtime.intake import QueueDelivery
-from workers.runtime.process import Services, Stopping
 from workers.runtime.processing import BatchConsumer
+from workers.runtime.services import Services, Stopping
 
 log = structlog.get_logger(__name__)
 

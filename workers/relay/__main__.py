@@ -6,7 +6,8 @@ from workers.relay.broadcast import telling
 from workers.relay.dead_letters import consume_dead_letters
 from workers.relay.depths import measure_depths
 from workers.relay.publishing import relay_outbox
-from workers.runtime.process import Services, Worker, main
+from workers.runtime.process import Worker, main
+from workers.runtime.services import Services
 
 
 async def relay(services: Services) -> None:

@@ -28,7 +28,7 @@ from contracts.runtime.tasks import end
 from db.messages.outbox import PendingEvent
 from workers.relay.publishing import messages
 from workers.runtime.metrics import BROADCASTS_DROPPED
-from workers.runtime.process import Services
+from workers.runtime.services import Services
 
 log = structlog.get_logger(__name__)
 

@@ -36,8 +36,8 @@ from db.messages.dead_letters import DeadLetter
 from db.mysql.database import Database, Transaction, is_away
 from workers.runtime.handlers import ACK, Disposition
 from workers.runtime.intake import QueueDelivery
-from workers.runtime.process import Services
 from workers.runtime.processing import QUEUE_HEADER, REASON_HEADER, Raw
+from workers.runtime.services import Services
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from contracts.messaging.link import (
 )
 from contracts.messaging.topology import topology
 from workers.runtime.metrics import QUEUE_MESSAGES
-from workers.runtime.process import Services
+from workers.runtime.services import Services
 
 EVERY_SECONDS = 5.0
 

@@ -29,7 +29,7 @@ from workers.runtime.metrics import (
     RELAY_BATCH,
     RELAYED,
 )
-from workers.runtime.process import Services
+from workers.runtime.services import Services
 
 log = structlog.get_logger(__name__)
 

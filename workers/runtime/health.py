@@ -10,7 +10,6 @@ import contextlib
 import functools
 import uuid
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING
 
 import orjson
 import structlog
@@ -21,9 +20,7 @@ from redis.exceptions import RedisError
 
 from contracts.problems import CONTENT_TYPE, Code, Problem
 from db.mysql.database import is_away
-
-if TYPE_CHECKING:
-    from workers.runtime.process import Services
+from workers.runtime.services import Services
 
 CHECK_SECONDS = 2.0
 _CODES = {404: Code.NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED}
@@ -32,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 
 @contextlib.asynccontextmanager
-async def serve_health(services: "Services", measure: Callable[[], None]) -> AsyncIterator[None]:
+async def serve_health(services: Services, measure: Callable[[], None]) -> AsyncIterator[None]:
     """Serve on 0.0.0.0 at EVENTHUB_HEALTH_PORT (0: any free port) while the block runs."""
     app = web.Application(middlewares=[_with_middleware])
     app.on_response_prepare.append(_nameless)
@@ -85,7 +82,7 @@ async def _livez(_: web.Request) -> web.Response:
     return web.json_response({"status": "alive"})
 
 
-async def _readyz(services: "Services", _: web.Request) -> web.Response:
+async def _readyz(services: Services, _: web.Request) -> web.Response:
     state = {
         "broker": services.intake.is_open,
         "database": await _database_answers(services),
@@ -102,7 +99,7 @@ async def _metrics(measure: Callable[[], None], _: web.Request) -> web.Response:
     return web.Response(body=generate_latest(), content_type="text/plain")
 
 
-async def _database_answers(services: "Services") -> bool:
+async def _database_answers(services: Services) -> bool:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             await services.database.read("SELECT 1")
@@ -113,7 +110,7 @@ async def _database_answers(services: "Services") -> bool:
     return True
 
 
-async def _redis_answers(services: "Services") -> bool:
+async def _redis_answers(services: Services) -> bool:
     try:
         await services.redis.ping()
     except (RedisError, OSError, TimeoutError):

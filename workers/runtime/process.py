@@ -10,12 +10,11 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 import uvloop
 from aio_pika.abc import AbstractChannel
-from redis.asyncio import Redis
 
 from contracts.command_ids import CommandIds
 from contracts.messaging.envelope import Codec
@@ -26,10 +25,10 @@ from contracts.runtime import logs
 from contracts.runtime.garbage_collection import settle_collector
 from contracts.runtime.log_file import log_to
 from contracts.runtime.settings import Settings, load_settings
+from db import guard
 from db.messages.leases import new_incarnation
 from db.messages.outbox import Outbox
-from db.mysql import guard
-from db.mysql.database import Database, is_away
+from db.mysql.database import Database
 from db.redis.clients import quick_client
 from db.redis.seat_locks import SeatLocks, Seats
 from workers.runtime.deciding import CommandProcessor
@@ -38,54 +37,12 @@ from workers.runtime.health import serve_health
 from workers.runtime.intake import Intake
 from workers.runtime.processing import MessageProcessor, Raw
 from workers.runtime.reacting import EventProcessor
+from workers.runtime.services import Services, Stopping
 
 log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 9.0
 START_SECONDS = 60.0
-DATABASE_POLL_SECONDS = 0.25
-
-
-class Stopping(Exception):
-    """The process ends while it waits for the database: the messages stay on their queues."""
-
-
-@dataclass(slots=True)
-class Services:
-    """The connections of a process, and what stands on them."""
-
-    settings: Settings
-    incarnation: str
-    database: Database
-    redis: "Redis"
-    publisher: Publisher
-    intake: Intake
-    codec: Codec
-    command_ids: CommandIds
-    outbox: Outbox
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def rest(self, seconds: float) -> None:
-        """Wait so long, or until the process is told to stop."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.stop.wait()
-
-    async def database_back(self) -> None:
-        """Wait until the database answers. Raises Stopping when the process is to end first.
-
-        A moment at least: a server that answers may still have no room to write.
-        """
-        await self.rest(DATABASE_POLL_SECONDS)
-        while not self.stop.is_set():
-            try:
-                await self.database.read("SELECT 1")
-                return
-            except Exception as error:
-                if not is_away(error):
-                    raise
-            await self.rest(DATABASE_POLL_SECONDS)
-        raise Stopping
 
 
 Job = Callable[[Services], Awaitable[None]]

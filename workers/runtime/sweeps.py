@@ -13,7 +13,7 @@ import structlog
 
 from db.messages.leases import Share
 from db.mysql.database import is_away, is_transient
-from workers.runtime.process import Services
+from workers.runtime.services import Services
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from contracts.tickets.codes import TicketClaims
 from db import catalogue as events
 from db.tickets import gates, keys, reads
 from db.tickets.gates import NewGate
-from gateway.resources.gates import _bundle
+from gateway.resources.gate_calls import _bundle
 from tests.harness.desk import FINGERPRINT, Desk
 from tests.harness.people import Person
 from tests.harness.scratch import SECRET

@@ -153,25 +153,6 @@ async def test_an_event_that_somebody_paid_for_stays(counter: Desk) -> None:
     assert body(await counter.ask(update_event(organizer, event_id, {})))["status"] == "PUBLISHED"
 
 
-@pytest.mark.parametrize(
-    ("fields", "pointer"),
-    [
-        ({"name": " "}, "/name"),
-        ({"start_time": "2030-01-01T23:00:00Z"}, "/endTime"),
-        ({"end_time": "soon"}, "/endTime"),
-    ],
-)
-async def test_bad_events_are_refused(counter: Desk, fields: dict[str, str], pointer: str) -> None:
-    """INVALID with a pointer; no row."""
-    organizer = await person(counter.database, "ORGANIZER")
-    refused = await counter.ask(create_event(organizer, **fields))
-    assert (refused.status_code, body(refused)["errors"][0]["pointer"]) == (400, pointer)
-    rows = await counter.database.read(
-        "SELECT COUNT(*) FROM events WHERE organizer_id = %s", organizer.id
-    )
-    assert rows[0][0] == 0
-
-
 async def test_an_etag_never_shows_two_states(counter: Desk) -> None:
     """(event version, sum of its types' versions) never comes back, whatever is added, changed and removed."""
     organizer = await person(counter.database, "ORGANIZER")

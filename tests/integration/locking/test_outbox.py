@@ -20,6 +20,7 @@ from db.mysql.database import (
     error_code,
     placeholders,
 )
+from tests.harness.resources import an_order
 from tests.harness.scratch import SECRET, scratch
 
 LOCK_WAIT_TIMEOUT = 1205
@@ -38,7 +39,7 @@ async def empty() -> AsyncIterator[Database]:
 
 def write(transaction: Transaction, count: int) -> None:
     """A decision with so many events."""
-    event = OrderCancelled(order={"id": 1}, organizer_id=1)
+    event = OrderCancelled(order=an_order(id=1), organizer_id=1)
     events = [NewEvent(event, "order:1", number, 1) for number in range(count)]
     Outbox(Codec(SECRET), "test", 4).add(
         transaction, datetime.now(UTC), [(one, Cause(None, None)) for one in events]

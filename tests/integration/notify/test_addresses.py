@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from contracts.webhook_addresses import forbidden_address
+from contracts.webhooks.addresses import forbidden_address
 from tests.integration.notify.receiver import Receiver, always
 from workers.notify import sending
 from workers.notify.schedule import Policy

@@ -14,6 +14,7 @@ from contracts.events import (
 )
 from db.mysql.database import Database
 from tests.harness.people import person
+from tests.harness.resources import a_payment, an_event
 from tests.harness.system import System
 from tests.harness.waiting import eventually
 from tests.integration.notify.conftest import (
@@ -78,13 +79,13 @@ async def test_payments_and_events_reach_their_people(
     buyer, organizer = await person(database), await person(database, "ORGANIZER")
     await hook(house, buyer, receiver, "/buyer")
     await hook(house, organizer, receiver, "/organizer")
-    payment = {"id": 5, "orderId": 9, "status": "LATE"}
+    payment = a_payment(id=5, orderId=9, status="LATE")
     about = {"payment": payment, "user_id": buyer.id, "event_id": 3, "organizer_id": organizer.id}
     await newsroom.tell(QuoteCreated(**about), "payment:5", 1)
     stock = {"ticket_type_id": 8, "event_id": 3, "version": 2, "quota": 10, "available": 9}
     await newsroom.tell(StockChanged(**stock), "ticket_type:8", 2)
     await newsroom.tell(PaymentLate(**about, tx_hash="0x" + "a" * 64), "payment:5", 2)
-    concert = {"id": 3, "status": "CANCELLED"}
+    concert = an_event(id=3, status="CANCELLED")
     await newsroom.tell(EventCancelled(event=concert, organizer_id=organizer.id), "event:3", 2)
     (call,) = await receiver.heard("/buyer")
     assert (call.body["type"], call.body["data"]) == ("payment.late", payment)

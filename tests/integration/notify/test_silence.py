@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from contracts.webhooks import PING
+from contracts.webhooks.messages import PING
 from db.mysql.database import Database
 from tests.harness.people import person
 from tests.harness.system import System

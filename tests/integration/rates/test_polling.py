@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import cast
 
 import pytest
-from purgatory.domain.model import OpenedState
 
 from contracts.command_ids import CommandIds
 from contracts.messaging.envelope import Codec
 from contracts.rates import Rate
+from contracts.runtime.circuit_breaker import CircuitOpen
 from contracts.runtime.settings import Settings
 from db import rates
 from db.messages import leases
@@ -37,7 +37,8 @@ from tests.stubs.coingecko import (
 from workers.quote.coingecko import CoinGecko
 from workers.quote.feeds import FeedBusy, FeedDown
 from workers.quote.polling import ATTEMPTS, FAILURES_TO_OPEN, ExternalQuoteJob, poll_feed
-from workers.runtime.process import Services, Worker
+from workers.runtime.process import Worker
+from workers.runtime.services import Services
 
 
 @pytest.fixture
@@ -188,14 +189,14 @@ async def test_a_dead_feed_is_left_alone_for_a_while(
             with pytest.raises(FeedDown):
                 await polling.poll()
         calls = len(stub.calls)
-        with pytest.raises(OpenedState):
+        with pytest.raises(CircuitOpen):
             await polling.poll()
         assert len(stub.calls) == calls
 
         async def works() -> int:
             try:
                 return len((await polling.poll()).good)
-            except OpenedState:
+            except CircuitOpen:
                 return 0
 
         assert await eventually(works) == 60

@@ -20,8 +20,9 @@ import aiohttp
 from scripts.stack import ports
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually
+from workers import KINDS
 
-NAMES = ("gateway-1", "inventory-1", "order-1", "payment-1", "quote-1", "notify-1", "relay-1")
+NAMES = ("gateway-1", *(f"{kind}-1" for kind in KINDS))
 READY_SECONDS = 40.0
 
 

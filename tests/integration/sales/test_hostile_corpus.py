@@ -59,6 +59,7 @@ from tests.integration.payments.till import (
     set_rate,
 )
 from tests.integration.sales.corpus import BARE, signed
+from workers import KINDS
 from workers.runtime.processing import QUEUE_HEADER
 
 SHARDS = 4
@@ -79,8 +80,7 @@ HEARD: Mapping[str, tuple[type[Wire], ...]] = {
 @pytest.fixture(scope="module")
 async def counter(world: Scratch, database: Database) -> AsyncIterator[Desk]:
     """A desk with every worker behind it."""
-    names = ("inventory", "order", "payment", "quote", "notify", "relay")
-    async with desk(world, database) as opened, staff(opened.settings, *names):
+    async with desk(world, database) as opened, staff(opened.settings, *KINDS):
         yield opened
 
 

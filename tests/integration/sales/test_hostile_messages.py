@@ -23,13 +23,13 @@ from tests.harness.people import Person, person
 from tests.harness.scratch import Scratch
 from tests.harness.staff import staff
 from tests.harness.waiting import eventually
+from workers import KINDS
 
 
 @pytest.fixture(scope="module")
 async def counter(world: Scratch, database: Database) -> AsyncIterator[Desk]:
     """A desk with every worker behind it."""
-    names = ("inventory", "order", "payment", "quote", "notify", "relay")
-    async with desk(world, database) as opened, staff(opened.settings, *names):
+    async with desk(world, database) as opened, staff(opened.settings, *KINDS):
         yield opened
 
 

@@ -14,7 +14,8 @@ from tests.harness.staff import staff
 from tests.harness.waiting import eventually
 from tests.integration.payments.till import cancel
 from workers.inventory import overdue
-from workers.runtime.process import Services, Worker
+from workers.runtime.process import Worker
+from workers.runtime.services import Services
 
 QUOTA, TAKEN = 10, 3
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import aiomysql
 import pytest
 
+from db.guard import WeakDatabase, check
 from db.migrate import migrate
 from db.mysql.database import Database, connection_arguments
-from db.mysql.guard import WeakDatabase, check
 
 
 @pytest.fixture

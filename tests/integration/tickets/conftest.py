@@ -9,6 +9,7 @@ from tests.harness.people import Person, person
 from tests.harness.scratch import Scratch
 from tests.harness.system import System, running
 from tests.harness.waiting import eventually
+from tests.integration.tickets.door import Concert, Gate, concert, gate
 
 
 @pytest.fixture(scope="package")
@@ -33,3 +34,21 @@ async def organizer(database: Database) -> Person:
 async def buyer(database: Database) -> Person:
     """Somebody with money."""
     return await person(database)
+
+
+@pytest.fixture
+async def show(hub: System, organizer: Person, buyer: Person) -> Concert:
+    """An event with three tickets."""
+    return await concert(hub, organizer, buyer, 3)
+
+
+@pytest.fixture
+async def north(hub: System, organizer: Person, show: Concert) -> Gate:
+    """A gate."""
+    return await gate(hub, organizer, show.sale.event_id, "North")
+
+
+@pytest.fixture
+async def south(hub: System, organizer: Person, show: Concert) -> Gate:
+    """Another."""
+    return await gate(hub, organizer, show.sale.event_id, "South")

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.events import EVENTS
-from contracts.webhook_addresses import BadUrl, forbidden_address, webhook_url
-from contracts.webhook_secrets import SecretSealer, UnreadableSecret, new_secret
-from contracts.webhooks import WEBHOOK_TYPES, webhook_body
+from contracts.webhooks.addresses import BadUrl, forbidden_address, webhook_url
+from contracts.webhooks.messages import WEBHOOK_TYPES, webhook_body
+from contracts.webhooks.secrets import SecretSealer, UnreadableSecret, new_secret
 
 MASTER = "a master secret for tests only, long enough"
 

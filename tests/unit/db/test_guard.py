@@ -2,7 +2,7 @@
 
 import pytest
 
-from db.mysql.guard import faults
+from db.guard import faults
 
 GOOD = {
     "innodb_flush_log_at_trx_commit": "1",

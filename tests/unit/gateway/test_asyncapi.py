@@ -18,7 +18,7 @@ from contracts.messaging.envelope import (
     envelope_from_json,
 )
 from contracts.messaging.topology import topology
-from contracts.webhooks import WEBHOOK_TYPES
+from contracts.webhooks.messages import WEBHOOK_TYPES
 from gateway.documents.asyncapi import (
     build,
     document,

@@ -25,7 +25,9 @@ WHO = {"principal": Principal(user_id=1), "fingerprint": "f"}
 ITEMS = (OrderItem(ticket_type_id=1, quantity=1),)
 PLACE = PlaceOrder(**WHO, event_id=21, items=ITEMS)
 ADD = AddItems(**WHO, event_id=21, order_id=4, items=ITEMS)
-CREATE = CreateEvent(**WHO, name="x", start_time="a", end_time="b")
+CREATE = CreateEvent(
+    **WHO, name="x", start_time="2030-06-01T18:00:00Z", end_time="2030-06-01T23:00:00Z"
+)
 CANCEL = CancelOrder(**WHO, order_id=4)
 QUOTE = CreateQuote(**WHO, order_id=4, asset="BTC")
 CONFIRM = ConfirmPayment(**WHO, payment_id=8, tx_hash="0x" + "a" * 64)

@@ -11,11 +11,13 @@ from gateway.availability.cache import AvailabilityCache, TypeState
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 EMPTY = TypeState(
+    id=1,
     version=5,
     available=0,
     max_per_order=10,
     sales_start=None,
-    sales_end=NOW + timedelta(days=1),
+    sales_end=None,
+    event_end=NOW + timedelta(days=1),
     cancelled=False,
     held=3,
     next_release_at=NOW + timedelta(minutes=1),

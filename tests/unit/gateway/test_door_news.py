@@ -8,11 +8,12 @@ import pytest
 from contracts.events import DomainEvent, EventCancelled, EventChanged, StockChanged
 from contracts.messaging.envelope import SINGLE, Codec, Envelope
 from gateway.availability.broadcast import AvailabilityListener
+from tests.harness.resources import an_event
 
 SECRET = "s" * 32
 STOCK = StockChanged(ticket_type_id=3, event_id=7, version=5, quota=10, available=4)
-CHANGED = EventChanged(event={"id": 7}, organizer_id=1)
-CANCELLED = EventCancelled(event={"id": 7}, organizer_id=1)
+CHANGED = EventChanged(event=an_event(id=7), organizer_id=1)
+CANCELLED = EventCancelled(event=an_event(id=7), organizer_id=1)
 
 
 class Heard:

@@ -4,7 +4,7 @@ import asyncio
 
 from redis.exceptions import ConnectionError as RedisAway
 
-from gateway.caching.optional_redis import OptionalRedis
+from db.redis.optional import OptionalRedis
 
 
 class Clock:

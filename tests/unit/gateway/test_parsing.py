@@ -12,11 +12,9 @@ from multidict import CIMultiDict, MultiDict
 from pydantic import Field
 from yarl import URL
 
-from contracts.models import Id, Quantity
+from contracts.models import Id, Line, MomentText, Quantity
 from gateway.http.models import (
     Body,
-    Line,
-    MomentText,
     PageQuery,
 )
 from gateway.http.parsing import (

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.catalogue import EventPatch, TicketTypePatch
 from contracts.commands import CreateEvent, CreateTicketType
 from contracts.events import EventCancelled
 from contracts.messaging.envelope import (
@@ -42,6 +43,16 @@ def create_type(**fields: Any) -> CreateTicketType:
         principal=who(3, "ORGANIZER"), fingerprint="0" * 32, event_id=7, **values
     )
     return command.model_copy(update=fields)
+
+
+def event_patch(members: dict[str, Any]) -> EventPatch:
+    """A patch as a client sent it."""
+    return EventPatch.model_validate(members)
+
+
+def type_patch(members: dict[str, Any]) -> TicketTypePatch:
+    """A patch as a client sent it."""
+    return TicketTypePatch.model_validate(members)
 
 
 def pointers(answer: object) -> list[str]:
@@ -123,41 +134,28 @@ def test_any_if_match_gets_an_answer(header: str) -> None:
 
 def test_a_patch_changes_what_it_names_and_nothing_else() -> None:
     """RFC 7396: named members change, null takes the optional away, the others stay."""
-    after = rules.patched_event(EVENT, {"name": "Opera", "venue": None}, NOW)
+    after = rules.patched_event(EVENT, event_patch({"name": "Opera", "venue": None}), NOW)
     assert after == replace(EVENT, name="Opera", venue=None, updated_at=NOW)
 
 
 @pytest.mark.parametrize("patch", [{}, {"name": "Concert"}, {"description": None}])
 def test_a_patch_that_changes_nothing_leaves_the_row(patch: dict[str, object]) -> None:
     """The same row comes back, so that no version is spent on it."""
-    assert rules.patched_event(EVENT, patch, LATER) is EVENT
+    assert rules.patched_event(EVENT, event_patch(patch), LATER) is EVENT
 
 
 @pytest.mark.parametrize(
     ("patch", "wrong"),
     [
-        ({"name": None}, ["/name"]),
-        ({"name": ""}, ["/name"]),
-        ({"name": "  "}, ["/name"]),
-        ({"name": "x" * 201}, ["/name"]),
-        ({"name": 5}, ["/name"]),
-        ({"startTime": None}, ["/startTime"]),
-        ({"startTime": "tomorrow"}, ["/startTime"]),
-        ({"startTime": "2026-05-02T12:00:00"}, ["/startTime"]),
-        ({"startTime": "0001-01-01T00:00:00+23:59"}, ["/startTime"]),
         ({"startTime": "2026-05-02T20:00:00Z"}, ["/endTime"]),
         ({"endTime": "2026-05-02T14:00:00+02:00"}, ["/endTime"]),
-        ({"status": "CANCELLED"}, ["/status"]),
-        ({"organizerId": 4, "version": 9}, ["/organizerId", "/version"]),
-        ({"a/b~c": 1}, ["/a~1b~0c"]),
-        ({"description": "x" * 10_001, "venue": 7}, ["/description", "/venue"]),
     ],
 )
-def test_a_wrong_patch_of_an_event_names_every_member(
+def test_times_are_judged_as_they_would_stand_after_the_patch(
     patch: dict[str, object], wrong: list[str]
 ) -> None:
-    """INVALID with a pointer per wrong member; times are judged as they would stand after the patch."""
-    assert pointers(rules.patched_event(EVENT, patch, NOW)) == wrong
+    """INVALID with a pointer, although the time alone is fine."""
+    assert pointers(rules.patched_event(EVENT, event_patch(patch), NOW)) == wrong
 
 
 def test_a_new_event_starts_published_at_version_one() -> None:
@@ -180,29 +178,17 @@ def test_a_new_event_starts_published_at_version_one() -> None:
 @pytest.mark.parametrize(
     ("fields", "wrong"),
     [
-        ({"price": "0.00"}, ["/price"]),
-        ({"price": "0.001"}, ["/price"]),
-        ({"price": "-1.00"}, ["/price"]),
-        ({"price": "01.00"}, ["/price"]),
-        ({"price": "1e3"}, ["/price"]),
-        ({"price": "NaN"}, ["/price"]),
-        ({"price": "9999999999999999.99"}, ["/price"]),
-        ({"price": "١.٠٠"}, ["/price"]),
-        ({"quota": 0}, ["/quota"]),
-        ({"quota": -5}, ["/quota"]),
-        ({"quota": 2**31}, ["/quota"]),
-        ({"max_per_order": 0}, ["/maxPerOrder"]),
-        ({"currency": "usd"}, ["/currency"]),
         ({"currency": "EUR"}, ["/currency"]),
         (
             {"sales_start": "2026-05-02T00:00:00Z", "sales_end": "2026-05-02T00:00:00Z"},
             ["/salesEnd"],
         ),
-        ({"name": "", "price": "", "quota": -1}, ["/name", "/price", "/quota"]),
     ],
 )
-def test_a_wrong_ticket_type_names_every_member(fields: dict[str, Any], wrong: list[str]) -> None:
-    """Prices of at least 0.01 with two decimals, a quota, a currency shared with the event's other types."""
+def test_a_ticket_type_that_does_not_fit_its_event_or_itself_is_refused(
+    fields: dict[str, Any], wrong: list[str]
+) -> None:
+    """One currency with the event's other types, a window that opens before it closes."""
     assert pointers(rules.new_ticket_type(create_type(**fields), [TYPE], NOW)) == wrong
 
 
@@ -216,7 +202,7 @@ def test_a_new_ticket_type_has_its_whole_quota() -> None:
 @pytest.mark.parametrize(("quota", "available"), [(40, 0), (41, 1), (100, 60), (5000, 4960)])
 def test_quota_takes_available_along(quota: int, available: int) -> None:
     """40 of 100 are held or sold: any quota from 40 on is fine, and those 40 stay."""
-    row = rules.patched_ticket_type(TYPE, {"quota": quota}, [TYPE], LATER)
+    row = rules.patched_ticket_type(TYPE, type_patch({"quota": quota}), [TYPE], LATER)
     assert isinstance(row, TicketTypeRow)
     assert (row.quota, row.available) == (quota, available)
 
@@ -224,16 +210,16 @@ def test_quota_takes_available_along(quota: int, available: int) -> None:
 @pytest.mark.parametrize("quota", [39, 1, 0])
 def test_quota_never_goes_below_what_is_held_or_sold(quota: int) -> None:
     """EVENT_HAS_SALES."""
-    answer = rules.patched_ticket_type(TYPE, {"quota": quota}, [TYPE], LATER)
+    answer = rules.patched_ticket_type(TYPE, type_patch({"quota": quota}), [TYPE], LATER)
     assert isinstance(answer, Problem)
     assert answer.code is Code.EVENT_HAS_SALES
 
 
-@given(st.integers(0, 10_000), st.integers(0, 10_000), st.integers(-1, 10_000))
+@given(st.integers(0, 10_000), st.integers(0, 10_000), st.integers(0, 10_000))
 def test_any_quota_patch_keeps_the_balance(quota: int, taken: int, wanted: int) -> None:
     """quota - available never moves, and available is never negative."""
     before = replace(TYPE, quota=quota + taken, available=quota)
-    after = rules.patched_ticket_type(before, {"quota": wanted}, [before], LATER)
+    after = rules.patched_ticket_type(before, type_patch({"quota": wanted}), [before], LATER)
     if isinstance(after, Problem):
         assert wanted < taken
     else:
@@ -241,33 +227,30 @@ def test_any_quota_patch_keeps_the_balance(quota: int, taken: int, wanted: int) 
         assert after.available >= 0
 
 
-@pytest.mark.parametrize("wrong", [True, 1.0, "01", 1e400, [1], {}, 10**30])
-def test_numbers_are_strict(wrong: object) -> None:
-    """Only a JSON integer in range is a count; only text is a price."""
-    for name in ("quota", "maxPerOrder", "price"):
-        assert pointers(rules.patched_ticket_type(TYPE, {name: wrong}, [TYPE], NOW)) == [f"/{name}"]
-
-
 def test_null_brings_defaults_back() -> None:
-    """maxPerOrder returns to 10, a sales window opens; name, price and quota cannot be removed."""
+    """maxPerOrder returns to 10, a sales window opens."""
     row = replace(TYPE, max_per_order=2, sales_end=LATER)
-    after = rules.patched_ticket_type(row, {"maxPerOrder": None, "salesEnd": None}, [row], NOW)
+    after = rules.patched_ticket_type(
+        row, type_patch({"maxPerOrder": None, "salesEnd": None}), [row], NOW
+    )
     assert isinstance(after, TicketTypeRow)
     assert (after.max_per_order, after.sales_end) == (10, None)
-    for name in ("name", "price", "quota"):
-        assert pointers(rules.patched_ticket_type(row, {name: None}, [row], NOW)) == [f"/{name}"]
 
 
 def test_the_currency_of_sold_tickets_stays() -> None:
     """A type alone in its event may change currency until somebody holds one; with siblings never alone."""
     untouched = replace(TYPE, available=100)
-    changed = rules.patched_ticket_type(untouched, {"currency": "EUR"}, [untouched], NOW)
+    changed = rules.patched_ticket_type(
+        untouched, type_patch({"currency": "EUR"}), [untouched], NOW
+    )
     assert isinstance(changed, TicketTypeRow)
-    held = rules.patched_ticket_type(TYPE, {"currency": "EUR"}, [TYPE], NOW)
+    held = rules.patched_ticket_type(TYPE, type_patch({"currency": "EUR"}), [TYPE], NOW)
     assert isinstance(held, Problem)
     assert held.code is Code.EVENT_HAS_SALES
     sibling = replace(TYPE, id=10)
-    answer = rules.patched_ticket_type(untouched, {"currency": "EUR"}, [untouched, sibling], NOW)
+    answer = rules.patched_ticket_type(
+        untouched, type_patch({"currency": "EUR"}), [untouched, sibling], NOW
+    )
     assert pointers(answer) == ["/currency"]
 
 

@@ -15,19 +15,19 @@ from contracts.events import (
     StockChanged,
 )
 from contracts.messaging.envelope import Envelope
+from tests.harness.resources import a_payment, an_event, an_order
 from workers.notify.lines import EventLines
 
 AT = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 COMMAND = "Ei_0JnrdTMm6hS-Yhol7ZgEGYNz-0anmBW8Hgm8c3-LN_jYFW9qGvw"
 EARLIER_EVENT = "d4374fa9-3791-4fd2-918a-5a1a148b4b9f"
 STOCK = StockChanged(ticket_type_id=4, event_id=3, version=7, quota=10, available=2)
-CONCERT = EventChanged(event={"id": 3, "status": "PUBLISHED", "version": 2}, organizer_id=8)
+CONCERT = EventChanged(event=an_event(id=3, version=2), organizer_id=8)
 
 
 def order(status: str) -> dict[str, Any]:
-    """Just what a line tells of an order."""
-    about = {"id": 17, "userId": 5, "status": status, "version": 2}
-    return about | {"totalCost": "49.90", "currency": "USD", "items": []}
+    """An order as a line tells of it."""
+    return an_order(id=17, userId=5, status=status, version=2, totalCost="49.90")
 
 
 def told(level: str, *events: DomainEvent, cause: str | None = COMMAND) -> list[Any]:
@@ -73,7 +73,7 @@ def test_a_line_leads_back_to_the_request_and_the_command() -> None:
 
 def test_each_kind_of_event_tells_its_facts() -> None:
     """Orders why they ended, payments what is to be paid, events and stock what they are now."""
-    payment = {"id": 9, "orderId": 17, "status": "PENDING", "asset": "BTC", "amountCrypto": "0.001"}
+    payment = a_payment(id=9, orderId=17, amountCrypto="0.001000000000000000")
     quote = QuoteCreated(payment=payment, user_id=5, event_id=3, organizer_id=8)
     cancelled = OrderCancelled(order=order("CANCELLED"), organizer_id=8, reason="admin")
     lines = told("debug", cancelled, quote, CONCERT, STOCK)
@@ -85,7 +85,13 @@ def test_each_kind_of_event_tells_its_facts() -> None:
     ]
     facts: list[dict[str, Any]] = [
         {"reason": "admin", "status": "CANCELLED", "order_id": 17},
-        {"payment_id": 9, "order_id": 17, "user_id": 5, "asset": "BTC", "amount_crypto": "0.001"},
+        {
+            "payment_id": 9,
+            "order_id": 17,
+            "user_id": 5,
+            "asset": "BTC",
+            "amount_crypto": "0.001000000000000000",
+        },
         {"concert_id": 3, "organizer_id": 8, "status": "PUBLISHED", "version": 2},
         {"ticketTypeId": 4, "eventId": 3, "version": 7, "quota": 10, "available": 2},
     ]

@@ -9,6 +9,7 @@ import orjson
 from contracts.events import EVENTS, OrderPlaced
 from contracts.messaging.envelope import Envelope
 from db.mysql.database import DatabaseAway
+from tests.harness.resources import an_order
 from workers.notify.handlers import Notifier, handlers
 from workers.notify.lines import EventLines
 from workers.runtime.handlers import (
@@ -40,7 +41,7 @@ class Failing:
 
 def placed(number: int, user_id: int = 5) -> Received[OrderPlaced]:
     """A new order as it comes off the queue."""
-    event = OrderPlaced(order={"id": number, "userId": user_id}, organizer_id=7)
+    event = OrderPlaced(order=an_order(id=number, userId=user_id), organizer_id=7)
     at = datetime(2026, 5, 1, tzinfo=UTC)
     envelope = Envelope(f"e-{number}", event.TYPE, "/test", at, event.to_json())
     return Received(envelope, event, "notify")

@@ -104,7 +104,7 @@ async def _variables(transaction: Transaction) -> dict[str, str]:
     )
     # MySQL alone can switch its redo log off; MariaDB has no such status.
     rows += await transaction.fetch("SHOW GLOBAL STATUS LIKE 'Innodb_redo_log_enabled'")
-    return {row[0].lower(): row[1] for row in rows}
+    return {name.lower(): value for name, value in rows}
 
 
 async def _engine_faults(transaction: Transaction) -> list[str]:
@@ -113,7 +113,8 @@ async def _engine_faults(transaction: Transaction) -> list[str]:
         "WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND engine <> 'InnoDB'"
     )
     return [
-        f"Table {row[0]} has engine {row[1]}: ALTER TABLE {row[0]} ENGINE = InnoDB." for row in rows
+        f"Table {name} has engine {engine}: ALTER TABLE {name} ENGINE = InnoDB."
+        for name, engine in rows
     ]
 
 

@@ -1,58 +1,24 @@
-"""Redis as something that may be away: asked, not relied on; and asked for many at once.
+"""Redis asked for many callers at once.
 
-In: commands to Redis. Out: their replies, or what is said without it.
-Must stay true: after a failure Redis is left alone for a moment, because with a black-holed server each
-question costs its whole time-out; nobody sees Redis's errors. A lane has one pipeline in flight and
-collects meanwhile, so that thousands who ask cost one connection and few round trips.
+In: commands to Redis. Out: their replies, None when it is away (`db.redis.optional`).
+Must stay true: a pipeline is in flight once and collects meanwhile, so that thousands who ask cost one connection and
+few round trips.
 """
 
 import asyncio
 import hashlib
-import time
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-import structlog
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
-log = structlog.get_logger(__name__)
+from db.redis.optional import OptionalRedis
 
-AWAY_SECONDS = 1.0
 BATCH_MAX = 256
 
-R = TypeVar("R")
 Command = tuple[str | bytes | int, ...]
 _Asked = tuple[Command, "asyncio.Future[Any]"]
-
-
-class OptionalRedis:
-    """One user of a Redis client: what it does, and when Redis last failed it."""
-
-    def __init__(
-        self, redis: Redis, purpose: str, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.redis = redis
-        self._purpose = purpose
-        self._monotonic = monotonic
-        self._away_until = float("-inf")
-
-    async def back(self) -> None:
-        """Return when Redis is asked again."""
-        while (left := self._away_until - self._monotonic()) > 0:
-            await asyncio.sleep(left)
-
-    async def ask(self, question: Callable[[], Awaitable[R]], otherwise: R) -> R:
-        """The answer to `question`; `otherwise` when Redis is away or failed within the last second."""
-        if self._monotonic() < self._away_until:
-            return otherwise
-        try:
-            return await question()
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("without Redis for now", purpose=self._purpose, error=repr(error))
-            self._away_until = self._monotonic() + AWAY_SECONDS
-            return otherwise
 
 
 class RedisPipeline:

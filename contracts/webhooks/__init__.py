@@ -1,0 +1,1 @@
+"""What webhooks are told, where they may be, what signs for us."""
