@@ -147,7 +147,7 @@ def _broken_off() -> Refusal:
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
-def _decompress(raw: bytes, coding: str, most: int) -> bytes:
+def _decompress(raw: bytes, coding: str, most: int = BODY_BYTES_MAX) -> bytes:
     coding = coding.strip().lower()
     if coding == "identity":
         return raw

@@ -98,7 +98,7 @@ class Bundle(Answer):
     keys: list[Jwk]
     as_of: str
     used: list[IdNumber]
-    void: list[Annotated[list[Count], Field(min_length=2, max_length=2)]]
+    void: list[Annotated[list[Count], Field(min_length=2, max_length=2, examples=[[17, 1]])]]
     signature: str
 
 

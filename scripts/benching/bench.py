@@ -26,6 +26,7 @@ from scripts.benching.returns import returns
 from scripts.benching.sale import sale
 from scripts.benching.sale_options import QUOTA, SaleOptions
 from scripts.benching.scale import scale
+from scripts.benching.scans import ScanOptions, scans
 from scripts.benching.system import running_system
 
 SECONDS = click.FloatRange(0.1, 300)
@@ -106,6 +107,27 @@ def door_command(out: Path | None, clients: int, seconds: float) -> None:
 def purchase_command(out: Path | None, clients: int, seconds: float) -> None:
     """Run it."""
     report(purchase(running_system(), clients=clients, seconds=seconds), out)
+
+
+@main.command("scans", help="Gates at the door: how fast, and how fast beside a sale.")
+@click.option(
+    "--rate", type=click.FloatRange(0, 20_000), default=0, help="Calls a second; 0: as many as go."
+)
+@click.option(
+    "--each", type=click.IntRange(1, 500), default=1, show_default=True, help="Scans of a call."
+)
+@click.option("--tickets", type=click.IntRange(1, 200_000), default=20_000, show_default=True)
+@click.option("--gates", type=click.IntRange(1, 100), default=8, show_default=True)
+@click.option(
+    "--beside", type=click.FloatRange(0, 20_000), default=0, help="Orders a second sold meanwhile."
+)
+@click.option("--audit/--no-audit", default=True, show_default=True)
+@CLIENTS
+@LASTS
+@OUT
+def scans_command(out: Path | None, **options: Any) -> None:
+    """Run it."""
+    report(scans(running_system(), ScanOptions(**options)), out)
 
 
 @main.command("floors", help="What each part of an order costs at its barest on this machine.")

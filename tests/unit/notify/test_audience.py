@@ -81,7 +81,7 @@ def test_only_announced_events_leave_the_house(event: DomainEvent) -> None:
 
 @pytest.mark.parametrize("event", ALL_EVENTS, ids=lambda e: e.TOPIC)
 def test_an_account_hears_about_its_own(event: DomainEvent) -> None:
-    """Orders, payments, tickets: buyer and organizer. Events and conflicts at the door: the organizer. Others: nothing."""
+    """Orders, payments, tickets: buyer and organizer. Events, conflicts at the door: the organizer. Others: nothing."""
     announced = type(event) in WEBHOOK_TYPES
     is_sale = announced and event.TOPIC.startswith(("order.", "payment.", "ticket."))
     is_sale = is_sale and event.TOPIC != "ticket.conflict"
