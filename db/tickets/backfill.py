@@ -17,6 +17,10 @@ ROLLED_OUT = timedelta(minutes=10)
 """So long after the migration a process of an older release may still confirm orders without tickets."""
 
 
+BETWEEN_PASSES_SECONDS = 60
+"""From the beginning of one pass to that of the next."""
+
+
 @dataclass(frozen=True, slots=True)
 class BackfillState:
     """Where the back-fill is."""
@@ -83,7 +87,7 @@ def finishes(state: BackfillState) -> bool:
 
 
 async def end_pass(database: Database, state: BackfillState) -> None:
-    """The pass came to its end: finish, or begin again from the first order."""
+    """The pass came to its end: finish, or begin again from the first order, a minute after this one began."""
     if finishes(state):
         await database.write(
             "UPDATE ticket_backfill SET finished_at = UTC_TIMESTAMP(6) WHERE id = 1"
@@ -91,6 +95,7 @@ async def end_pass(database: Database, state: BackfillState) -> None:
         return
     await database.write(
         "UPDATE ticket_backfill SET done_to = 0, issued_in_pass = 0, pass_began_at = UTC_TIMESTAMP(6) "
-        "WHERE id = 1 AND pass_began_at = %s",
+        "WHERE id = 1 AND pass_began_at = %s AND pass_began_at < UTC_TIMESTAMP(6) - INTERVAL %s SECOND",
         to_sql(state.pass_began_at),
+        BETWEEN_PASSES_SECONDS,
     )

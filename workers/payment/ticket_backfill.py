@@ -89,4 +89,4 @@ def _event(order: LockedOrder, ticket_ids: list[int]) -> NewEvent:
     return NewEvent(event, f"order:{row.id}", row.version, row.event_id)
 
 
-TICKET_BACKFILL = Sweeper("ticket back-fill", step, 1, idle_seconds=60.0, alone=True)
+TICKET_BACKFILL = Sweeper("ticket back-fill", step, 1, idle_seconds=2.0, alone=True)
