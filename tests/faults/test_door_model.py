@@ -203,11 +203,16 @@ class Door(RuleBasedStateMachine):
         else:
             self._killed(chosen)
 
-    @rule(device=NUMBERS, ticket=NUMBERS)
-    def scan_alone(self, device: int, ticket: int) -> None:
-        """The network is gone when somebody comes."""
-        self.devices[device % GATES].network = OFFLINE
-        self.scan(device, ticket, 0, True)
+    @rule(
+        device=NUMBERS,
+        ticket=NUMBERS,
+        network=st.sampled_from([OFFLINE, LOSING, DYING]),
+        seen=st.booleans(),
+    )
+    def scan_in_trouble(self, device: int, ticket: int, network: str, seen: bool) -> None:
+        """The network goes when somebody comes."""
+        self.devices[device % GATES].network = network
+        self.scan(device, ticket, 0, seen)
 
     @rule(device=NUMBERS, network=st.sampled_from([ONLINE, OFFLINE, LOSING, DYING]))
     def change_network(self, device: int, network: str) -> None:
