@@ -33,7 +33,8 @@ class HttpDoor:
 
     async def scans(self, scans: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Results in order. Raises Unreachable, Revoked."""
-        seconds = ANSWER_SECONDS if len(scans) == 1 else BUNDLE_SECONDS
+        # Somebody stands there, unless all of it has happened already.
+        seconds = BUNDLE_SECONDS if all(one["offline"] for one in scans) else ANSWER_SECONDS
         wait = {"Prefer": f"wait={max(1, int(seconds))}"}
         answer = await self._call("POST", "/api/gate/scans", seconds, {"scans": list(scans)}, wait)
         if "results" not in answer:

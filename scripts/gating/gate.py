@@ -2,8 +2,8 @@
 
 In: codes as they are scanned. Out: a ruling each, within a moment.
 Must stay true: nothing is shown before it is on the disk; one question keeps its id until it has an answer, so that a
-lost answer and a restart let nobody in twice and leave nobody outside; facts are told until the server knows them, in
-any order, as often as needed.
+lost answer and a restart let nobody in twice and leave nobody outside; no question is asked before the server knows
+what this gate has decided alone, or it would let the same ticket in again; facts are told until the server knows them.
 """
 
 import uuid
@@ -53,12 +53,23 @@ class Gate:
         asked = self.memory.begin(self.new_id(), code, self.now())
         self._in_hand.add(asked.id)
         try:
-            [result] = await self.door.scans([_wire(asked)])
+            result = await self._ask(asked)
         except Unreachable:
             return self.alone(asked)
         finally:
             self._in_hand.discard(asked.id)
         return self.memory.answered(asked, result, self._tid(code))
+
+    async def _ask(self, asked: KeptScan) -> dict[str, Any]:
+        """The server's word, in one call behind all that this gate has decided alone. Raises Unreachable."""
+        facts = self.memory.in_state(FACT, TOLD_AT_ONCE)
+        if len(facts) == TOLD_AT_ONCE:
+            await self.tell()
+            facts = []
+        wired = [_wire(one, offline=True) for one in facts]
+        results = await self.door.scans([*wired, _wire(asked)])
+        self._told(facts, results[:-1])
+        return results[-1]
 
     def alone(self, asked: KeptScan) -> KeptScan:
         """Rule on a scan without the server. Raises NoBundle."""
@@ -73,6 +84,7 @@ class Gate:
     async def resume(self) -> list[KeptScan]:
         """After a start: ask again what has no answer. Returns what was decided and never shown."""
         try:
+            await self.tell()
             await self.ask_again()
         except Unreachable:
             pass  # They stay questions: whoever scans such a code again asks it again.
@@ -82,19 +94,16 @@ class Gate:
         """Questions whose answer was lost, under their ids. Raises Unreachable."""
         for asked in self.memory.in_state(ASKING):
             if asked.id not in self._in_hand:
-                [result] = await self.door.scans([_wire(asked)])
-                self.memory.answered(asked, result, self._tid(asked.code))
+                self.memory.answered(asked, await self._ask(asked), self._tid(asked.code))
 
-    async def tell(self) -> list[KeptScan]:
-        """Tell what was decided alone. Returns what turned out to be a conflict. Raises Unreachable."""
-        conflicts: list[KeptScan] = []
+    async def tell(self) -> None:
+        """Tell what was decided alone. Raises Unreachable."""
         while facts := self.memory.in_state(FACT, TOLD_AT_ONCE):
-            results = await self.door.scans([_wire(one, offline=True) for one in facts])
-            for one, result in zip(facts, results, strict=True):
-                told = self.memory.told(one, result)
-                if told.ruling != "ADMITTED":
-                    conflicts.append(told)
-        return conflicts
+            self._told(facts, await self.door.scans([_wire(one, offline=True) for one in facts]))
+
+    def _told(self, facts: Sequence[KeptScan], results: Sequence[dict[str, Any]]) -> None:
+        for one, result in zip(facts, results, strict=True):
+            self.memory.told(one, result)
 
     async def fetch(self) -> None:
         """Learn what has changed. Raises Unreachable, BadBundle."""
@@ -102,15 +111,15 @@ class Gate:
         check_bundle(bundle, bundle["keys"])
         self.memory.learn(bundle)
 
-    async def sync(self) -> list[KeptScan]:
-        """Ask again, tell, then learn: a bundle may name what this gate's own lost question has used.
+    async def sync(self) -> None:
+        """Tell, ask again, then learn: a bundle may name what this gate's own lost question has used.
 
-        Returns conflicts. Raises Unreachable, BadBundle.
+        What comes of it that nobody has seen yet (conflicts, answers) is `memory.unshown()`.
+        Raises Unreachable, BadBundle.
         """
+        await self.tell()
         await self.ask_again()
-        conflicts = await self.tell()
         await self.fetch()
-        return conflicts
 
     def _claims(self, code: str) -> Claims | None:
         keys = {key["kid"]: key for key in self.memory.get("keys") or []}

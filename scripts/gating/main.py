@@ -95,8 +95,9 @@ async def _gate(url: str, token: str, path: Path) -> AsyncIterator[Gate]:
 
 async def _sync(url: str, token: str, path: Path) -> None:
     async with _gate(url, token, path) as gate:
-        for conflict in await gate.sync():
-            _show(gate, conflict, False)
+        await gate.sync()
+        for one in gate.memory.unshown():
+            _show(gate, one, False)
 
 
 async def _run(url: str, token: str, path: Path, as_json: bool) -> None:
@@ -126,10 +127,11 @@ async def _keep_syncing(gate: Gate, as_json: bool) -> None:
 
 async def _try_sync(gate: Gate, as_json: bool) -> None:
     try:
-        for conflict in await gate.sync():
-            _show(gate, conflict, as_json)
+        await gate.sync()
     except (Unreachable, BadBundle) as error:
         click.echo(f"alone: {error}", err=True)
+    for one in gate.memory.unshown():
+        _show(gate, one, as_json)
 
 
 def _show(gate: Gate, scan: KeptScan, as_json: bool, before: str = "") -> None:

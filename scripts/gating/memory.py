@@ -88,8 +88,11 @@ class GateMemory:
         )
 
     def told(self, scan: KeptScan, result: Mapping[str, Any]) -> KeptScan:
-        """The server knows the fact; it may be a conflict."""
-        return self._end(scan, TOLD, str(result["ruling"]), dict(result), None)
+        """The server knows the fact. It may be a conflict: then people have to see it again."""
+        told = self._end(scan, TOLD, str(result["ruling"]), dict(result), None)
+        if told.ruling != "ADMITTED":
+            self._file.execute("UPDATE scans SET shown = 0 WHERE id = ?", (scan.id,))
+        return told
 
     def _end(
         self, scan: KeptScan, state: str, ruling: str, result: dict[str, Any], tid: int | None
