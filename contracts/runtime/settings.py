@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     rate_band: float = Field(0.2, gt=0)
     webhook_allow_private: bool = False
 
+    ticket_key_ttl: int = Field(30 * 86400, ge=2 * 3600)
+    """How long a key signs ticket codes before the next one does."""
+
     queue_length: int = Field(20_000, ge=1)
     """Messages a command queue holds before it refuses more (`x-max-length`)."""
     outcome_retention: int = Field(7 * 86400, ge=86400)

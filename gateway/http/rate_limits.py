@@ -1,4 +1,4 @@
-"""Rate limits: per user when signed in, per address when not, and one of its own for sign-ins that fail.
+"""Rate limits: per user or gate when signed in, per address when not, and one of its own for sign-ins that fail.
 
 In: a request and its caller. Out: LIMIT_STATE for the headers, or `Refusal` 429 with a true Retry-After.
 Must stay true: after Retry-After seconds one call is let through; who signs in with the right password counts for the
@@ -125,7 +125,7 @@ class Limiter:
         """Count one call. Raises Refusal (429) when it is one too many."""
         address = self._address(request)
         if limit is LimitClass.DEFAULT and caller is not None:
-            await self._take(request, "user", str(caller.user_id))
+            await self._take(request, "user", str(caller.caller))
         else:
             await self._take(request, "address", address)
         if limit is LimitClass.LOGIN:

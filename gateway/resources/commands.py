@@ -27,8 +27,8 @@ from gateway.http.problems import ProblemDocument, not_found, unauthenticated
 from gateway.http.replies import no_content, raw_reply
 from gateway.http.representations import matches, not_modified
 from gateway.http.routing import (
+    CALLER,
     SEALED_URL,
-    SIGNED_IN,
     Ownership,
     Route,
     RouteAnswer,
@@ -86,7 +86,7 @@ class CommandResource(Answer):
 
 async def show_command(request: web.Request) -> web.Response:
     """GET /api/commands/{commandId}."""
-    opened = _opened(request, keys.principal(request).user_id)
+    opened = _opened(request, keys.principal(request).caller)
     seconds = keys.query(request, CommandQuery).wait
     outcome = await _outcome(request.app, opened, seconds)
     etag = resource_etag(outcome)
@@ -166,7 +166,7 @@ def _listener(request: web.Request) -> int:
     """Who listens: the caller, or whoever was given the `eventsUrl`. Raises Refusal (401)."""
     caller, token = request[keys.CONTEXT].caller, keys.query(request, StreamQuery).token
     if caller is not None:
-        return caller.user_id
+        return caller.caller
     if token is None:
         raise unauthenticated()
     app = request.app
@@ -179,12 +179,12 @@ def _listener(request: web.Request) -> int:
     return found.user_id
 
 
-def _opened(request: web.Request, user_id: int) -> Opened:
+def _opened(request: web.Request, caller: int) -> Opened:
     text = request.match_info["commandId"]
-    id_ = request.app[COMMAND_IDS].open(text, user_id)
+    id_ = request.app[COMMAND_IDS].open(text, caller)
     if id_ is None:
         raise not_found("There is no such command, or it is not yours.")
-    return Opened(id_, text, user_id, request[keys.CONTEXT].request_id)
+    return Opened(id_, text, caller, request[keys.CONTEXT].request_id)
 
 
 ROUTES = (
@@ -194,7 +194,7 @@ ROUTES = (
         operation_id="showCommand",
         summary="What became of a command",
         handler=show_command,
-        access=SIGNED_IN,
+        access=CALLER,
         ownership=Ownership.OWNER,
         answers={
             200: RouteAnswer(

@@ -1,4 +1,4 @@
-"""Made-up rows of a self-test that its worker does not make itself: somebody's unpaid order.
+"""Made-up rows of a self-test that its worker does not make itself: somebody's unpaid order, its tickets.
 
 In: the stage of a self-test. Out: the order, locked by nobody else, for nobody else sees it.
 """
@@ -10,8 +10,10 @@ from secrets import token_bytes
 
 from contracts.models import Principal
 from contracts.resources import EventRow, OrderDetailRow, OrderRow, TicketTypeRow, order_resource
+from contracts.tickets.ticket import tickets_of
 from db import catalogue_writes, orders
 from db.orders import NewLine, NewOrder
+from db.tickets import tickets
 from workers.runtime.self_test import NAME, Stage
 
 _PRICE = Decimal("49.90")
@@ -58,3 +60,12 @@ async def unpaid_order(stage: Stage) -> MadeUp:
     [row] = await orders.insert(stage.transaction, [new], now)
     line = OrderDetailRow(ticket_type.id, _TICKETS, _PRICE)
     return MadeUp(row, buyer, organizer, event, line)
+
+
+async def issued_tickets(stage: Stage, made: MadeUp) -> list[int]:
+    """The ids of the order's tickets, issued as if it had been paid."""
+    lines = await orders.details(stage.transaction, [made.row.id])
+    issued = await tickets.issue(
+        stage.transaction, tickets_of(made.row, lines[made.row.id]), stage.now
+    )
+    return [ticket_id for ticket_id, _ in issued]
