@@ -99,6 +99,12 @@ class ScanResultResource(Answer):
     first_at: MomentJson | None = None
 
 
+class ScanResults(Answer):
+    """One result for each scan, in their order."""
+
+    results: list[ScanResultResource]
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """The one scan that a ticket was admitted by."""

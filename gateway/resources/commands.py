@@ -21,6 +21,8 @@ from contracts.problems import Code
 from contracts.rates import RateResource
 from contracts.resources import EventResource, MomentJson, Order, Payment, TicketType
 from contracts.shapes import Answer
+from contracts.tickets.scans import ScanResults
+from contracts.tickets.ticket import TicketResource
 from gateway.http import keys
 from gateway.http.models import Query, whole_number
 from gateway.http.problems import ProblemDocument, not_found, unauthenticated
@@ -79,7 +81,16 @@ class CommandResource(Answer):
     accepted_at: MomentJson
     decided_at: MomentJson | None
     status_code: int | None
-    result: EventResource | TicketType | Order | Payment | RateResource | None
+    result: (
+        EventResource
+        | TicketType
+        | Order
+        | Payment
+        | RateResource
+        | TicketResource
+        | ScanResults
+        | None
+    )
     problem: ProblemDocument | None
     events_url: Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]
 

@@ -21,7 +21,7 @@ from contracts.resources import Count, EventStatusName, IdNumber, MomentJson
 from contracts.runtime.times import from_wire, to_wire
 from contracts.shapes import Answer
 from contracts.tickets.codes import Jwk, NoSigningKey, TicketKeys, printable_code
-from contracts.tickets.scans import SCANS_MAX, DeviceId, ScanResultResource
+from contracts.tickets.scans import SCANS_MAX, DeviceId, ScanResults
 from db import catalogue as events
 from db.catalogue import EventRead
 from db.tickets import reads
@@ -60,12 +60,6 @@ class BundleQuery(Query):
     """`?since=`: the `asOf` of the bundle before."""
 
     since: Cursor | None = None
-
-
-class ScanResults(Answer):
-    """One result for each scan, in their order."""
-
-    results: list[ScanResultResource]
 
 
 class BundleEvent(Answer):

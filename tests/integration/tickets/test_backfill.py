@@ -7,7 +7,8 @@ import pytest
 from db.audit import audit
 from db.mysql.database import Database
 from db.tickets import backfill
-from tests.harness.command_client import CommandClient, command_client, result
+from tests.harness.accounts import person
+from tests.harness.command_client import CommandClient, command_client, place, result
 from tests.harness.processes import Processes, running_processes
 from tests.harness.scratch import Scratch, scratch_servers
 from tests.harness.waiting import eventually
@@ -19,7 +20,7 @@ ORDERS = 4
 
 @pytest.fixture
 async def before() -> AsyncIterator[tuple[Scratch, CommandClient, list[int]]]:
-    """Servers where four orders of two tickets were confirmed by a release that issued none."""
+    """Servers where five orders of two tickets, one of them free, were confirmed by a release that issued none."""
     async with scratch_servers() as scratch:
         database = await Database.connect(scratch.mysql_url)
         async with command_client(scratch, database) as client:
@@ -31,13 +32,23 @@ async def before() -> AsyncIterator[tuple[Scratch, CommandClient, list[int]]]:
                 for one in sold:
                     payment = result(await client.ask(quote(one.buyer, one.order_id)))["id"]
                     result(await client.ask(confirm(one.buyer, int(str(payment)), fresh_hash())))
+                free = await _free(client)
             await database.write("DELETE FROM tickets")
             await database.write(
                 "INSERT INTO ticket_backfill (id, pass_began_at, created_at) "
                 "VALUES (1, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) - INTERVAL 1 HOUR)"
             )
-            yield scratch, client, [one.order_id for one in sold]
+            yield scratch, client, [*(one.order_id for one in sold), free]
         await database.close()
+
+
+async def _free(client: CommandClient) -> int:
+    """An order of two tickets that cost nothing."""
+    organizer, buyer = await person(client.database, "ORGANIZER"), await person(client.database)
+    event_id, (ticket_type,) = await client.sale(organizer, 10, price="0.00")
+    order = result(await client.ask(place(buyer, event_id, (ticket_type, 2))))
+    assert order["status"] == "CONFIRMED"
+    return int(order["id"])
 
 
 async def issued(database: Database) -> list[tuple[int, int]]:
