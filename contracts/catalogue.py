@@ -5,13 +5,22 @@ Must stay true: no member that is the server's to set (id, owner, status, versio
 only what was sent (RFC 7396), so `model_fields_set` is its meaning, and null stands for the default of a new one.
 """
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from contracts.models import Amount, Currency, Line, MemberError, MomentText, Prose
 from contracts.runtime.times import from_wire
+from contracts.standards.text import composed, readable
+from contracts.standards.time_zones import zone_names
 
 NAME_MAX: Final = 200
 DESCRIPTION_MAX: Final = 10_000
@@ -23,9 +32,13 @@ TYPES_MAX: Final = 200
 """Ticket types of one event: EventChanged and EventCancelled carry them all and must fit a message (512 KiB)."""
 
 
-def _not_blank(value: str) -> str:
-    if not value.strip():
-        raise ValueError("is blank")
+def _readable_or_empty(value: str) -> str:
+    return readable(value) if value else value
+
+
+def _known_zone(value: str) -> str:
+    if value not in zone_names():
+        raise ValueError("is no IANA time zone, such as Europe/Berlin")
     return value
 
 
@@ -40,15 +53,31 @@ def _in_order(first: str | None, second: str | None, names: tuple[str, str]) -> 
         raise MemberError(names[1], f"is not after {names[0]}")
 
 
+# Bounds stand before the BeforeValidator: they count what it gives, and OpenAPI shows them.
 Name = Annotated[
     Line,
     Field(min_length=1, max_length=NAME_MAX, examples=["Summer Night"]),
-    AfterValidator(_not_blank),
+    BeforeValidator(composed),
+    AfterValidator(readable),
 ]
 Description = Annotated[Prose, Field(max_length=DESCRIPTION_MAX)]
-Venue = Annotated[Line, Field(max_length=NAME_MAX, examples=["Town Hall"])]
+Venue = Annotated[
+    Line,
+    Field(max_length=NAME_MAX, examples=["Town Hall"]),
+    BeforeValidator(composed),
+    AfterValidator(_readable_or_empty),
+]
+TimeZone = Annotated[
+    str, Field(max_length=64, examples=["Europe/Berlin"]), AfterValidator(_known_zone)
+]
+OpenStatus = Literal["PUBLISHED", "DRAFT"]
+"""What an organizer can say of an event that is not over for good."""
+Pause = Annotated[bool, Field(strict=True)]
 Starts = Annotated[MomentText, Field(examples=["2030-06-01T18:00:00Z"])]
 Ends = Annotated[MomentText, Field(examples=["2030-06-01T23:00:00Z"])]
+SaleStarts = Annotated[MomentText, Field(examples=["2029-11-01T09:00:00Z"])]
+SaleEnds = Annotated[MomentText, Field(examples=["2029-12-31T23:00:00Z"])]
+RefundUntil = Annotated[MomentText, Field(examples=["2029-12-25T23:00:00Z"])]
 Price = Annotated[Amount, AfterValidator(_price), Field(examples=["49.90"])]
 CurrencyCode = Annotated[Currency, Field(examples=["USD"])]
 NewQuota = Annotated[int, Field(strict=True, ge=1, le=QUOTA_MAX, examples=[100])]
@@ -63,13 +92,16 @@ class Members(BaseModel):
 
 
 class EventMembers(Members):
-    """A new event."""
+    """A new event. A DRAFT is seen by its organizer and admins alone; refundUntil null: buyers cannot refund."""
 
     name: Name
     description: Description | None = None
     venue: Venue | None = None
     start_time: Starts
     end_time: Ends
+    timezone: TimeZone = "UTC"
+    status: OpenStatus = "PUBLISHED"
+    refund_until: RefundUntil | None = None
 
     @model_validator(mode="after")
     def _ends_after_its_start(self) -> Self:
@@ -86,8 +118,8 @@ class TicketTypeMembers(Members):
     quota: NewQuota
     max_per_order: PerOrder = PER_ORDER_DEFAULT
     max_per_user: PerOrder | None = None
-    sales_start: Starts | None = None
-    sales_end: Ends | None = None
+    sales_start: SaleStarts | None = None
+    sales_end: SaleEnds | None = None
 
     @model_validator(mode="after")
     def _window_opens_before_it_closes(self) -> Self:
@@ -128,13 +160,18 @@ class Patch(BaseModel):
 
 
 class EventPatch(Patch):
-    """A merge patch: only what is sent changes; null removes a description or a venue."""
+    """A merge patch: only what is sent changes; null removes a description, a venue or refundUntil, and makes the time
+    zone UTC."""
 
     name: Name = ""
     description: Description | None = None
     venue: Venue | None = None
     start_time: Starts = ""
     end_time: Ends = ""
+    timezone: TimeZone | None = None
+    status: OpenStatus = "PUBLISHED"
+    sales_paused: Pause = False
+    refund_until: RefundUntil | None = None
 
 
 class TicketTypePatch(Patch):
@@ -147,5 +184,5 @@ class TicketTypePatch(Patch):
     quota: Quota = 0
     max_per_order: PerOrder | None = None
     max_per_user: PerOrder | None = None
-    sales_start: Starts | None = None
-    sales_end: Ends | None = None
+    sales_start: SaleStarts | None = None
+    sales_end: SaleEnds | None = None

@@ -25,7 +25,9 @@ from contracts.tickets.codes import CODE_LENGTH_MAX
 from contracts.tickets.names import HolderName
 from contracts.tickets.scans import SCANS_MAX, DeviceId
 
-Owner = Literal["inventory", "order", "payment", "quote", "admission"]
+Owner = Literal["inventory", "catalogue", "order", "payment", "quote", "admission"]
+"""Whose queue. What is said of events and ticket types has one of its own, which inventory takes first: a pause or a
+cancellation does not stand in line behind the orders that it is about."""
 
 
 class Command(Wire):
@@ -68,7 +70,7 @@ class AddItems(Command):
 
 
 class CancelOrder(Command):
-    """End an unpaid order at its owner's (or an admin's) wish."""
+    """End an unpaid order at the wish of its owner, its event's organizer or an admin."""
 
     TYPE = "eventhub.order.cancel.v1"
     OWNER = "order"
@@ -79,14 +81,14 @@ class CreateEvent(EventMembers, Command):
     """A new event of the caller's. Times are RFC 3339 texts."""
 
     TYPE = "eventhub.event.create.v1"
-    OWNER = "inventory"
+    OWNER = "catalogue"
 
 
 class UpdateEvent(Command):
     """Merge patch (RFC 7396) of an event: `patch` holds only the members the client sent."""
 
     TYPE = "eventhub.event.update.v1"
-    OWNER = "inventory"
+    OWNER = "catalogue"
     event_id: Id
     patch: EventPatch
     if_match: str | None = None
@@ -101,7 +103,7 @@ class CancelEvent(Command):
     """End an event that nobody has paid for; its unpaid orders are cancelled."""
 
     TYPE = "eventhub.event.cancel.v1"
-    OWNER = "inventory"
+    OWNER = "catalogue"
     event_id: Id
 
 
@@ -109,7 +111,7 @@ class CreateTicketType(TicketTypeMembers, Command):
     """A new kind of ticket for an event."""
 
     TYPE = "eventhub.ticket_type.create.v1"
-    OWNER = "inventory"
+    OWNER = "catalogue"
     event_id: Id
 
 
@@ -117,7 +119,7 @@ class UpdateTicketType(Command):
     """Merge patch (RFC 7396) of a ticket type."""
 
     TYPE = "eventhub.ticket_type.update.v1"
-    OWNER = "inventory"
+    OWNER = "catalogue"
     event_id: Id
     ticket_type_id: Id
     patch: TicketTypePatch
@@ -132,7 +134,7 @@ class DeleteTicketType(Command):
     """Remove a ticket type that no live order names."""
 
     TYPE = "eventhub.ticket_type.delete.v1"
-    OWNER = "inventory"
+    OWNER = "catalogue"
     event_id: Id
     ticket_type_id: Id
     if_match: str | None = None

@@ -62,7 +62,7 @@ class OrderCancelled(OrderEvent):
     TOPIC = "order.cancelled"
     SHARDED = True
     reason: str = "buyer"
-    """buyer, admin or event."""
+    """buyer, organizer, admin or event."""
 
 
 class OrderExpired(OrderEvent):
@@ -212,7 +212,7 @@ EVENTS: dict[str, type[DomainEvent]] = {
 
 
 BROADCAST_EVENTS: tuple[type[DomainEvent], ...] = (StockChanged, EventChanged, EventCancelled)
-"""What every gateway likes to hear soon, so that it refuses at the door what surely fails."""
+"""The broadcast: what every gateway likes to hear soon, so that it refuses early what would surely fail."""
 
 
 def routing_key(event: type[DomainEvent], shard: int) -> str:

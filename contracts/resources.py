@@ -5,7 +5,7 @@ Out: plain dicts, and the models that describe them.
 Must stay true: every process shows the same thing in the same shape (answers, outcomes, events,
 webhooks); money and crypto amounts are decimal texts with all their decimals; times are RFC 3339
 in UTC; an order's details are summed per (ticket type, unit price), because one row of
-`order_details` belongs to one command.
+`order_details` belongs to one command (of a type that was renamed in between, the older name).
 
 A column is a field of its row class, annotated with its JSON (see `contracts.shapes`). A member that is no column
 stands in the resource's model and in the function that shows the resource.
@@ -48,7 +48,7 @@ _CryptoJson = Annotated[
     str, Field(pattern=r"^\d{1,20}\.\d{18}$", examples=["0.000815063412289003"])
 ]
 _TxHashJson = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$", examples=["0x" + "ab" * 32])]
-EventStatusName = Literal["PUBLISHED", "CANCELLED"]
+EventStatusName = Literal["PUBLISHED", "CANCELLED", "DRAFT"]
 OrderStatusName = Literal["PENDING_PAYMENT", "CONFIRMED", "CANCELLED", "EXPIRED"]
 PaymentStatusName = Literal["PENDING", "CONFIRMED", "EXPIRED", "LATE"]
 
@@ -92,6 +92,13 @@ class EventRow:
     version: IdNumber
     created_at: Moment
     updated_at: Moment
+    timezone: str = "UTC"
+    """IANA name of the zone whose clock the visitors read."""
+    sales_paused: bool = False
+    refund_until: Moment | None = None
+    """Until when buyers may give tickets back themselves; None: never."""
+    concealed: Annotated[bool, INTERNAL] = False
+    """Only its organizer and admins know of it: a draft, or one that was cancelled as a draft."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,8 @@ class OrderDetailRow:
     unit_price: Money
     items_version: Annotated[int, INTERNAL] = 1
     """The order's `items_version` that brought it."""
+    ticket_type_name: str = ""
+    """As the type was called when it was ordered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +130,8 @@ class OrderRow:
     updated_at: Moment
     items_version: Annotated[int, INTERNAL] = 1
     """Rises with each addition of items: a quote pays for the items that it priced, and a free one changes no total."""
+    event_name: str = ""
+    """As the event was called when it was ordered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +205,7 @@ def event_resource(row: EventRow, ticket_types: Iterable[TicketTypeRow]) -> dict
 
 
 def order_resource(row: OrderRow, details: Iterable[OrderDetailRow]) -> dict[str, Any]:
-    """The order of the contract; `details` are all its item rows, in any order."""
+    """The order of the contract; `details` are all its item rows, the oldest first."""
     shown = _order_members(row)
     shown["details"] = _summed(details)
     return shown
@@ -213,12 +224,15 @@ def ticket_type_etag(ticket_type: dict[str, Any]) -> str:
 
 def _summed(details: Iterable[OrderDetailRow]) -> list[dict[str, Any]]:
     quantities: dict[tuple[int, Decimal], int] = {}
+    names: dict[tuple[int, Decimal], str] = {}
     for one in details:
         key = (one.ticket_type_id, one.unit_price)
         quantities[key] = quantities.get(key, 0) + one.quantity
+        names.setdefault(key, one.ticket_type_name)
     return [
         {
             "ticketTypeId": type_id,
+            "ticketTypeName": names[type_id, price],
             "quantity": quantity,
             "unitPrice": money(price),
             "cost": money(price * quantity),

@@ -15,6 +15,7 @@ from contracts.runtime.times import to_wire
 ITEMS_MAX: Final = 50
 """Lines of one request for tickets."""
 EVENT_CANCELLED: Final = "The event is cancelled."
+SALES_PAUSED: Final = "The sale is paused; try again later."
 
 
 def on_sale(

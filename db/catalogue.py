@@ -29,6 +29,15 @@ class EventRead:
 
 
 @dataclass(frozen=True, slots=True)
+class TicketTypeRead:
+    """A ticket type, and who may see it: everybody, or its event's organizer and admins alone (`concealed`)."""
+
+    row: TicketTypeRow
+    organizer_id: int
+    concealed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     """Which published events a list shows: terms of name and venue (`contracts.search_terms`), and when they run.
 
@@ -46,11 +55,13 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class TypeFacts:
-    """What never changes of a ticket type, but for its end."""
+    """What never changes of a ticket type, but for its end; `concealed`: its event is a draft."""
 
     id: int
     event_id: int
     deleted: bool
+    concealed: bool
+    organizer_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +76,17 @@ class SaleState:
     sales_end: datetime | None
     event_end: datetime
     cancelled: bool
+    paused: bool
 
 
-_FACTS = Select(TypeFacts, deleted="deleted_at IS NOT NULL")
+_VISIBILITY = {"organizer_id": "e.organizer_id", "concealed": "e.concealed"}
+_FACTS = Select(TypeFacts, "t", deleted="t.deleted_at IS NOT NULL", **_VISIBILITY)
 _STATES = Select(
     SaleState,
     "t",
     event_end="e.end_time",
     cancelled="e.status = 'CANCELLED'",
+    paused="e.sales_paused",
 )
 
 
@@ -87,14 +101,17 @@ async def find_event(database: Database, event_id: int) -> EventRead | None:
     return found[0] if found else None
 
 
-async def find_ticket_type(database: Database, type_id: int) -> TicketTypeRow | None:
+async def find_ticket_type(database: Database, type_id: int) -> TicketTypeRead | None:
     """One ticket type, None when there is none of that id (any more)."""
     rows = await database.read(
-        f"SELECT {TICKET_TYPES.columns} FROM ticket_types t "
-        "WHERE t.id = %s AND t.deleted_at IS NULL",
+        f"SELECT {TICKET_TYPES.columns}, e.organizer_id, e.concealed FROM ticket_types t "
+        "JOIN events e ON e.id = t.event_id WHERE t.id = %s AND t.deleted_at IS NULL",
         type_id,
     )
-    return TICKET_TYPES.row(rows[0]) if rows else None
+    if not rows:
+        return None
+    organizer_id, concealed = TICKET_TYPES.rest(rows[0])
+    return TicketTypeRead(TICKET_TYPES.row(rows[0]), organizer_id, bool(concealed))
 
 
 async def list_published(database: Database, search: Search, limit: int) -> list[EventRead]:
@@ -170,17 +187,18 @@ async def _list(
 async def facts_of_types(database: Database, type_ids: Sequence[int]) -> dict[int, TypeFacts]:
     """The facts of those ticket types that exist."""
     rows = await database.read(
-        f"SELECT {_FACTS.columns} FROM ticket_types WHERE id IN ({placeholders(type_ids)})",
+        f"SELECT {_FACTS.columns} FROM ticket_types t JOIN events e ON e.id = t.event_id "
+        f"WHERE t.id IN ({placeholders(type_ids)})",
         *type_ids,
     )
     return {one.id: one for one in _FACTS.rows(rows)}
 
 
 async def sale_states(database: Database, type_ids: Sequence[int]) -> dict[int, SaleState]:
-    """The state of those ticket types that exist and are not deleted."""
+    """The state of those ticket types that exist for everybody: not deleted, and of no draft."""
     rows = await database.read(
         f"SELECT {_STATES.columns} FROM ticket_types t JOIN events e ON e.id = t.event_id "
-        f"WHERE t.id IN ({placeholders(type_ids)}) AND t.deleted_at IS NULL",
+        f"WHERE t.id IN ({placeholders(type_ids)}) AND t.deleted_at IS NULL AND e.concealed = 0",
         *type_ids,
     )
     return {one.id: one for one in _STATES.rows(rows)}

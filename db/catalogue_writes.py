@@ -16,9 +16,6 @@ from db import event_search
 from db.mysql.database import Transaction, VersionConflict, placeholders
 from db.rows import EVENTS, TICKET_TYPES, stored
 
-CANCELLED = "CANCELLED"
-PUBLISHED = "PUBLISHED"
-
 
 @dataclass(frozen=True, slots=True)
 class LockedEvent:

@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from contracts.orders import GIVING_BACK, OrderStatus, may_move
-from contracts.resources import OrderRow
+from contracts.resources import OrderDetailRow, OrderRow
 from contracts.runtime.times import to_sql
 from contracts.tickets.ticket import StoredLine
 from db import returns
@@ -39,6 +39,7 @@ class NewOrder:
     expires_at: datetime
     command: bytes
     lines: tuple["NewLine", ...]
+    event_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,18 @@ class NewLine:
     unit_price: Decimal
     taken_version: int
     items_version: int = 1
+    ticket_type_name: str = ""
+
+    @property
+    def detail(self) -> OrderDetailRow:
+        """What clients see of it."""
+        return OrderDetailRow(
+            self.ticket_type_id,
+            self.quantity,
+            self.unit_price,
+            self.items_version,
+            self.ticket_type_name,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +82,7 @@ async def insert(
     rows = [_new_row(order, now) for order in orders]
     first = await transaction.insert(
         "orders",
-        (*columns, "command_id", "created_at", "updated_at"),
+        (*columns, "event_name", "command_id", "created_at", "updated_at"),
         [
             (
                 row.user_id,
@@ -79,6 +92,7 @@ async def insert(
                 row.total_cost,
                 row.currency,
                 to_sql(row.expires_at),
+                row.event_name,
                 order.command,
                 at,
                 at,
@@ -106,7 +120,7 @@ def insert_lines(
     columns = ("order_id", "ticket_type_id", "quantity", "unit_price", "cost", "taken_version")
     transaction.insert_later(
         "order_details",
-        (*columns, "items_version", "command_id", "created_at", "updated_at"),
+        (*columns, "items_version", "ticket_type_name", "command_id", "created_at", "updated_at"),
         [
             (
                 order_id,
@@ -116,6 +130,7 @@ def insert_lines(
                 line.unit_price * line.quantity,
                 line.taken_version,
                 line.items_version,
+                line.ticket_type_name,
                 command,
                 at,
                 at,
@@ -138,6 +153,7 @@ def _new_row(order: NewOrder, now: datetime) -> OrderRow:
         version=2 if free else 1,
         created_at=now,
         updated_at=now,
+        event_name=order.event_name,
     )
 
 

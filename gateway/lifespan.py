@@ -1,4 +1,4 @@
-"""The parts of the command road, opened and closed with the application.
+"""The parts that submit commands and answer them, opened and closed with the application.
 
 In: settings, MySQL and Redis as they are open. Out: what the handlers of commands, orders, events and
 payments find in the application.

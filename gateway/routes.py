@@ -3,6 +3,8 @@
 Must stay true: what is registered with aiohttp and what stands here are the same set, or nothing starts.
 """
 
+import re
+
 from aiohttp import web
 
 from gateway.accounts import administration, sign_in
@@ -12,6 +14,7 @@ from gateway.http.routing import Route
 from gateway.resources import (
     attendance,
     commands,
+    event_calendar,
     event_lists,
     events,
     gate_calls,
@@ -31,6 +34,7 @@ TABLE: tuple[Route, ...] = (
     *administration.ROUTES,
     *event_lists.ROUTES,
     *events.ROUTES,
+    *event_calendar.ROUTES,
     *ticket_types.ROUTES,
     *orders.ROUTES,
     *payments.ROUTES,
@@ -55,10 +59,23 @@ class RouteMismatch(RuntimeError):
 def register(app: web.Application, table: tuple[Route, ...], authorization: Authorization) -> None:
     """Give aiohttp every route of the table, behind its checks; GET answers HEAD as well."""
     for route in table:
-        handler = authorization.guard(route)
-        app.router.add_route(route.method, route.path, handler, expect_handler=_expect)
+        handler, path = authorization.guard(route), _unmistakable(route, table)
+        app.router.add_route(route.method, path, handler, expect_handler=_expect)
         if route.method == "GET":
-            app.router.add_route("HEAD", route.path, handler, expect_handler=_expect)
+            app.router.add_route("HEAD", path, handler, expect_handler=_expect)
+
+
+def _unmistakable(route: Route, table: tuple[Route, ...]) -> str:
+    """The path, its last placeholder without the endings that other routes add to it (`.ics`).
+
+    Else `/api/events/7.ics` would be an event with a strange id wherever the calendar does not take the method.
+    """
+    path = route.path
+    tails = {one.path[len(path) :] for one in table if one.path.startswith(path + ".")}
+    if not tails or not path.endswith("}"):
+        return path
+    endings = "|".join(re.escape(one) for one in sorted(tails))
+    return f"{path[:-1]}:(?:(?!(?:{endings})$)[^/])+}}"
 
 
 async def _expect(request: web.Request) -> None:

@@ -40,7 +40,6 @@ class BrokerUsers:
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
-        """Close the connection."""
         if self._session is not None:
             await self._session.close()
 

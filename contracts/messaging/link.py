@@ -2,8 +2,8 @@
 
 In: an AMQP URL. Out: an open channel while there is one, `BrokerAway` while there is none.
 Must stay true: consuming and publishing use separate connections (a blocked publisher must not stop acks); a
-`Link` never waits inside an operation for the broker to return: the caller decides; who asks for a pulse is connected
-to a broker that decides (`contracts.messaging.quorum_probe`), or not connected.
+`Link` never waits inside an operation for the broker to return: the caller decides; a link with a quorum probe is
+connected to a broker that decides (`contracts.messaging.quorum_probe`), or not connected.
 
 aio-pika's robust connection is left aside on purpose: it hides the moment of loss, a publish hangs while it
 reconnects, and opening a channel meanwhile raises RuntimeError. A link that says "away" is simpler to reason about.
@@ -91,8 +91,8 @@ OnOpen = Callable[[AbstractChannel], Awaitable[None]]
 class Link:
     """One connection with one channel, reopened in the background when it is lost.
 
-    `on_open` runs on each new channel (declare, consume); `on_lost` after each loss. With `pulse` it is open only
-    while the broker is `heard`, or has a pulse when it has been quiet.
+    `on_open` runs on each new channel (declare, consume); `on_lost` after each loss. With `probe` it is open only
+    while the broker speaks, or answers the quorum probe when it has been quiet.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class Link:
             channel = await self._connection.channel(
                 publisher_confirms=self._confirms, on_return_raises=self._confirms
             )
-        # A new one each time: what an earlier connection says late is no news of this one.
+        # A new one each time: what an earlier connection says late is not about this one.
         self._lost = lost = asyncio.Event()
         self._connection.close_callbacks.add(lambda *_: lost.set())
         channel.close_callbacks.add(lambda *_: lost.set())
@@ -209,7 +209,7 @@ class Link:
         self._channel = channel
 
     async def _until_lost(self) -> None:
-        """Return when the connection is lost. Raises one of LINK_ERRORS when the broker has no pulse any more."""
+        """Return when the connection is lost. Raises one of LINK_ERRORS when the quorum probe fails."""
         while not self._lost.is_set():
             quiet = time.monotonic() - self._heard_at
             if self._probe is not None and quiet >= QUIET_SECONDS:

@@ -1,6 +1,6 @@
 """Whether the broker behind a connection still decides anything.
 
-In: a connection. Out: nothing, or an error. Must stay true: feeling the pulse disturbs nobody: a channel of its own, a
+In: a connection. Out: nothing, or an error. Must stay true: the probe disturbs nobody: it has a channel of its own, a
 queue that nobody publishes to, and no publish, since under an alarm the broker stops reading from who publishes; a
 process that is itself starved does not blame the broker.
 
@@ -25,21 +25,21 @@ from contracts.runtime.timeouts import loop_fair_timeout
 PROBE_QUEUE = "pulse"
 PROBE_ARGUMENTS: dict[str, Any] = {"x-queue-type": "quorum"}
 QUIET_SECONDS = 2.0
-"""After so long without a word from the broker its pulse is felt."""
+"""After so long without a word from the broker it is probed."""
 ANSWER_SECONDS = 5.0
 """As long as a confirm is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuorumProbe:
-    """The pulse of one connection's broker."""
+    """What asks one connection's broker."""
 
     queue: AbstractQueue
     wire: aiormq.abc.AbstractConnection
 
     @classmethod
     async def of(cls, connection: AbstractConnection) -> "QuorumProbe":
-        """Ready to be felt. Raises what `contracts.messaging.link.LINK_ERRORS` names."""
+        """Ready to ask. Raises what `contracts.messaging.link.LINK_ERRORS` names."""
         async with loop_fair_timeout(ANSWER_SECONDS):
             channel = await connection.channel(publisher_confirms=False)
             queue = await channel.declare_queue(

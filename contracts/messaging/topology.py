@@ -2,10 +2,10 @@
 
 In: the number of shards and the length of command queues. Out: lists that `contracts.messaging.link.declare` declares.
 Must stay true: all queues of this list are quorum queues with our own delivery limit and at-least-once dead-lettering
-(gateways' news and `contracts.messaging.quorum_probe` declare their own: nothing is kept on them); only command
-queues refuse (bounded, `reject-publish`), so stock can always come back; nothing relies on a broker's default.
+(the broadcast's listeners and `contracts.messaging.quorum_probe` declare their own: nothing is kept on them); only
+command queues refuse (bounded, `reject-publish`), so stock can always come back; nothing relies on a broker's default.
 
-    eventhub.commands  direct   -> inventory.{n} order payment quote admission
+    eventhub.commands  direct   -> inventory.{n} catalogue order payment quote admission
     eventhub.events    topic    -> inventory.{n}.returns order.events payment.events notify
     eventhub.news      fanout   -> news.{gateway}.{n}              (unconfirmed, each gateway declares its own)
     eventhub.rates     topic    -> quote.rates                     (providers write here and nowhere else)
@@ -26,6 +26,8 @@ AGAIN_EXCHANGE = "eventhub.again"
 DEAD_EXCHANGE = "eventhub.dead"
 DEAD_QUEUE = "dead"
 NOTIFY_QUEUE = "notify"
+CATALOGUE_QUEUE = "catalogue"
+"""Commands on events and ticket types of all shards."""
 RATES_QUEUE = "quote.rates"
 """What providers send; plain JSON or CloudEvents, unsigned: the broker vouches for `user_id`."""
 
@@ -42,8 +44,6 @@ RETRY_ATTEMPTS_MAX = 12
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A durable exchange."""
-
     name: str
     kind: Literal["direct", "topic", "fanout"]
 
@@ -163,7 +163,8 @@ def _work_arguments(*, single: bool) -> dict[str, Any]:
 
 
 def _command_queue(name: str, length: int) -> Queue:
-    arguments = _work_arguments(single=name.startswith("inventory."))
+    # What is said of one event is done in its order, whichever inventory process does it.
+    arguments = _work_arguments(single=name == CATALOGUE_QUEUE or name.startswith("inventory."))
     return Queue(name, arguments | {"x-max-length": length})
 
 

@@ -37,13 +37,11 @@ class CircuitBreaker:
         return self._monotonic() < self._open_until
 
     def failed(self) -> None:
-        """An attempt failed."""
         self._failures += 1
         if self._failures >= self._failures_to_open:
             self._open_until = self._monotonic() + self._seconds
 
     def succeeded(self) -> None:
-        """An attempt succeeded."""
         self._failures = 0
 
     def require_closed(self) -> None:

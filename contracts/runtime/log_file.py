@@ -35,7 +35,6 @@ class LogFile(io.RawIOBase):
         self._open()
 
     def writable(self) -> bool:
-        """It is."""
         return True
 
     def fileno(self) -> int:

@@ -35,7 +35,6 @@ class Durations:
         self.total = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Count one."""
         self.buckets[bisect_left(SECONDS, seconds)] += 1
         self.total += seconds
 

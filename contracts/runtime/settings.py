@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from contracts.standards.currencies import decimals_of
+
 SECRET_BYTES_MIN = 32
 """RFC 7518 section 3.2: a key of the same size as the hash output or larger."""
 
@@ -58,6 +60,8 @@ class Settings(BaseSettings):
     """Unpaid orders of an event that an account may have; 0: as many as it likes."""
     hold_cooldown: int = Field(60, ge=0)
     """Seconds for which an account gets no new order of an event after one of its orders there expired unpaid."""
+    currencies: Annotated[tuple[str, ...], NoDecode] = ("USD", "EUR", "GBP", "JPY", "TWD")
+    """What new ticket types may cost their money in; those that exist keep theirs."""
     quote_ttl: int = Field(900, ge=1)
     command_deadline: float = Field(60, gt=0)
     seat_lease: float = Field(5, gt=0)
@@ -93,11 +97,21 @@ class Settings(BaseSettings):
     """Messages a command queue holds before it refuses more (`x-max-length`)."""
     outcome_retention: int = Field(7 * 86400, ge=86400)
 
-    @field_validator("limits_off_for", "trusted_proxies", "cors_origins", mode="before")
+    @field_validator(
+        "limits_off_for", "trusted_proxies", "cors_origins", "currencies", mode="before"
+    )
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("currencies")
+    @classmethod
+    def _known_currencies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [code for code in value if decimals_of(code) is None]
+        if unknown or not value:
+            raise ValueError(f"EVENTHUB_CURRENCIES names no currency of ISO 4217: {unknown}")
         return value
 
     @field_validator("secret")

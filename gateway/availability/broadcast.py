@@ -1,6 +1,6 @@
-"""Where the door's knowledge comes from: events about stock and events, and MySQL for what is wanted in vain.
+"""What fills the availability cache: the relay's broadcast, and MySQL for the types that clients want in vain.
 
-In: the events of `contracts.events.NEWS` on a queue of this connection's own; rows.
+In: the events of `contracts.events.BROADCAST_EVENTS` on a queue of this connection's own; rows.
 Out: `AvailabilityCache.heard`, `AvailabilityCache.changed` and `AvailabilityCache.read`.
 Must stay true: the queue never holds up whoever publishes and goes with the connection; all types that are wanted in
 vain cost one pair of queries about every second, however many clients want them.
@@ -36,13 +36,13 @@ from gateway.availability.cache import AvailabilityCache, TypeState
 log = structlog.get_logger(__name__)
 
 QUEUE: dict[str, Any] = {"x-queue-type": "classic", "x-max-length": 10_000}
-"""Old news go first when this process is slower than the sale."""
+"""The oldest messages go first when this process is slower than the sale."""
 TICK_SECONDS = 0.1
 AWAY_SECONDS = 1.0
 
 
 class AvailabilityListener:
-    """Listens to the news that the relay tells (`workers.relay.broadcast`)."""
+    """Listens to the broadcast that the relay sends (`workers.relay.broadcast`)."""
 
     def __init__(self, url: str, name: str, codec: Codec, availability: AvailabilityCache) -> None:
         self._codec, self._availability = codec, availability
@@ -55,7 +55,7 @@ class AvailabilityListener:
         return f"news.{self._name}.{self._opens}"
 
     async def start(self) -> None:
-        """Connect in the background: the door works without news, only later."""
+        """Connect in the background: without the broadcast the cache is right as well, only later."""
         await self._link.start()
 
     async def stop(self) -> None:
@@ -98,11 +98,11 @@ async def reread(availability: AvailabilityCache, database: Database) -> None:
             try:
                 await _reread_once(availability, database, due)
             except Exception as error:
-                # What is known grows old and the door opens: a worker decides.
+                # What is known grows old, and the cache refuses nothing by it: a worker decides.
                 if is_away(error):
-                    log.info("door not re-read, the database is away", types=len(due))
+                    log.info("stock not re-read, the database is away", types=len(due))
                 else:
-                    log.exception("door not re-read", types=len(due))
+                    log.exception("stock not re-read", types=len(due))
                 await asyncio.sleep(AWAY_SECONDS)
         await asyncio.sleep(TICK_SECONDS)
 
@@ -130,7 +130,7 @@ async def watching(
 ) -> AsyncIterator[None]:
     """Listen and re-read for the length of the block."""
     await listener.start()
-    task = asyncio.create_task(reread(availability, database), name="door")
+    task = asyncio.create_task(reread(availability, database), name="re-reading stock")
     try:
         yield
     finally:

@@ -1,10 +1,10 @@
-"""Sold out, said at the door: what this gateway knows of stock, and when it may refuse by it.
+"""The availability cache: what this gateway knows of stock and pauses, and when it may refuse an order by it.
 
 In: (version, available) of ticket types as they are heard of or re-read, and what orders ask for. Out: a
 problem, or nothing: then a worker decides.
-Must stay true: the highest version wins, whatever order the news come in; a type is refused only while
+Must stay true: the highest version wins, in whatever order messages come; a type is refused only while
 what is known of it is under a second old and was read after the last change of its event, so that
-neither a lost message nor a flush shuts the door; the refusal is the one that a worker would give now:
+neither a lost message nor a flush keeps anybody out; the refusal is the one that a worker would give now:
 closed sales and limits come before sold out.
 """
 
@@ -21,7 +21,13 @@ from aiohttp import web
 from contracts.commands import Command, PlaceOrder
 from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
-from contracts.sales import EVENT_CANCELLED, left_of, on_sale, shortage_members
+from contracts.sales import (
+    EVENT_CANCELLED,
+    SALES_PAUSED,
+    left_of,
+    on_sale,
+    shortage_members,
+)
 from db.catalogue import SaleState
 
 FRESH_SECONDS = 1.0
@@ -54,6 +60,11 @@ class TypeState(SaleState):
         """Whether orders are taken now."""
         window = self.sales_start, self.sales_end, self.event_end
         return not self.cancelled and on_sale(now, *window)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the event takes no orders, whatever its times say."""
+        return self.cancelled or self.paused
 
 
 @dataclass(slots=True)
@@ -156,7 +167,7 @@ class AvailabilityCache:
         known = self._types.get(type_id)
         if known is None or known.version == 0:
             return False
-        return quantity > known.available or (known.state is not None and known.state.cancelled)
+        return quantity > known.available or (known.state is not None and known.state.closed)
 
     def _problem(self, items: Sequence[RequestedItem], event_id: int) -> Problem | None:
         changed_at = self._changed.get(event_id, float("-inf"))
@@ -174,6 +185,8 @@ class AvailabilityCache:
                 return None
             if min(known.heard_at, known.read_at) < fresh_since:
                 return None
+            if state.paused:
+                return Problem(Code.SALES_CLOSED, SALES_PAUSED)
             if not state.on_sale(now) or quantity > state.max_per_order:
                 return None
             if quantity > known.available and short is None:
@@ -199,4 +212,4 @@ def _sold_out(type_id: int, available: int, state: TypeState) -> Problem:
     return Problem(Code.SOLD_OUT, left_of(type_id, available), members)
 
 
-AVAILABILITY = web.AppKey("door", AvailabilityCache)
+AVAILABILITY = web.AppKey("availability", AvailabilityCache)

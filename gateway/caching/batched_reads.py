@@ -45,7 +45,7 @@ class Batched(Generic[K, V]):
         future = self._asked.get(key)
         if future is None:
             future = asyncio.get_running_loop().create_future()
-            # Several may wait for it, or nobody any more: an error unseen is no news then.
+            # Several may wait for it, or nobody any more: an error that nobody asks for is not logged as lost.
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._asked[key] = future
             if self._task is None:

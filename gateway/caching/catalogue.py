@@ -23,6 +23,7 @@ from contracts.runtime.times import to_wire
 from db import catalogue as rows
 from db.catalogue import EventRead, Search
 from db.mysql.database import Database
+from gateway.availability.directory import may_see_draft
 from gateway.caching.event_list import EventList, ListPage
 from gateway.caching.short_lived import Fresh
 from gateway.http.models import PageQuery
@@ -43,7 +44,9 @@ class CachedResource:
 
     shown: Representation
     event_id: int
-    organizer_id: int | None = None
+    organizer_id: int
+    concealed: bool
+    """There for its organizer and admins alone."""
 
 
 class Catalogue:
@@ -55,17 +58,23 @@ class Catalogue:
         self._types: Fresh[int, CachedResource] = Fresh(COPY_SECONDS, COPIES_MAX)
         self._list = EventList(redis)
 
-    async def event(self, event_id: int) -> CachedResource:
-        """An event. Raises Refusal (404)."""
-        return await self._events.get(event_id, lambda: self._read_event(event_id))
+    async def event(self, event_id: int, caller: Principal | None) -> CachedResource:
+        """An event that is there for the caller. Raises Refusal (404)."""
+        found = await self._events.get(event_id, lambda: self._read_event(event_id))
+        if found.concealed and not may_see_draft(caller, found.organizer_id):
+            raise not_found(NO_EVENT)
+        return found
 
-    async def ticket_type(self, type_id: int) -> CachedResource:
-        """A ticket type. Raises Refusal (404)."""
-        return await self._types.get(type_id, lambda: self._read_type(type_id))
+    async def ticket_type(self, type_id: int, caller: Principal | None) -> CachedResource:
+        """A ticket type that is there for the caller. Raises Refusal (404)."""
+        found = await self._types.get(type_id, lambda: self._read_type(type_id))
+        if found.concealed and not may_see_draft(caller, found.organizer_id):
+            raise not_found(NO_TICKET_TYPE)
+        return found
 
     async def managed_event(self, event_id: int, caller: Principal) -> CachedResource:
         """An event that the caller may manage. Raises Refusal (404) for foreign ones."""
-        shown = await self.event(event_id)
+        shown = await self.event(event_id, caller)
         if shown.organizer_id != caller.user_id and not caller.has(("ADMIN",)):
             raise not_found(NO_EVENT)
         return shown
@@ -100,15 +109,16 @@ class Catalogue:
             raise not_found(NO_EVENT)
         resource = event_resource(found.row, found.ticket_types)
         shown = Representation(orjson.dumps(resource), event_etag(resource))
-        return CachedResource(shown, event_id, found.row.organizer_id)
+        row = found.row
+        return CachedResource(shown, event_id, row.organizer_id, row.concealed)
 
     async def _read_type(self, type_id: int) -> CachedResource:
         found = await rows.find_ticket_type(self._database, type_id)
         if found is None:
             raise not_found(NO_TICKET_TYPE)
-        resource = ticket_type_resource(found)
+        resource = ticket_type_resource(found.row)
         shown = Representation(orjson.dumps(resource), ticket_type_etag(resource))
-        return CachedResource(shown, found.event_id)
+        return CachedResource(shown, found.row.event_id, found.organizer_id, found.concealed)
 
 
 def _page(

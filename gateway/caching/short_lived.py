@@ -41,7 +41,7 @@ class Fresh(Generic[K, V]):
         if task is None:
             until = self._monotonic() + self._seconds
             task = asyncio.create_task(self._read(key, read, until))
-            # All who asked may be gone when it fails: that is no news then.
+            # All who asked may be gone when it fails: nobody is left to be told.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._reads[key] = task
         return await asyncio.shield(task)

@@ -18,8 +18,10 @@ from contracts.events import BROADCAST_EVENTS, EVENTS
 from contracts.messaging.topology import (
     AGAIN_EXCHANGE,
     BROADCAST_EXCHANGE,
+    CATALOGUE_QUEUE,
     COMMANDS_EXCHANGE,
     DEAD_EXCHANGE,
+    DEAD_QUEUE,
     EVENTS_EXCHANGE,
     EXCHANGES,
     RATES_EXCHANGE,
@@ -61,7 +63,7 @@ def build(everything: Topology) -> dict[str, Any]:
                 "Commands from the gateway to the workers, events from the workers to whoever listens, rates from "
                 "providers, webhooks to their receivers. On the broker each body is CloudEvents 1.0 JSON, one "
                 "(`application/cloudevents+json`) or several (`application/cloudevents-batch+json`), persistent and "
-                "signed; delivery is at least once. News to gateways (`eventhub.news`) may be lost."
+                "signed; delivery is at least once. The broadcast to gateways (`eventhub.news`) may be lost."
             ),
         },
         "defaultContentType": "application/cloudevents+json",
@@ -84,6 +86,11 @@ def build(everything: Topology) -> dict[str, Any]:
         "operations": writer.operations,
         "components": {"messages": writer.messages.messages, "schemas": writer.messages.schemas},
     }
+
+
+def _worker_of(owner: str) -> str:
+    """Who consumes the queues of a name."""
+    return {DEAD_QUEUE: "relay", CATALOGUE_QUEUE: "inventory"}.get(owner, owner)
 
 
 class _Writer:
@@ -109,7 +116,9 @@ class _Writer:
             names = [m.__name__ for m in COMMANDS.values() if owner == m.OWNER]
             address = str(owner) if owner != "inventory" else "inventory.{shard}"
             names.append(self.messages.batch(f"{owner.capitalize()}CommandBatch", names))
-            summary = f"The gateway asks the {owner} worker; confirmed before it answers 202."
+            summary = (
+                f"The gateway asks the {_worker_of(owner)} worker; confirmed before it answers 202."
+            )
             self._exchange(
                 f"commands-{owner}", exchanges[COMMANDS_EXCHANGE], address, names, summary
             )
@@ -211,8 +220,7 @@ class _Writer:
                     "Nobody consumes it: the broker moves each message on when its time is over."
                 )
             else:
-                worker = "relay" if template == "dead" else template.split(".")[0]
-                summary = f"The {worker} worker consumes it."
+                summary = f"The {_worker_of(template.split('.')[0])} worker consumes it."
             binding = {
                 "is": "queue",
                 "queue": {

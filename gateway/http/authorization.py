@@ -1,4 +1,4 @@
-"""The gate in front of every handler: who is asking, how often, may they, and is the request well formed.
+"""Authorization in front of every handler: who asks, how often, whether they may, and whether the request is valid.
 
 In: a `Route` and a request. Out: the handler called with the request's CONTEXT complete, or `Refusal`.
 Must stay true: the checks run in the order authentication (401), rate limit (429), role (403), path, query, body (4xx);

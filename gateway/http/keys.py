@@ -66,7 +66,7 @@ class RequestContext:
 
 
 CONTEXT = web.RequestKey("context", RequestContext)
-"""Set by the frame, before anything else looks at the request."""
+"""Set by the middleware, before anything else looks at the request."""
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -1,4 +1,6 @@
-"""The frame round every request: its id, its log line, its metrics, its headers, and no error without its document.
+"""The middleware around every request: it gives the id, the log line, the metrics and the headers.
+
+No error leaves without its problem document.
 
 In: any request, also one that no route fits. Out: a response with X-Request-Id and the security headers.
 Must stay true: whatever goes wrong below ends here as problem+json; one log line per request, without query, body or
@@ -139,7 +141,7 @@ class RequestMiddleware:
             headers["Access-Control-Expose-Headers"] = EXPOSED
 
 
-MIDDLEWARE = web.AppKey("frame", RequestMiddleware)
+MIDDLEWARE = web.AppKey("middleware", RequestMiddleware)
 
 
 def _write_line(
@@ -196,7 +198,7 @@ def _options(request: web.Request, error: web.HTTPMethodNotAllowed) -> web.Respo
 
 
 def bare_problem(request: web.BaseRequest, problem: Problem) -> web.Response:
-    """A problem for a request that never reached the frame (the HTTP parser refused it)."""
+    """A problem for a request that never reached the middleware (the HTTP parser refused it)."""
     id_ = request_id(request)
     response = to_response(problem, id_, SECURITY_HEADERS)
     response.headers["X-Request-Id"] = id_

@@ -2,9 +2,11 @@
 
 In: an aiohttp request. Out: pydantic models, or `Refusal` (400, 413, 415).
 Must stay true: no more than a route's `body_bytes_max` of a body are ever held, compressed or not; duplicate keys, NaN,
-Infinity, lone surrogates, NUL, a BOM or deep nesting never reach a model; an error never repeats the input.
+Infinity, lone surrogates, NUL or deep nesting never reach a model; an error never repeats the input. A byte order mark
+in front of a JSON body is no part of it (some clients put one there).
 
-JSON: RFC 8259; duplicate names are refused as RFC 7493 (I-JSON) section 2.3 asks.
+JSON: RFC 8259 (section 8.1: who reads may ignore a byte order mark); duplicate names are refused as RFC 7493 (I-JSON)
+section 2.3 asks.
 """
 
 import asyncio
@@ -21,6 +23,7 @@ from aiohttp.web_exceptions import HTTPException
 from pydantic import ValidationError
 
 from contracts.problems import Code, Problem
+from contracts.standards.text import BYTE_ORDER_MARK
 from gateway.http.models import (
     Body,
     NoBody,
@@ -97,6 +100,7 @@ async def parse_body(request: web.Request, model: type[B], most: int = BODY_BYTE
     if model is NoBody and not raw:
         return model()
     _require_json(request)
+    raw = raw.removeprefix(BYTE_ORDER_MARK)
     check_json(raw)
     try:
         return model.model_validate_json(raw)
@@ -208,7 +212,7 @@ def _is_written_so(value: Any, raw: bytes) -> bool:
 def check_json(raw: bytes) -> None:
     """Refuse what a strict reader refuses. Raises Refusal (400)."""
     try:
-        # orjson refuses NaN, Infinity, 1e999, lone surrogates, bad UTF-8, a BOM and more than 1,024 levels.
+        # orjson refuses NaN, Infinity, 1e999, lone surrogates, bad UTF-8 and more than 1,024 levels.
         value = orjson.loads(raw)
         # What it writes has no name twice. Most bodies are written just so; only of the others the standard decoder
         # has to be asked, which alone can tell a duplicate name.

@@ -45,8 +45,6 @@ ADMIN: Access = frozenset({"ADMIN"})
 USER: Access = frozenset({"USER"})
 PROVIDER: Access = frozenset({"PROVIDER"})
 ORGANIZER_OR_ADMIN: Access = frozenset({"ORGANIZER", "ADMIN"})
-USER_OR_ADMIN: Access = frozenset({"USER", "ADMIN"})
-USER_ORGANIZER_OR_ADMIN: Access = frozenset({"USER", "ORGANIZER", "ADMIN"})
 
 
 class Ownership(Enum):

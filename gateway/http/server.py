@@ -1,4 +1,4 @@
-"""aiohttp's HTTP server with our manners: problem documents for what the parser refuses, patience that ends.
+"""aiohttp's HTTP server with our changes: problem documents for what the parser refuses, and timeouts for slow clients.
 
 In: connections. Out: requests for the application; a problem document for bytes that are no request.
 Must stay true: nothing that a client sends, however broken, is answered by a page or a trace of the framework; a
@@ -44,7 +44,7 @@ class ProblemHandler(BoundedConnection):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What the parser refused (4xx) or what broke outside the frame (500), as a problem document."""
+        """What the parser refused (4xx) or what broke outside the middleware (500), as a problem document."""
         if request.writer.output_size > 0:
             raise ConnectionResetError("an answer had begun")
         if status < 500 or isinstance(exc, HttpProcessingError):

@@ -8,6 +8,7 @@ worker's to judge, only its form is looked at here.
 import re
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from contracts.catalogue import EventMembers, EventPatch
@@ -18,11 +19,9 @@ from contracts.problems import Code
 from contracts.resources import EventResource, event_etag
 from contracts.runtime.times import from_wire, to_wire
 from gateway.availability.cache import AVAILABILITY
+from gateway.availability.directory import DIRECTORY
 from gateway.caching.catalogue import CATALOGUE, CachedResource
-from gateway.http.keys import (
-    body,
-    path_id,
-)
+from gateway.http.keys import CONTEXT, body, path_id
 from gateway.http.models import Body
 from gateway.http.problems import invalid
 from gateway.http.representations import representation_reply
@@ -38,15 +37,16 @@ from gateway.submission.submit import Call, submit
 CACHING = {"Cache-Control": "public, max-age=1"}
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _IF_MATCH = re.compile(rf"\*|{_TAG}(?:\s*,\s*{_TAG})*")
-_TIMES = frozenset({"startTime", "endTime", "salesStart", "salesEnd"})
+_TIMES = frozenset({"startTime", "endTime", "salesStart", "salesEnd", "refundUntil"})
 
 
 class CreateEventBody(EventMembers, Body):
-    """A new event."""
+    """A new event. A DRAFT is seen by its organizer and admins alone; refundUntil null: buyers cannot refund."""
 
 
 class UpdateEventBody(EventPatch, Body):
-    """A merge patch: only what is sent changes; null removes a description or a venue."""
+    """A merge patch: only what is sent changes; null removes a description, a venue or refundUntil, and makes the time
+    zone UTC."""
 
 
 def if_match(request: web.Request) -> str | None:
@@ -68,14 +68,20 @@ def canonical(members: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def cache_policy(shown: CachedResource) -> dict[str, str]:
+    """What caches may do with it; of a draft nothing, as with all that is somebody's own."""
+    return {} if shown.concealed else CACHING
+
+
 def shown_reply(request: web.Request, shown: CachedResource) -> web.Response:
     """The resource with its entity tag, or 304."""
-    return representation_reply(request, shown.shown, CACHING)
+    return representation_reply(request, shown.shown, cache_policy(shown))
 
 
 async def show_event(request: web.Request) -> web.Response:
     """GET /api/events/{eventId}."""
-    return shown_reply(request, await request.app[CATALOGUE].event(path_id(request, "eventId")))
+    event_id, caller = path_id(request, "eventId"), request[CONTEXT].caller
+    return shown_reply(request, await request.app[CATALOGUE].event(event_id, caller))
 
 
 async def create_event(request: web.Request) -> web.Response:
@@ -125,9 +131,13 @@ def _changed(request: web.Request) -> Any:
     app, event_id = request.app, path_id(request, "eventId")
 
     def changed(_: Command, outcome: Outcome) -> None:
-        # The types of a cancelled or changed event show nothing of it: only the event is dropped.
         app[CATALOGUE].changed(event_id, None)
         app[AVAILABILITY].changed(event_id)
+        if outcome.code is None:
+            # Its types show nothing of it but whether they are there: it may have been a draft, or become one.
+            for one in orjson.loads(outcome.body)["ticketTypes"]:
+                app[CATALOGUE].changed(None, one["id"])
+                app[DIRECTORY].forget(one["id"])
 
     return changed
 
@@ -146,7 +156,7 @@ ROUTES = (
         answers={200: _EVENT, 304: NOT_MODIFIED},
         tag="Events",
         request_headers=("If-None-Match",),
-        description="At most 1 s old.",
+        description="At most 1 s old. A draft is 404 to others than its organizer and admins.",
     ),
     Route(
         method="POST",
@@ -155,7 +165,7 @@ ROUTES = (
         summary="Create an event",
         handler=create_event,
         access=ORGANIZER_OR_ADMIN,
-        answers={201: RouteAnswer(EventResource, "The event, PUBLISHED.", ("Location", "ETag"))},
+        answers={201: RouteAnswer(EventResource, "The event.", ("Location", "ETag"))},
         tag="Events",
         body=CreateEventBody,
         is_command=True,
@@ -173,8 +183,10 @@ ROUTES = (
         body=UpdateEventBody,
         is_command=True,
         request_headers=("If-Match",),
-        problems=frozenset({Code.VERSION_CONFLICT, Code.SALES_CLOSED}),
-        description="A merge patch (RFC 7396): only what is sent changes.",
+        problems=frozenset({Code.VERSION_CONFLICT, Code.SALES_CLOSED, Code.EVENT_HAS_SALES}),
+        description="A merge patch (RFC 7396): only what is sent changes. `status` moves between DRAFT and PUBLISHED "
+        "while no ticket is held or sold. `salesPaused` closes the sale within a second, and opens it again; orders "
+        "that exist are paid on.",
     ),
     Route(
         method="DELETE",

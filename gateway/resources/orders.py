@@ -17,7 +17,7 @@ from contracts.problems import Code, Problem
 from contracts.resources import Order, OrderStatusName, order_resource
 from contracts.sales import ITEMS_MAX, each_once
 from db import order_reads
-from db.order_reads import OrderFilter, OrderRead
+from db.order_reads import OrderFilter, OrderOwners, OrderRead
 from gateway.availability.cache import AVAILABILITY
 from gateway.availability.directory import DIRECTORY, Directory
 from gateway.http.keys import (
@@ -32,9 +32,8 @@ from gateway.http.paging import Page, from_cursor, page
 from gateway.http.problems import invalid, not_found
 from gateway.http.replies import json_reply
 from gateway.http.routing import (
+    SIGNED_IN,
     USER,
-    USER_OR_ADMIN,
-    USER_ORGANIZER_OR_ADMIN,
     Ownership,
     Route,
     RouteAnswer,
@@ -88,10 +87,11 @@ async def place_order(request: web.Request) -> web.Response:
     directory, availability = app[DIRECTORY], app[AVAILABILITY]
 
     async def precheck() -> Problem | None:
-        return availability.check(await _one_event(directory, wanted.items), wanted.items)
+        event_id = await _one_event(directory, wanted.items, principal(request))
+        return availability.check(event_id, wanted.items)
 
     async def prepare(caller: Principal, fingerprint: str) -> Command:
-        event_id = await _one_event(directory, wanted.items)
+        event_id = await _one_event(directory, wanted.items, caller)
         return PlaceOrder(
             principal=caller, fingerprint=fingerprint, event_id=event_id, items=_items(wanted)
         )
@@ -106,7 +106,7 @@ def _adding(app: web.Application, wanted: PlaceOrderBody, order_id: int) -> Call
         owners = await order_reads.owners_of_order(app[DATABASE], order_id)
         if owners is None or owners.user_id != caller.user_id:
             raise not_found(NO_ORDER)
-        event_id = await _one_event(app[DIRECTORY], wanted.items)
+        event_id = await _one_event(app[DIRECTORY], wanted.items, caller)
         if owners.event_id != event_id:
             raise invalid(
                 "The ticket types belong to another event than the order.",
@@ -130,12 +130,14 @@ def _items(wanted: PlaceOrderBody) -> tuple[OrderItem, ...]:
     )
 
 
-async def _one_event(directory: Directory, items: Sequence[OrderItemBody]) -> int:
+async def _one_event(
+    directory: Directory, items: Sequence[OrderItemBody], caller: Principal
+) -> int:
     if len(items) == 1:
         known = directory.known_event_of(items[0].ticket_type_id)
         if known is not None:
             return known
-    events = await directory.events_of([item.ticket_type_id for item in items])
+    events = await directory.events_of([item.ticket_type_id for item in items], caller)
     for item in items:
         if item.ticket_type_id not in events:
             raise not_found(f"There is no ticket type {item.ticket_type_id}.")
@@ -153,7 +155,7 @@ async def cancel_order(request: web.Request) -> web.Response:
 
     async def prepare(caller: Principal, fingerprint: str) -> Command:
         owners = await order_reads.owners_of_order(request.app[DATABASE], order_id)
-        if owners is None or not (owners.user_id == caller.user_id or caller.has(("ADMIN",))):
+        if owners is None or not _concerns(owners, caller):
             raise not_found(NO_ORDER)
         return CancelOrder(principal=caller, fingerprint=fingerprint, order_id=order_id)
 
@@ -189,10 +191,15 @@ async def show_order(request: web.Request) -> web.Response:
         raise not_found(NO_ORDER)
     if order.row.user_id != caller.user_id and not caller.has(("ADMIN",)):
         owners = await order_reads.owners_of_order(database, order_id)
-        organizes = owners is not None and owners.organizer_id == caller.user_id
-        if not (organizes and caller.has(("ORGANIZER",))):
+        if owners is None or not _concerns(owners, caller):
             raise not_found(NO_ORDER)
     return json_reply(_shown(order))
+
+
+def _concerns(owners: OrderOwners, caller: Principal) -> bool:
+    """Whether the caller owns the order (whatever roles are left), organizes its event, or is an admin."""
+    organizes = owners.organizer_id == caller.user_id and caller.has(("ORGANIZER",))
+    return owners.user_id == caller.user_id or organizes or caller.has(("ADMIN",))
 
 
 def _shown(order: OrderRead) -> dict[str, object]:
@@ -231,11 +238,12 @@ ROUTES = (
         operation_id="listOrders",
         summary="Own orders, the newest first",
         handler=list_orders,
-        access=USER,
+        access=SIGNED_IN,
         ownership=Ownership.SELF,
         answers={200: RouteAnswer(OrderPage, "A page of orders.")},
         tag="Orders",
         query=OrdersQuery,
+        description="What an account bought it sees, pays and cancels whatever roles it has today.",
     ),
     Route(
         method="GET",
@@ -243,7 +251,7 @@ ROUTES = (
         operation_id="showOrder",
         summary="An order",
         handler=show_order,
-        access=USER_ORGANIZER_OR_ADMIN,
+        access=SIGNED_IN,
         ownership=Ownership.OWNER_ORGANIZER_OR_ADMIN,
         answers={200: RouteAnswer(Order, "The order.")},
         tag="Orders",
@@ -254,8 +262,8 @@ ROUTES = (
         operation_id="cancelOrder",
         summary="Cancel an unpaid order",
         handler=cancel_order,
-        access=USER_OR_ADMIN,
-        ownership=Ownership.OWNER_OR_ADMIN,
+        access=SIGNED_IN,
+        ownership=Ownership.OWNER_ORGANIZER_OR_ADMIN,
         answers={200: RouteAnswer(Order, "The order, CANCELLED.", example={"status": "CANCELLED"})},
         tag="Orders",
         is_command=True,

@@ -24,8 +24,7 @@ from gateway.http.models import Body
 from gateway.http.problems import not_found
 from gateway.http.replies import json_reply
 from gateway.http.routing import (
-    USER,
-    USER_OR_ADMIN,
+    SIGNED_IN,
     Ownership,
     Route,
     RouteAnswer,
@@ -101,7 +100,7 @@ ROUTES = (
         operation_id="createQuote",
         summary="Price an unpaid order in a crypto asset",
         handler=create_quote,
-        access=USER,
+        access=SIGNED_IN,
         ownership=Ownership.OWNER,
         answers={
             201: RouteAnswer(Payment, "A new quote.", ("Location",)),
@@ -121,7 +120,7 @@ ROUTES = (
         operation_id="confirmPayment",
         summary="Show the transaction that paid",
         handler=confirm_payment,
-        access=USER,
+        access=SIGNED_IN,
         ownership=Ownership.OWNER,
         answers={
             200: RouteAnswer(
@@ -143,7 +142,7 @@ ROUTES = (
         operation_id="showPayment",
         summary="A payment",
         handler=show_payment,
-        access=USER_OR_ADMIN,
+        access=SIGNED_IN,
         ownership=Ownership.OWNER_OR_ADMIN,
         answers={200: RouteAnswer(Payment, "The payment.")},
         tag="Payment",

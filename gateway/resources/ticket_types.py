@@ -5,6 +5,7 @@ Must stay true: as for events; what a type costs or how many there are is the wo
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 
 from aiohttp import web
 
@@ -14,12 +15,13 @@ from contracts.models import Principal
 from contracts.outcomes import Outcome
 from contracts.problems import Code
 from contracts.resources import TicketType, ticket_type_etag
+from contracts.standards.currencies import currency_fault, price_fault
 from gateway.availability.cache import AVAILABILITY
 from gateway.availability.directory import DIRECTORY
 from gateway.caching.catalogue import CATALOGUE, NO_TICKET_TYPE
-from gateway.http.keys import body, path_id
+from gateway.http.keys import CONTEXT, SETTINGS, body, path_id
 from gateway.http.models import Body
-from gateway.http.problems import Refusal, not_found
+from gateway.http.problems import Refusal, invalid, not_found
 from gateway.http.routing import (
     ANYONE,
     ORGANIZER_OR_ADMIN,
@@ -42,14 +44,16 @@ class UpdateTicketTypeBody(TicketTypePatch, Body):
 
 async def show_ticket_type(request: web.Request) -> web.Response:
     """GET /api/ticket-types/{ticketTypeId}."""
-    type_id = path_id(request, "ticketTypeId")
-    return shown_reply(request, await request.app[CATALOGUE].ticket_type(type_id))
+    type_id, caller = path_id(request, "ticketTypeId"), request[CONTEXT].caller
+    return shown_reply(request, await request.app[CATALOGUE].ticket_type(type_id, caller))
 
 
 async def create_ticket_type(request: web.Request) -> web.Response:
     """POST /api/events/{eventId}/ticket-types."""
     event_id = path_id(request, "eventId")
-    members = canonical(body(request, CreateTicketTypeBody).model_dump(by_alias=True))
+    wanted = body(request, CreateTicketTypeBody)
+    _check_price(request, wanted)
+    members = canonical(wanted.model_dump(by_alias=True))
 
     async def prepare(caller: Principal, fingerprint: str) -> Command:
         await request.app[CATALOGUE].managed_event(event_id, caller)
@@ -65,6 +69,17 @@ async def create_ticket_type(request: web.Request) -> web.Response:
         on_outcome=_changed(request, None),
     )
     return await submit(request, call)
+
+
+def _check_price(request: web.Request, wanted: CreateTicketTypeBody) -> None:
+    """Refuse at once what the worker would refuse. Raises Refusal (400). A patch depends on what is there."""
+    faults = {
+        "/currency": currency_fault(wanted.currency, request.app[SETTINGS].currencies),
+        "/price": price_fault(Decimal(wanted.price), wanted.currency),
+    }
+    errors = [(pointer, fault) for pointer, fault in faults.items() if fault]
+    if errors:
+        raise invalid("The body does not fit this call.", *errors)
 
 
 async def update_ticket_type(request: web.Request) -> web.Response:
@@ -152,7 +167,7 @@ ROUTES = (
         },
         tag="Events",
         request_headers=("If-None-Match",),
-        description="At most 1 s old.",
+        description="At most 1 s old. One of a draft is 404 to others than its organizer and admins.",
     ),
     Route(
         method="POST",
@@ -167,7 +182,8 @@ ROUTES = (
         body=CreateTicketTypeBody,
         is_command=True,
         problems=frozenset({Code.SALES_CLOSED}),
-        description="An event has at most 200 of them, all in one currency.",
+        description="An event has at most 200 of them, all in one currency (of EVENTHUB_CURRENCIES), and none is on "
+        "sale after its end. A price has no more decimals than ISO 4217 gives its currency.",
     ),
     Route(
         method="PATCH",

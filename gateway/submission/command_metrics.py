@@ -1,6 +1,6 @@
 """What the gateway counts of commands.
 
-In: events of the command's road through this process. Out: series of `GET /metrics`.
+In: what happens to a command in this process. Out: series of `GET /metrics`.
 Must stay true: labels are command types, codes and names of errors: few values each, never an id.
 """
 

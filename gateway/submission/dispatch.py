@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 import structlog
 
-from contracts.commands import COMMANDS, Command, CreateEvent
+from contracts.commands import COMMANDS, Command
 from contracts.messaging.envelope import Codec, Envelope
 from contracts.messaging.link import BrokerAway
 from contracts.messaging.publisher import (
@@ -53,15 +53,11 @@ def valid_traceparent(value: str | None) -> str | None:
     return value if value and _TRACEPARENT.fullmatch(value) else None
 
 
-def queue_of(command: Command, uuid: bytes, shards: int) -> str:
+def queue_of(command: Command, shards: int) -> str:
     """The queue of the command's owner; inventory has one per shard of events."""
     if command.OWNER != "inventory":
         return command.OWNER
-    event_id = getattr(command, "event_id", None)
-    if event_id is None:
-        # A new event has no id yet: any shard will do, the same for each attempt to publish it.
-        assert isinstance(command, CreateEvent), "inventory commands name their event"
-        event_id = int.from_bytes(uuid[:4], "big")
+    event_id: int = command.event_id  # type: ignore[attr-defined]  # every command of inventory names it
     return inventory_queue(shard_of(event_id, shards))
 
 
@@ -106,9 +102,9 @@ class Dispatcher:
         self._publishing: dict[bytes, asyncio.Task[None]] = {}
         self._confirmed: OrderedDict[bytes, None] = OrderedDict()
 
-    def queue_of(self, command: Command, uuid: bytes) -> str:
+    def queue_of(self, command: Command) -> str:
         """Where this deployment sends the command."""
-        return queue_of(command, uuid, self._shards)
+        return queue_of(command, self._shards)
 
     async def publish(self, opened: Opened, command: Command, traceparent: str | None) -> None:
         """Publish and wait for the confirm.
@@ -127,7 +123,7 @@ class Dispatcher:
             partitionkey=partition_of(command),
             replyto=self._instance,
         )
-        queue = self.queue_of(command, opened.id.uuid)
+        queue = self.queue_of(command)
         started = time.perf_counter()
         failpoints.reach("gateway.before_publish")
         try:
@@ -152,7 +148,7 @@ class Dispatcher:
         task = self._publishing.get(uuid)
         if task is None:
             task = asyncio.create_task(self._publish_noted(opened, command, traceparent))
-            # Whoever asked may be gone when it fails: that is no news then.
+            # Whoever asked may be gone when it fails: nobody is left to be told.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._publishing[uuid] = task
         await asyncio.shield(task)

@@ -1,4 +1,4 @@
-"""The road of a ⚡ call through the gateway: key, early refusals, publish, wait, answer.
+"""How a call that publishes a command is served: key, early refusals, publish, wait, answer.
 
 In: a request whose body is validated, and how to make its command. Out: the answer of the contract.
 Must stay true: the key is looked up before anything is refused early; a command is waited for before
@@ -82,7 +82,7 @@ class _Asked:
 
     @property
     def fingerprint(self) -> str:
-        """What the request asks, made when it is first needed: whom the door refuses needs none."""
+        """What the request asks, made when it is first needed: an early refusal needs none."""
         if not self._fingerprint:
             body, request = self.call.body, self.request
             values = body.model_dump(by_alias=True) if isinstance(body, BaseModel) else body
@@ -259,7 +259,7 @@ class Submissions:
 
     def _unpublished(self, error: Exception, opened: Opened, command: Command) -> Refusal:
         if isinstance(error, PublishRefused):
-            return self._pressure.refusal(self._dispatcher.queue_of(command, opened.id.uuid))
+            return self._pressure.refusal(self._dispatcher.queue_of(command))
         if isinstance(error, PublishUnknown):
             return _unknown(opened)
         return unavailable("The message broker is away for a moment; nothing was done.")

@@ -133,7 +133,6 @@ class Expectation:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop."""
         self._waiting.leave(self._uuid, self._entry)
 
     @property

@@ -73,7 +73,6 @@ def main(**_: bool) -> None:
 @click.option("--audit/--no-audit", default=True, show_default=True)
 @OUT
 def sale_command(out: Path | None, **options: Any) -> None:
-    """Run it."""
     report(sale(running_system(), SaleOptions(**options)), out)
 
 
@@ -86,7 +85,6 @@ LASTS = click.option("--seconds", type=SECONDS, default=5.0, show_default=True)
 @LASTS
 @OUT
 def http_command(out: Path | None, clients: int, seconds: float) -> None:
-    """Run it."""
     report(http(running_system(), clients=clients, seconds=seconds), out)
 
 
@@ -95,7 +93,6 @@ def http_command(out: Path | None, clients: int, seconds: float) -> None:
 @LASTS
 @OUT
 def door_command(out: Path | None, clients: int, seconds: float) -> None:
-    """Run it."""
     report(door(running_system(), clients=clients, seconds=seconds), out)
 
 
@@ -104,7 +101,6 @@ def door_command(out: Path | None, clients: int, seconds: float) -> None:
 @LASTS
 @OUT
 def purchase_command(out: Path | None, clients: int, seconds: float) -> None:
-    """Run it."""
     report(purchase(running_system(), clients=clients, seconds=seconds), out)
 
 
@@ -136,7 +132,6 @@ def scans_command(out: Path | None, **options: Any) -> None:
 @CLIENTS
 @OUT
 def floors_command(out: Path | None, **options: Any) -> None:
-    """Run it."""
     report(floors(running_system(), FloorOptions(**options)), out)
 
 
@@ -145,7 +140,6 @@ def floors_command(out: Path | None, **options: Any) -> None:
 @click.option("--cancellations", type=click.IntRange(1, 100), default=10, show_default=True)
 @OUT
 def returns_command(out: Path | None, clients: int, cancellations: int) -> None:
-    """Run it."""
     report(returns(running_system(), clients=clients, cancellations=cancellations), out)
 
 
@@ -155,7 +149,6 @@ def returns_command(out: Path | None, clients: int, cancellations: int) -> None:
 @click.option("--life", type=click.IntRange(0, 60), default=0, help="Seconds that all orders live.")
 @OUT
 def expiry_command(out: Path | None, **options: Any) -> None:
-    """Run it."""
     report(expiry(running_system(), ExpiryOptions(**options)), out)
 
 
@@ -170,7 +163,6 @@ def expiry_command(out: Path | None, **options: Any) -> None:
 @click.option("--audit/--no-audit", default=False, help="Of the large side: minutes.")
 @OUT
 def growth_command(out: Path | None, **options: Any) -> None:
-    """Run it."""
     report(growth(running_system(), GrowthOptions(**options)), out)
 
 
@@ -182,7 +174,6 @@ def growth_command(out: Path | None, **options: Any) -> None:
 @click.option("--audit/--no-audit", default=True, show_default=True)
 @OUT
 def memory_command(out: Path | None, **options: Any) -> None:
-    """Run it."""
     report(memory(running_system(), MemoryOptions(**options)), out)
 
 
@@ -205,7 +196,6 @@ def scale_command(
     clients: int,
     seconds: float,
 ) -> None:
-    """Run it."""
     numbers = [int(part) for part in counts.split(",")]
     if not all(1 <= number <= 8 for number in numbers):
         raise click.BadParameter("1 to 8 processes", param_hint="--counts")

@@ -84,6 +84,5 @@ def load(lines: Iterable[str]) -> list[Operation]:
 
 
 def load_file(path: Path) -> list[Operation]:
-    """The operations of a file."""
     with path.open() as lines:
         return load(lines)

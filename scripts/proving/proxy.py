@@ -139,7 +139,6 @@ class Proxy:
             pair.abort()
 
     def set(self, trap: Trap) -> Trap:
-        """Set a trap."""
         self.traps.append(trap)
         return trap
 

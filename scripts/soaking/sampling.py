@@ -74,7 +74,6 @@ class Sampler:
         self.series = Series()
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._redis.aclose()
         await self._http.close()
 

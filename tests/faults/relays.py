@@ -183,7 +183,6 @@ class Relay:
         self._opened += 1
 
     async def close(self) -> None:
-        """End."""
         await self.life.crash()
         await self._link.stop()
 

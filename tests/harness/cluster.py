@@ -114,7 +114,6 @@ class Node:
         return found
 
     async def kill(self) -> None:
-        """kill -9."""
         assert self.process is not None, "it was never started"
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGKILL)

@@ -18,14 +18,13 @@ from contracts.messaging.link import Link, declare
 from contracts.messaging.publisher import Coalescer, Publisher
 from contracts.messaging.topology import (
     COMMANDS_EXCHANGE,
-    inventory_queue,
-    shard_of,
     topology,
 )
 from contracts.outcomes import Outcome
 from contracts.runtime.settings import Settings
 from db.messages import outcomes
 from db.mysql.database import Database
+from gateway.submission.dispatch import queue_of
 from tests.harness.accounts import Person
 from tests.harness.scratch import SECRET, Scratch
 from tests.harness.waiting import eventually
@@ -70,9 +69,7 @@ class CommandClient:
 
     def queue(self, command: Command) -> str:
         """Where a command goes."""
-        if command.OWNER != "inventory":
-            return command.OWNER
-        return inventory_queue(shard_of(getattr(command, "event_id", 0), self.settings.shards))
+        return queue_of(command, self.settings.shards)
 
     async def send(self, command: Command, **how: object) -> bytes:
         """Publish, confirmed; the command's UUID."""

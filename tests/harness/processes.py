@@ -94,7 +94,6 @@ class Process:
             self.child.send_signal(number)
 
     async def kill(self) -> None:
-        """kill -9."""
         self.send(signal.SIGKILL)
         await self.child.wait()
 

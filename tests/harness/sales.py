@@ -16,7 +16,6 @@ class Sale:
 
     @property
     def ticket_type(self) -> int:
-        """The first ticket type."""
         return self.ticket_types[0]
 
 

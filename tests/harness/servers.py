@@ -48,7 +48,6 @@ class Machines:
         return next((one.pid for one in supervision.processes() if one.name == server), None)
 
     def send(self, server: Server, number: signal.Signals) -> None:
-        """Send a signal."""
         pid = self.pid(server)
         assert pid is not None, f"{server} does not run"
         os.kill(pid, number)

@@ -71,19 +71,15 @@ class Api:
             return Answer(response.status, content, response.headers)
 
     async def get(self, path: str, **options: Any) -> Answer:
-        """GET."""
         return await self.call("GET", path, **options)
 
     async def post(self, path: str, body: object = None, **options: Any) -> Answer:
-        """POST."""
         return await self.call("POST", path, body, **options)
 
     async def patch(self, path: str, body: object = None, **options: Any) -> Answer:
-        """PATCH."""
         return await self.call("PATCH", path, body, **options)
 
     async def delete(self, path: str, **options: Any) -> Answer:
-        """DELETE."""
         return await self.call("DELETE", path, **options)
 
 

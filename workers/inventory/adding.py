@@ -110,7 +110,10 @@ def _allocate(
 
 def _asked(command: AddItems) -> AllocationRequest:
     items = tuple((item.ticket_type_id, item.quantity) for item in command.items)
-    return AllocationRequest(command.event_id, items, command.principal.user_id, adds=True)
+    who = command.principal
+    return AllocationRequest(
+        command.event_id, items, who.user_id, is_admin=who.has(("ADMIN",)), adds=True
+    )
 
 
 async def _store(
@@ -134,7 +137,7 @@ async def _store(
     for type_id, quantity in quantities.items():
         holding.tickets[type_id] = holding.tickets.get(type_id, 0) + quantity
     state.orders[order.id] = replace(row)
-    state.details[order.id] += [OrderDetailRow(*line, row.items_version) for line in grant.lines]
+    state.details[order.id] += [line.detail for line in added_lines]
     resource = order_resource(row, state.details[order.id])
     organizer = state.events[order.event_id].organizer_id
     added = OrderItemsAdded(order=resource, organizer_id=organizer, items_version=row.items_version)

@@ -15,7 +15,7 @@ from decimal import Decimal
 from math import ceil
 
 from contracts.problems import Code
-from contracts.sales import EVENT_CANCELLED, each_once, left_of, on_sale
+from contracts.sales import EVENT_CANCELLED, SALES_PAUSED, each_once, left_of, on_sale
 from contracts.tickets.ticket import ORDER_TICKETS_MAX
 from db.holdings import NOTHING, Holding, Person
 from db.stock import EventState, Stock
@@ -31,6 +31,7 @@ class AllocationRequest:
     event_id: int
     items: tuple[tuple[int, int], ...]
     user_id: int = 0
+    is_admin: bool = False
     already: Mapping[int, int] = field(default_factory=dict)
     total_before: Decimal = Decimal(0)
     adds: bool = False
@@ -40,6 +41,10 @@ class AllocationRequest:
     def person(self) -> Person:
         """Who asks, and for which event: limits per person count by it."""
         return self.user_id, self.event_id
+
+    def sees(self, event: EventState) -> bool:
+        """Whether the event is there for who asks: a draft is for its organizer and admins alone."""
+        return not event.concealed or self.is_admin or event.organizer_id == self.user_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +120,11 @@ def _refusal(
     left: Mapping[int, int],
 ) -> AllocationRefused | None:
     event = events.get(request.event_id)
-    if event is None or any(type_id not in left for type_id, _ in request.items):
+    if (
+        event is None
+        or not request.sees(event)
+        or not left.keys() >= {one for one, _ in request.items}
+    ):
         return AllocationRefused(Code.NOT_FOUND, "There is no such ticket type.")
     types = [(stock[type_id], quantity) for type_id, quantity in request.items]
     return (
@@ -144,6 +153,10 @@ def _closed(
 ) -> AllocationRefused | None:
     if event.cancelled:
         return AllocationRefused(Code.SALES_CLOSED, EVENT_CANCELLED)
+    if event.concealed:
+        return AllocationRefused(Code.SALES_CLOSED, "The event is a draft: publish it first.")
+    if event.paused:
+        return AllocationRefused(Code.SALES_CLOSED, SALES_PAUSED)
     for one, _ in types:
         if not on_sale(now, one.sales_start, one.sales_end, event.end_time):
             return AllocationRefused(Code.SALES_CLOSED, f"Ticket type {one.id} is not on sale now.")

@@ -46,7 +46,7 @@ Catalogue = dict[int, LockedEvent]
 async def create_event(
     context: Context, received: Sequence[Received[CreateEvent]]
 ) -> list[Decision]:
-    """201 with the new event, PUBLISHED and without ticket types."""
+    """201 with the new event, PUBLISHED or a DRAFT, without ticket types."""
     return [await _create_event(context, one) for one in received]
 
 
@@ -76,7 +76,7 @@ async def _update_event(context: Context, catalogue: Catalogue, command: UpdateE
     if refusal or event is None:
         return rejected(refusal) if refusal else not_found("event")
     refusal = rules.precondition(command.if_match, event.row.version) or rules.still_open(event.row)
-    after = refusal or rules.patched_event(event.row, command.patch, context.now)
+    after = refusal or rules.patched_event(event.row, command.patch, event.visible, context.now)
     if isinstance(after, Problem):
         return rejected(after)
     if after is event.row:
@@ -98,11 +98,11 @@ async def _cancel_event(context: Context, catalogue: Catalogue, command: CancelE
     refusal = rules.may_manage(command.principal, _row(event))
     if refusal or event is None:
         return rejected(refusal) if refusal else not_found("event")
-    if event.row.status == writes.CANCELLED:
+    if event.row.status == rules.CANCELLED:
         return succeeded(200, _shown(event))
     if await writes.has_confirmed_order(context.transaction, event.row.id):
         return rejected(Problem(Code.EVENT_HAS_SALES, "Somebody has paid for this event."))
-    after = replace(event.row, status=writes.CANCELLED, updated_at=context.now)
+    after = replace(event.row, status=rules.CANCELLED, updated_at=context.now)
     event = await _store_event(context, catalogue, event, after)
     shown = _shown(event)
     cancelled = EventCancelled(event=shown, organizer_id=event.row.organizer_id)
@@ -126,7 +126,7 @@ async def _create_ticket_type(
     if refusal or event is None:
         return rejected(refusal) if refusal else not_found("event")
     draft = rules.still_open(event.row) or rules.new_ticket_type(
-        command, event.visible, context.now
+        command, _around(context, event), context.now
     )
     if isinstance(draft, Problem):
         return rejected(draft)
@@ -155,7 +155,8 @@ async def _update_ticket_type(
     if isinstance(found, Problem):
         return rejected(found)
     event, before = found
-    after = rules.patched_ticket_type(before, command.patch, event.visible, context.now)
+    around = _around(context, event)
+    after = rules.patched_ticket_type(before, command.patch, around, context.now)
     if isinstance(after, Problem):
         return rejected(after)
     if after is before:
@@ -215,6 +216,11 @@ async def _store_event(
     row = await writes.update_event(context.transaction, event.row, after)
     catalogue[row.id] = replace(event, row=row)
     return catalogue[row.id]
+
+
+def _around(context: Context, event: LockedEvent) -> rules.TypeSurroundings:
+    currencies = context.settings.currencies
+    return rules.TypeSurroundings(event.row.end_time, event.visible, currencies)
 
 
 def _row(event: LockedEvent | None) -> EventRow | None:

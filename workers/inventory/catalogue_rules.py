@@ -2,9 +2,11 @@
 
 In: rows as they stand and what the caller asked for. Out: the row as it shall be, or the `Problem` that says why not.
 Each member alone is checked by the command's own model (`contracts.catalogue`).
-Must stay true: start before end; one currency per event; quota never below what orders hold or
-bought (quota - available, tickets still to come back included); an unchanged row comes back as it was, so that nothing
-is written for it. No I/O, no clock.
+Must stay true: start before end; tickets are on sale before the event's end; one currency per event, with no more
+decimals than it has; quota never below what orders hold or bought (quota - available, tickets still to come back
+included), nor is an event with such tickets hidden or moved into the past; an unchanged row comes back as it was, so
+that nothing is written for it. What was right when it was said stays: a patch is judged by what it changes. No I/O, no
+clock.
 
 Sources: merge patch: RFC 7396 (null removes a member: it gets its default, or is refused where there is none).
 If-Match: RFC 9110 section 13.1.1; only the version part of our tags counts, of weak ones too, because the part
@@ -12,8 +14,8 @@ behind the dot moves with every ticket sold.
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -30,11 +32,22 @@ from contracts.models import Principal
 from contracts.problems import Code, Problem
 from contracts.resources import EventRow, TicketTypeRow
 from contracts.shapes import from_json
+from contracts.standards.currencies import currency_fault, price_fault
 
 MANAGERS = ("ORGANIZER", "ADMIN")
+CANCELLED, DRAFT = "CANCELLED", "DRAFT"
 
 _TAG = re.compile(r'\s*(?:W/)?"(?P<tag>[\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|\Z)')
 _VERSION = re.compile(r"v(?P<version>\d{1,19})(?:\.\d{1,19})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class TypeSurroundings:
+    """What a ticket type must fit: its event's end and visible types, and the currencies that new prices are in."""
+
+    event_end: datetime
+    siblings: Sequence[TicketTypeRow]
+    currencies: Collection[str]
 
 
 def may_manage(principal: Principal, event: EventRow | None) -> Problem | None:
@@ -69,7 +82,7 @@ def precondition(if_match: str | None, version: int) -> Problem | None:
 
 def still_open(event: EventRow) -> Problem | None:
     """A cancelled event is final: neither it nor its ticket types change any more."""
-    if event.status == "PUBLISHED":
+    if event.status != CANCELLED:
         return None
     return Problem(Code.SALES_CLOSED, "The event is cancelled and stays as it is.")
 
@@ -80,28 +93,61 @@ def new_event(command: CreateEvent, now: datetime) -> EventRow | Problem:
         id=0,
         organizer_id=command.principal.user_id,
         **from_json(EventRow, _said(command, EventMembers)),
-        status="PUBLISHED",
         version=1,
         created_at=now,
         updated_at=now,
+        concealed=command.status == DRAFT,
     )
     return _event_fault(row) or row
 
 
-def patched_event(row: EventRow, patch: EventPatch, now: datetime) -> EventRow | Problem:
-    """The event after a merge patch; the same row when that changes nothing."""
+def patched_event(
+    row: EventRow, patch: EventPatch, types: Sequence[TicketTypeRow], now: datetime
+) -> EventRow | Problem:
+    """The event after a merge patch; the same row when that changes nothing. `types`: its visible ones."""
     after = replace(row, **from_json(EventRow, patch.values(EventMembers)))
+    after = replace(after, concealed=after.status == DRAFT)
     if after == row:
         return row
-    return _event_fault(after) or replace(after, updated_at=now)
+    refusal = (
+        _event_fault(after) or _sales_outlast(row, after, types) or _sold(row, after, types, now)
+    )
+    return refusal or replace(after, updated_at=now)
+
+
+def _sales_outlast(
+    before: EventRow, after: EventRow, types: Iterable[TicketTypeRow]
+) -> Problem | None:
+    """Why the event may not end so soon: tickets would be on sale after it."""
+    for one in types:
+        if _window_fault(one, after.end_time) and not _window_fault(one, before.end_time):
+            return _invalid("/endTime", f"lies within the sale of ticket type {one.id}")
+    return None
+
+
+def _sold(
+    before: EventRow, after: EventRow, types: Iterable[TicketTypeRow], now: datetime
+) -> Problem | None:
+    """Why an event whose tickets are held or sold may not become this one."""
+    taken = sum(one.quota - one.available for one in types)
+    if not taken:
+        return None
+    if after.status != before.status:
+        return Problem(Code.EVENT_HAS_SALES, f"{taken} tickets are held or sold: it stays public.")
+    for pointer, old, new in (
+        ("/startTime", before.start_time, after.start_time),
+        ("/endTime", before.end_time, after.end_time),
+    ):
+        if new != old and new <= now:
+            return _invalid(pointer, "is in the past, and tickets are held or sold")
+    return None
 
 
 def new_ticket_type(
-    command: CreateTicketType, siblings: Iterable[TicketTypeRow], now: datetime
+    command: CreateTicketType, around: TypeSurroundings, now: datetime
 ) -> TicketTypeRow | Problem:
-    """The ticket type to be stored (id 0 until then), all of its quota available. `siblings`: those already there."""
-    siblings = list(siblings)
-    if len(siblings) >= TYPES_MAX:
+    """The ticket type to be stored (id 0 until then), all of its quota available."""
+    if len(around.siblings) >= TYPES_MAX:
         return Problem(Code.INVALID, f"An event has at most {TYPES_MAX} ticket types.")
     row = TicketTypeRow(
         id=0,
@@ -112,13 +158,13 @@ def new_ticket_type(
         created_at=now,
         updated_at=now,
     )
-    return _type_fault(row, siblings) or row
+    return _type_fault(None, row, around) or row
 
 
 def patched_ticket_type(
     row: TicketTypeRow,
     patch: TicketTypePatch,
-    siblings: Iterable[TicketTypeRow],
+    around: TypeSurroundings,
     now: datetime,
 ) -> TicketTypeRow | Problem:
     """The type after a merge patch, `available` moved along with `quota`; the same row when nothing changes."""
@@ -133,7 +179,7 @@ def patched_ticket_type(
         )
     if after.currency != row.currency and taken:
         return Problem(Code.EVENT_HAS_SALES, f"{taken} tickets are held or sold in {row.currency}.")
-    return _type_fault(after, siblings) or replace(after, updated_at=now)
+    return _type_fault(row, after, around) or replace(after, updated_at=now)
 
 
 def removable(row: TicketTypeRow) -> Problem | None:
@@ -150,12 +196,33 @@ def _event_fault(row: EventRow) -> Problem | None:
     return _invalid("/endTime", "is not after startTime")
 
 
-def _type_fault(row: TicketTypeRow, siblings: Iterable[TicketTypeRow]) -> Problem | None:
-    others = {one.currency for one in siblings if one.id != row.id}
+def _type_fault(
+    before: TicketTypeRow | None, row: TicketTypeRow, around: TypeSurroundings
+) -> Problem | None:
+    """What is wrong with a type, new (`before` None) or changed."""
+    others = {one.currency for one in around.siblings if one.id != row.id}
     if others - {row.currency}:
         return _invalid("/currency", f"is not {min(others)}, as the event's other types are")
+    if before is None or before.currency != row.currency:
+        fault = currency_fault(row.currency, around.currencies)
+        if fault:
+            return _invalid("/currency", fault)
+    if before is None or (before.currency, before.price) != (row.currency, row.price):
+        fault = price_fault(row.price, row.currency)
+        if fault:
+            return _invalid("/price", fault)
     if row.sales_start and row.sales_end and row.sales_start >= row.sales_end:
         return _invalid("/salesEnd", "is not after salesStart")
+    if before and (before.sales_start, before.sales_end) == (row.sales_start, row.sales_end):
+        return None
+    return _window_fault(row, around.event_end)
+
+
+def _window_fault(row: TicketTypeRow, event_end: datetime) -> Problem | None:
+    if row.sales_start is not None and row.sales_start >= event_end:
+        return _invalid("/salesStart", "is not before the event's end")
+    if row.sales_end is not None and row.sales_end > event_end:
+        return _invalid("/salesEnd", "is after the event's end")
     return None
 
 

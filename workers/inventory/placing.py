@@ -20,7 +20,7 @@ from contracts.events import (
 )
 from contracts.orders import OrderStatus
 from contracts.problems import Code, Problem
-from contracts.resources import OrderDetailRow, OrderRow, order_resource
+from contracts.resources import OrderRow, order_resource
 from contracts.runtime.settings import Settings
 from contracts.sales import shortage_members
 from contracts.tickets.ticket import by_order, tickets_issued, tickets_of
@@ -28,7 +28,7 @@ from db import holdings, orders
 from db import stock as stocks
 from db.messages.outbox import NewEvent
 from db.mysql.database import Statement, Transaction
-from db.stock import Stock
+from db.stock import EventState, Stock
 from db.tickets import tickets
 from workers.inventory.allocation import (
     AllocationGranted,
@@ -81,7 +81,8 @@ def holding_queries(
 def wanted(command: PlaceOrder) -> AllocationRequest:
     """A command as the rule wants it."""
     items = tuple((item.ticket_type_id, item.quantity) for item in command.items)
-    return AllocationRequest(command.event_id, items, command.principal.user_id)
+    who = command.principal
+    return AllocationRequest(command.event_id, items, who.user_id, is_admin=who.has(("ADMIN",)))
 
 
 async def place_orders(
@@ -113,9 +114,9 @@ async def _place(context: Context, commands: Sequence[Received[PlaceOrder]]) -> 
         for one, answer in zip(commands, allocation.answers, strict=True)
         if isinstance(answer, AllocationGranted)
     ]
-    rows = await _store(context, granted, after)
-    issued = await _issue(context, rows)
-    placed = iter(zip(rows, granted, strict=True))
+    placed = await _store(context, granted, events, after)
+    issued = await _issue(context, [row for row, _ in placed])
+    told = iter(placed)
     refusals = await refusal_decisions(transaction, allocation.answers)
     steps = stock_events(after)
     decisions = []
@@ -123,10 +124,10 @@ async def _place(context: Context, commands: Sequence[Received[PlaceOrder]]) -> 
         if isinstance(answer, AllocationRefused):
             decisions.append(refusals[answer])
             continue
-        row, (_, grant) = next(placed)
+        row, lines = next(told)
         # The batch's stock steps travel with its first order.
         organizer = events[row.event_id].organizer_id
-        decisions.append(_placed(row, grant, organizer, issued.get(row.id), steps))
+        decisions.append(_placed(row, lines, organizer, issued.get(row.id), steps))
         steps = []
     return decisions
 
@@ -134,8 +135,9 @@ async def _place(context: Context, commands: Sequence[Received[PlaceOrder]]) -> 
 async def _store(
     context: Context,
     granted: Sequence[tuple[Received[PlaceOrder], AllocationGranted]],
+    events: Mapping[int, EventState],
     after: Mapping[int, Stock],
-) -> list[OrderRow]:
+) -> list[tuple[OrderRow, tuple[orders.NewLine, ...]]]:
     if not granted:
         return []
     # However long an unpaid order may wait, no order lives longer than the longest hold.
@@ -150,10 +152,12 @@ async def _store(
             expires_at=expires_at,
             command=one.uuid,
             lines=new_lines(grant, after),
+            event_name=events[one.message.event_id].name,
         )
         for one, grant in granted
     ]
-    return await orders.insert(context.transaction, new, context.now)
+    rows = await orders.insert(context.transaction, new, context.now)
+    return list(zip(rows, (order.lines for order in new), strict=True))
 
 
 async def _issue(context: Context, rows: Sequence[OrderRow]) -> dict[int, list[int]]:
@@ -171,20 +175,21 @@ def new_lines(
 ) -> tuple[orders.NewLine, ...]:
     """A grant's lines with the version step that takes them, and the order's version that they bring."""
     return tuple(
-        orders.NewLine(type_id, quantity, price, after[type_id].version, items_version)
+        orders.NewLine(
+            type_id, quantity, price, after[type_id].version, items_version, after[type_id].name
+        )
         for type_id, quantity, price in grant.lines
     )
 
 
 def _placed(
     row: OrderRow,
-    grant: AllocationGranted,
+    lines: Sequence[orders.NewLine],
     organizer: int,
     issued: list[int] | None,
     steps: Sequence[NewEvent],
 ) -> Decision:
-    details = [OrderDetailRow(*line) for line in grant.lines]
-    resource = order_resource(row, details)
+    resource = order_resource(row, [line.detail for line in lines])
     happened: list[tuple[int, DomainEvent]] = [
         (1, OrderPlaced(order=resource, organizer_id=organizer))
     ]

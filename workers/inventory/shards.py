@@ -9,7 +9,7 @@ the others.
 
 from contracts.messaging.topology import inventory_queue, returns_queue
 from db.messages.leases import Share
-from workers.runtime.intake import COMMANDS_LANE, RETURNS_LANE
+from workers.runtime.intake import COMMANDS_LANE, FIRST_LANE
 from workers.runtime.metrics import LEASES_HELD
 from workers.runtime.services import Services
 
@@ -20,7 +20,7 @@ async def serve_shards(services: Services) -> None:
     """Hold a fair share of the shards until the process stops."""
 
     async def gain(name: str) -> None:
-        await services.intake.subscribe(returns_queue(int(name)), RETURNS_LANE)
+        await services.intake.subscribe(returns_queue(int(name)), FIRST_LANE)
         await services.intake.subscribe(inventory_queue(int(name)), COMMANDS_LANE)
         LEASES_HELD.labels(KIND).inc()
 

@@ -37,7 +37,7 @@ NOTEWORTHY = (
     TicketEvent,
     RateQuarantined,
 )
-"""Stock and rates change many times a second and are nobody's news: their lines are for debugging."""
+"""Stock and rates change many times a second and concern no operator: their lines are for debugging."""
 _EVENT_ID_LENGTH = 36
 """Events' ids are UUIDs with dashes; a cause of any other length is a command's id."""
 _JSON = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE

@@ -16,7 +16,7 @@ from db.messages.outbox import NewEvent
 from db.mysql.database import Transaction
 from db.orders import LockedOrder
 from workers.order.ending import end
-from workers.order.lifecycle import cancel_refusal, is_pending
+from workers.order.lifecycle import cancel_refusal, canceller, is_pending
 from workers.order.transferring import rename_holders, transfer_tickets
 from workers.runtime.handlers import (
     ACK,
@@ -39,19 +39,18 @@ EVENT_BATCH = 200
 async def cancel_orders(
     context: Context, commands: Sequence[Received[CancelOrder]]
 ) -> list[Decision]:
-    """Cancel unpaid orders at their owner's or an admin's wish."""
+    """Cancel unpaid orders at the wish of their owner, their event's organizer or an admin."""
     locked = await orders.lock(context.transaction, (one.message.order_id for one in commands))
     details = await orders.details(context.transaction, locked)
     decisions = []
     for one in commands:
         order = locked.get(one.message.order_id)
         who = one.message.principal
-        if order is None:
+        if order is None or not (reason := canceller(order.row, order.organizer_id, who)):
             decisions.append(not_found("order"))
-        elif refusal := cancel_refusal(order.row, who, context.now):
+        elif refusal := cancel_refusal(order.row, context.now):
             decisions.append(rejected(refusal))
         else:
-            reason = "buyer" if order.row.user_id == who.user_id else "admin"
             [(resource, event)] = end(context, [order], details, OrderStatus.CANCELLED, reason)
             # A second cancel of the same order in this batch meets what the first has left.
             cancelled = replace(order.row, status=str(OrderStatus.CANCELLED))

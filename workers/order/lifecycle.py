@@ -11,10 +11,20 @@ from contracts.problems import Code, Problem
 from contracts.resources import OrderRow
 
 
-def cancel_refusal(order: OrderRow, who: Principal, now: datetime) -> Problem | None:
-    """Why `who` may not cancel; None when it may. Past its deadline an order is over, swept or not."""
-    if order.user_id != who.user_id and not who.has(("ADMIN",)):
-        return Problem(Code.NOT_FOUND, "There is no such order.")
+def canceller(order: OrderRow, organizer_id: int, who: Principal) -> str | None:
+    """As what `who` may cancel the order (the reason in its history): buyer, organizer of its event, admin; or None.
+
+    Who bought it needs no role.
+    """
+    if order.user_id == who.user_id:
+        return "buyer"
+    if organizer_id == who.user_id and who.has(("ORGANIZER",)):
+        return "organizer"
+    return "admin" if who.has(("ADMIN",)) else None
+
+
+def cancel_refusal(order: OrderRow, now: datetime) -> Problem | None:
+    """Why the order cannot be cancelled; None when it can. Past its deadline an order is over, swept or not."""
     if order.status != OrderStatus.PENDING_PAYMENT or is_over(order, now):
         status = OrderStatus.EXPIRED if is_pending(order) else order.status
         return Problem(Code.ORDER_NOT_PENDING, f"Order {order.id} is {status}.")

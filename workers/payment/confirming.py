@@ -27,7 +27,6 @@ from db.messages.outbox import NewEvent
 from db.mysql.database import VersionConflict
 from db.orders import LockedOrder
 from db.tickets import tickets
-from workers.payment.creating import NOT_A_USER
 from workers.payment.settlement import (
     Confirmed,
     HashUsed,
@@ -70,12 +69,9 @@ async def confirm_payments(
 ) -> list[Decision]:
     """Rule on a batch of confirmations, one after the other on locked rows, then write them all."""
     settlement, locked = await _lock(context, commands)
-    rulings = [
-        settlement.rule(_shown(one)) if one.message.principal.has(("USER",)) else None
-        for one in commands
-    ]
+    rulings = [settlement.rule(_shown(one)) for one in commands]
     paid = await _write(context, settlement, locked)
-    return [NOT_A_USER if ruling is None else _decision(ruling, paid) for ruling in rulings]
+    return [_decision(ruling, paid) for ruling in rulings]
 
 
 def _shown(one: Received[ConfirmPayment]) -> ShownHash:

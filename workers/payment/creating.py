@@ -32,7 +32,6 @@ from workers.runtime.handlers import (
     succeeded,
 )
 
-NOT_A_USER = rejected(Problem(Code.FORBIDDEN, "Payments are for accounts with the role USER."))
 _CLOSED = rejected(Problem(Code.SALES_CLOSED, "The event is cancelled or over."))
 
 
@@ -110,8 +109,6 @@ def _decide(
     context: Context, one: Received[CreateQuote], state: _QuotingState
 ) -> Decision | _Quoted:
     command = one.message
-    if not command.principal.has(("USER",)):
-        return NOT_A_USER
     order = state.orders.get(command.order_id)
     if order is None or order.user_id != command.principal.user_id:
         return not_found("order")

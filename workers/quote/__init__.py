@@ -1,7 +1,8 @@
-"""quote: knows what assets cost, and whom to believe.
+"""quote: owns the rates: what assets cost, and which source is believed.
 
 Consumes  PublishRate, AcceptRate (`quote`); messages of providers (`quote.rates`); asks a feed itself
-(ExternalQuoteJob). Emits     RateUpdated, RateQuarantined.
+(ExternalQuoteJob).
+Emits     RateUpdated, RateQuarantined.
 Must stay true: a rate is used only after the same judgement, whichever way it came; what fails it is kept in
 the quarantine with its reason and changes nothing; one process asks the feed; a source's rates are taken in the
 order it sent them.

@@ -69,7 +69,6 @@ class CoinGecko:
         return list(reports_of(_parse(body)))
 
     async def close(self) -> None:
-        """Close the session."""
         if self._session is not None:
             await self._session.close()
 

@@ -17,7 +17,7 @@ class FeedDown(Exception):
 
 
 class FeedBusy(FeedDown):
-    """The feed asks for patience (429). `seconds`: how long."""
+    """The feed asks to be asked later (429). `seconds`: how much later."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the feed asks to wait {seconds:.0f} s")

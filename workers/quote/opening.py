@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.rates import PROVIDER_PREFIX, Reason
+from contracts.standards.text import BYTE_ORDER_MARK
 from workers.quote.judging import Faulty, RateReport
 
 BODY_BYTES_MAX = 64 * 1024
@@ -98,7 +99,7 @@ def _parse(body: bytes) -> Any:
     # Numbers stay what they were written as: no float, no limit of digits; NaN is a word like any other here.
     try:
         return json.loads(
-            body.decode(),
+            body.removeprefix(BYTE_ORDER_MARK).decode(),
             parse_float=_JsonNumber,
             parse_int=_JsonNumber,
             parse_constant=_JsonNumber,

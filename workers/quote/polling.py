@@ -117,7 +117,7 @@ class ExternalQuoteJob:
         try:
             reports = await self._fetch(from_sql(now))
         except FeedBusy:
-            # Who asks for patience works: that is waited out, and opens no circuit.
+            # A feed that asks to be asked later works: that is waited for, and opens no circuit.
             self._breaker.succeeded()
             raise
         except FeedDown:

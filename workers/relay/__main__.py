@@ -12,7 +12,7 @@ from workers.runtime.services import Services
 
 
 async def relay(services: Services) -> None:
-    """Events to whoever must hear them, news to gateways."""
+    """Publish events to whoever must hear them, and the broadcast to gateways."""
     async with telling(services) as tell:
         await relay_outbox(services, tell)
 

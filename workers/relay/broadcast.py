@@ -1,9 +1,9 @@
-"""What gateways like to know soon, told to all of them without asking whether anybody heard.
+"""The broadcast: what gateways like to know soon, sent to all of them without asking whether anybody heard.
 
 In: events that the relay has published. Out: the same bodies on `eventhub.news`, not confirmed and not kept.
-Must stay true: nobody waits for news and nothing fails by them: a gateway's queue that its broker node cannot serve
-holds up no event (were it bound to `eventhub.events`, no confirm would come); what was not heard is read again by the
-gateway within a second (`gateway.availability.broadcast`).
+Must stay true: nobody waits for the broadcast and nothing fails by it: a gateway's queue that its broker node cannot
+serve holds up no event (were it bound to `eventhub.events`, no confirm would come); what was not heard is read again by
+the gateway within a second (`gateway.availability.broadcast`).
 """
 
 import asyncio
@@ -42,7 +42,7 @@ Message = tuple[str, bytes, str]
 
 
 class Broadcaster:
-    """Tells news on a connection of its own."""
+    """Sends the broadcast on a connection of its own."""
 
     def __init__(self, url: str, name: str) -> None:
         self.link = Link(url, f"{name} news", confirms=False, probe=True)

@@ -1,7 +1,7 @@
-"""What a worker offers to the road: for each message type, a model and the function that deals with it.
+"""What a worker tells the message processor: for each message type, a model and the function that deals with it.
 
 In: lists of `Received` messages of one type. Out: one `Decision` per command; new events per
-reaction; or an `Disposition` each.
+reaction; or a `Disposition` each.
 Must stay true: a handler that gets a `Context` writes only through its transaction and can be run
 again from the start.
 """

@@ -1,4 +1,4 @@
-"""A worker's own door: `/livez`, `/readyz` and `/metrics` on a port of its own.
+"""A worker's health endpoints: `/livez`, `/readyz` and `/metrics` on a port of its own.
 
 In: the process's services. Out: 200, or 503 with what is missing; anything else is problem+json, as at the gateway.
 Must stay true: alive means the event loop turns; ready means that work would be done: broker and database answer, the

@@ -23,7 +23,7 @@ from contracts.messaging.link import (
 
 log = structlog.get_logger(__name__)
 
-RETURNS_LANE, COMMANDS_LANE = 0, 1
+FIRST_LANE, COMMANDS_LANE = 0, 1
 PREFETCH = 32
 """Messages (each up to 64 commands) that one consumer may hold."""
 
@@ -109,7 +109,7 @@ class Intake:
             await self.unsubscribe(queue)
 
     async def take(self) -> list[QueueDelivery]:
-        """What one cycle deals with, at least one message: waits for it. Returns before orders.
+        """What one cycle deals with, at least one message: waits for it. Returns and the catalogue before orders.
 
         Bounded in bytes as well (some 150 orders): between two cycles returns get their turn.
         """

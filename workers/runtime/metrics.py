@@ -33,7 +33,7 @@ OUTBOX_LAG = Gauge(
 )
 RELAYED = Counter("eventhub_events_relayed_total", "Events that the broker confirmed")
 BROADCASTS_DROPPED = Counter(
-    "eventhub_news_dropped_total", "Messages to gateways' doors that the broker did not take"
+    "eventhub_news_dropped_total", "Broadcast messages that the broker did not take"
 )
 RELAY_BATCH = Histogram(
     "eventhub_relay_batch_events",

@@ -36,7 +36,7 @@ from workers.runtime import self_test
 from workers.runtime.deciding import CommandProcessor
 from workers.runtime.handlers import Handler
 from workers.runtime.health import serve_health
-from workers.runtime.intake import Intake
+from workers.runtime.intake import FIRST_LANE, Intake
 from workers.runtime.processing import MessageProcessor, Raw
 from workers.runtime.reacting import EventProcessor
 from workers.runtime.self_test import Scene
@@ -49,7 +49,7 @@ START_SECONDS = 60.0
 
 
 Job = Callable[[Services], Awaitable[None]]
-"""Runs in the background until `services.stop` is set; returns after tidying up."""
+"""Runs in the background until `services.stop` is set; returns after it has closed what it opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,8 @@ class Worker:
     handlers: Mapping[str, Handler]
     queues: Sequence[str] = ()
     """Queues consumed from start to end; inventory's shards come and go by a job."""
+    first: Sequence[str] = ()
+    """As `queues`; what arrives from them is taken before all else."""
     jobs: Sequence[Job] = ()
     raw: Callable[[Services], Mapping[str, Raw]] = lambda _: {}
     """Handlers of queues that carry no CloudEvents."""
@@ -103,13 +105,15 @@ async def _work(services: Services, worker: Worker, processor: MessageProcessor)
     await services.intake.start(wait=START_SECONDS)
     if not await self_test.passed(services, worker.handlers, worker.scene):
         return
-    runner = asyncio.create_task(processor.run(), name="road")
+    runner = asyncio.create_task(processor.run(), name="processor")
     jobs = [asyncio.create_task(_run_job(job, services)) for job in worker.jobs]
+    for queue in worker.first:
+        await services.intake.subscribe(queue, FIRST_LANE)
     for queue in worker.queues:
         await services.intake.subscribe(queue)
-    log.info("ready", worker=worker.name, queues=list(worker.queues))
+    log.info("ready", worker=worker.name, queues=[*worker.first, *worker.queues])
     stopped = asyncio.create_task(services.stop.wait())
-    # A job or the road that ends before it is told to is a defect: end the process, be restarted.
+    # A job or the processor that ends before it is told to is a defect: the process ends, and is started again.
     done, _ = await asyncio.wait({stopped, runner, *jobs}, return_when=asyncio.FIRST_COMPLETED)
     services.stop.set()
     log.info("stopping", worker=worker.name)

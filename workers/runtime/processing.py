@@ -1,7 +1,7 @@
-"""The one road every message takes: opened, verified, grouped, dealt with, ended exactly once.
+"""The message processor: every message is opened, verified, grouped, handed to its handler and ended exactly once.
 
 In: deliveries from the intake. Out: each acknowledged after all that it carried has an end.
-Must stay true: a message has three ends (ack, retry later, dead letter), chosen here; a retry or a
+Must stay true: a message has one of three dispositions (ack, retry later, dead letter), chosen here; a retry or a
 dead letter is published and confirmed before the original is acknowledged, so nothing is lost in
 between; what cannot be read, is not signed by us or has no handler becomes a dead letter with its
 reason and harms no neighbour.

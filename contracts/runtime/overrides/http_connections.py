@@ -1,4 +1,4 @@
-"""Connections of aiohttp's HTTP server with an end of their patience, and a server that makes them.
+"""Connections of aiohttp's HTTP server with timeouts of their own, and a server that makes them.
 
 In: connections. Out: requests. Must stay true: a connection that never finishes its first request is closed; one that
 is being left says so with its last answer.

@@ -232,7 +232,6 @@ async def place(request: web.Request) -> web.Response:
 
 
 def build(*, patient: bool) -> web.Application:
-    """The application."""
     app = web.Application()
     app.cleanup_ctx.append(partial(open_service, patient=patient))
     app.router.add_post("/api/orders", place)

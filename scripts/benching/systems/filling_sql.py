@@ -81,12 +81,13 @@ LEDGER = (
 """n counts the steps here: `types` times `steps` of them."""
 
 ORDERS = (
-    "INSERT INTO orders (id, user_id, event_id, status, total_cost, currency, expires_at, version, command_id, "
-    f"created_at, updated_at) SELECT {_ORDER}, {_USER}, {_EVENT}, {_STATUS}, 49.90, 'USD', "
-    f"{_AT} + INTERVAL 900 SECOND, 2, {_uuid('place')}, {_AT}, {_OVER} {_N}",
+    "INSERT INTO orders (id, user_id, event_id, status, total_cost, currency, expires_at, version, event_name, "
+    f"command_id, created_at, updated_at) SELECT {_ORDER}, {_USER}, {_EVENT}, {_STATUS}, 49.90, 'USD', "
+    f"{_AT} + INTERVAL 900 SECOND, 2, CONCAT('Filled ', MOD(n, %(types)s)), {_uuid('place')}, {_AT}, {_OVER} {_N}",
     "INSERT INTO order_details (order_id, ticket_type_id, quantity, unit_price, cost, taken_version, "
-    f"returned_version, command_id, created_at, updated_at) SELECT {_ORDER}, {_TYPE}, 1, 49.90, 49.90, {_TAKEN}, "
-    f"IF({_IS_PAID}, NULL, {_RETURNED}), {_uuid('place')}, {_AT}, {_OVER} {_N}",
+    "returned_version, ticket_type_name, command_id, created_at, updated_at) "
+    f"SELECT {_ORDER}, {_TYPE}, 1, 49.90, 49.90, {_TAKEN}, "
+    f"IF({_IS_PAID}, NULL, {_RETURNED}), 'Type 1', {_uuid('place')}, {_AT}, {_OVER} {_N}",
     "INSERT INTO order_history (order_id, version, status, reason, created_at) "
     f"SELECT {_ORDER}, 2, {_STATUS}, {_REASON}, {_OVER} {_N}",
 )

@@ -61,11 +61,9 @@ class Accounts(RuleBasedStateMachine):
         assert (taken.status, taken.code) == (409, "EMAIL_TAKEN")
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Run to its end."""
         return self.runner.run(work)
 
     def post(self, path: str, body: object, *, token: str = "") -> Answer:
-        """One call."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         answer: Answer = self.run(self.system.api().post(path, body, wait=None, headers=headers))
         return answer

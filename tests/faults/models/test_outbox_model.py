@@ -66,7 +66,6 @@ class Relaying(RuleBasedStateMachine):
             await relay.begin()
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Run to its end."""
         return self.runner.run(work)
 
     # -- writers -----------------------------------------------------------------------------------

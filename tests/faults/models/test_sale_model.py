@@ -114,7 +114,6 @@ class Sale(RuleBasedStateMachine):
         self.event_id, self.type_id = self.run(_event(self.client.database, self.organizer))
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Run to its end."""
         return self.runner.run(work)
 
     def decide(self, command: Command, uuid: bytes | None = None) -> Outcome:

@@ -43,7 +43,6 @@ class Bench:
         self.event_id, self.type_id = 0, 0
 
     async def order(self, quantity: int = 1) -> bytes:
-        """Send an order."""
         wanted = (self.type_id, quantity)
         return await self.client.send(place(self.buyer, self.event_id, wanted))
 

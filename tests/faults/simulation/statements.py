@@ -30,7 +30,8 @@ async def _events(session: Session, sql: str, ids: list[Any]) -> list[Row]:
         await session.lock("events", event_id, shared=True)
     rows = [one for one in session.current("events") if one["id"] in ids]
     return _as_json(
-        (one["id"], one["organizer_id"], one["end_time"], one["cancelled"]) for one in rows
+        (one["id"], one["organizer_id"], one["end_time"], one["cancelled"], 0, 0, one["name"])
+        for one in rows
     )
 
 
@@ -56,7 +57,9 @@ async def _types(session: Session, sql: str, ids: list[Any]) -> list[Row]:
         for type_id in ids:
             await session.lock("ticket_types", type_id)
     rows = session.current("ticket_types") if "FOR UPDATE" in sql else session.plain("ticket_types")
-    return _as_json((*(one[name] for name in _TYPE), False) for one in rows if one["id"] in ids)
+    return _as_json(
+        (*(one[name] for name in _TYPE), False, one["name"]) for one in rows if one["id"] in ids
+    )
 
 
 async def _no_limits(_: Session, __: str, ___: list[Any]) -> list[Row]:
@@ -83,7 +86,7 @@ async def _shortage(session: Session, _: str, ids: list[Any]) -> list[Row]:
 
 _ORDER = (
     "id", "user_id", "event_id", "status", "total_cost",
-    "currency", "expires_at", "version", "created_at", "updated_at", "items_version",
+    "currency", "expires_at", "version", "created_at", "updated_at", "items_version", "event_name",
 )  # fmt: skip
 
 
@@ -102,7 +105,10 @@ async def _orders(session: Session, sql: str, ids: list[Any]) -> list[Row]:
 
 
 async def _details(session: Session, _: str, ids: list[Any]) -> list[Row]:
-    names = ("order_id", "ticket_type_id", "quantity", "unit_price", "items_version", "id")
+    names = (
+        "order_id", "ticket_type_id", "quantity", "unit_price", "items_version", "ticket_type_name",
+        "id",
+    )  # fmt: skip
     return [
         tuple(one[name] for name in names)
         for one in session.plain("order_details")

@@ -162,7 +162,6 @@ class Database:
         raise AssertionError("the last attempt returns or raises")
 
     async def read(self, sql: str, *parameters: Any) -> list[Row]:
-        """One query."""
         session = Session(self.store, self._process)
         try:
             return await session.fetch(sql, *parameters)
@@ -170,7 +169,6 @@ class Database:
             session.end()
 
     async def write(self, sql: str, *parameters: Any) -> int:
-        """One statement."""
         session = Session(self.store, self._process)
         try:
             count = await session.execute(sql, *parameters)
@@ -193,22 +191,18 @@ class Session(Transaction):
         """Who made a statement, by its text."""
 
     async def fetch(self, sql: str, *parameters: Any) -> list[Row]:
-        """As `Transaction.fetch`."""
         self._makers[sql] = asking()
         return await super().fetch(sql, *parameters)
 
     async def execute(self, sql: str, *parameters: Any) -> int:
-        """As `Transaction.execute`."""
         self._makers[sql] = asking()
         return await super().execute(sql, *parameters)
 
     def later(self, sql: str, *parameters: Any) -> None:
-        """As `Transaction.later`."""
         self._makers[sql] = asking()
         super().later(sql, *parameters)
 
     def change_later(self, sql: str, *parameters: Any, expect: int, conflict: str) -> None:
-        """As `Transaction.change_later`."""
         self._makers[sql] = asking()
         super().change_later(sql, *parameters, expect=expect, conflict=conflict)
 

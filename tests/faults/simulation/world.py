@@ -145,12 +145,13 @@ class World:
             "organizer_id": 3,
             "end_time": end,
             "cancelled": 0,
+            "name": "Concert",
         }
         for type_id, quota in QUOTAS.items():
             self.store.tables["ticket_types"][type_id] = {
                 "id": type_id, "event_id": EVENT, "price": Decimal("49.90"), "currency": "USD", "quota": quota,
                 "available": quota, "max_per_order": 10, "max_per_user": None,
-                "sales_start": None, "sales_end": None, "version": 1,
+                "sales_start": None, "sales_end": None, "version": 1, "name": "Seat",
             }  # fmt: skip
         self.store.tables["rates"][1] = {
             "id": 1, "asset": "BTC", "currency": "USD", "source": "feed", "rate": Decimal(50000),

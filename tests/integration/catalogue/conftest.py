@@ -6,7 +6,7 @@ import pytest
 
 from db.mysql.database import Database
 from tests.harness.command_client import CommandClient, command_client
-from tests.harness.scratch import Scratch
+from tests.harness.scratch import Scratch, scratch_servers
 from tests.harness.workers import running_workers
 
 
@@ -19,3 +19,18 @@ async def client(scratch: Scratch, database: Database) -> AsyncIterator[CommandC
         running_workers(opened.settings, *workers),
     ):
         yield opened
+
+
+@pytest.fixture
+async def own_scratch() -> AsyncIterator[Scratch]:
+    """Servers that no other test's workers listen on."""
+    async with scratch_servers() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def own_database(own_scratch: Scratch) -> AsyncIterator[Database]:
+    """Their database."""
+    opened = await Database.connect(own_scratch.mysql_url, size=4)
+    yield opened
+    await opened.close()

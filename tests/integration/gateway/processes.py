@@ -33,7 +33,6 @@ class Process:
             self.output += chunk
 
     def terminate(self) -> None:
-        """SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
 
 

@@ -31,7 +31,6 @@ async def sign_in(api: Api, email: str, password: str = PASSWORD) -> Answer:
 
 
 def bearer(token: str) -> dict[str, str]:
-    """The header."""
     return {"Authorization": f"Bearer {token}"}
 
 

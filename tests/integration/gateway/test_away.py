@@ -20,7 +20,6 @@ async def until_ready(system: System) -> None:
 
 
 async def sign_in(api: Api, password: str) -> int:
-    """The status of a sign-in."""
     body = {"email": "steady@example.com", "password": password}
     return (await api.post("/api/auth/login", body)).status
 

@@ -46,7 +46,6 @@ class EventPublisher:
     codec: Codec = field(default_factory=lambda: Codec(SECRET))
 
     async def publish(self, envelope: Envelope, event: DomainEvent) -> Envelope:
-        """Publish, confirmed."""
         key = routing_key(type(event), 0)
         body = self.codec.encode(envelope)
         await self.publisher.publish(EVENTS_EXCHANGE, key, body, Properties(SINGLE))

@@ -23,12 +23,10 @@ class Call:
 
     @property
     def body(self) -> Any:
-        """The JSON body."""
         return orjson.loads(self.raw)
 
     @property
     def id(self) -> str:
-        """The `webhook-id`."""
         return self.headers["webhook-id"]
 
     def verified_by(self, secret: str) -> Any:

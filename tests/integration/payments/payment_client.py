@@ -30,7 +30,6 @@ def fresh_hash() -> str:
 
 
 def quote(buyer: Person, order_id: int, asset: str = "BTC") -> CreateQuote:
-    """The command for a quote."""
     return CreateQuote(
         principal=buyer.principal, fingerprint=FINGERPRINT, order_id=order_id, asset=asset
     )
@@ -49,7 +48,6 @@ def cancel(buyer: Person, order_id: int) -> CancelOrder:
 
 
 def cancel_event(organizer: Person, event_id: int) -> CancelEvent:
-    """The command that cancels an event."""
     return CancelEvent(principal=organizer.principal, fingerprint=FINGERPRINT, event_id=event_id)
 
 
@@ -114,7 +112,6 @@ async def order_row(database: Database, order_id: int) -> tuple[str, int]:
 
 
 async def payment_status(database: Database, payment_id: int) -> str:
-    """The status of a payment."""
     rows = await database.read("SELECT status FROM payments WHERE id = %s", payment_id)
     return str(rows[0][0])
 

@@ -51,7 +51,6 @@ class Ledger:
         return made
 
     def note(self, kind: Kind, uuid: bytes, made: int, status: int, **what: Any) -> None:
-        """One success."""
         number = len(self.operations) + 1
         told = Operation(number, kind, self.buyer.id, **what)
         named = self.named(uuid)

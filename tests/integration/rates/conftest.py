@@ -25,5 +25,4 @@ async def provider(database: Database) -> Person:
 
 @pytest.fixture
 async def admin(database: Database) -> Person:
-    """An admin."""
     return await person(database, "ADMIN")

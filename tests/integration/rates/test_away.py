@@ -22,7 +22,6 @@ from tests.stubs.coingecko import CoinGeckoStub, coingecko, status
 
 @pytest.fixture
 async def stub() -> AsyncIterator[CoinGeckoStub]:
-    """The feed."""
     async with coingecko() as started:
         yield started
 

@@ -39,7 +39,6 @@ async def put_on_sale(processes: KillableProcesses, database: Database, quota: i
 
 
 async def left(database: Database, ticket_type: int) -> Left:
-    """Look."""
     async with database.transaction(read_only=True) as transaction:
         available = (await stock.read(transaction, [ticket_type], lock=False))[
             ticket_type

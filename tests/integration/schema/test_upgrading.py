@@ -15,7 +15,8 @@ ORDERS = (("PENDING_PAYMENT", None), ("EXPIRED", None), ("CANCELLED", None), ("C
 async def test_orders_that_owe_tickets_owe_them_after_the_upgrade(
     new_url: str, tmp_path: Path
 ) -> None:
-    """Ended before there was a table to say so: expired and cancelled ones without a return, and no others."""
+    """Ended before there was a table to say so: expired and cancelled ones without a return, and no others. What was
+    bought is told by today's names."""
     for file in load():
         if file.version <= (BEFORE_PENDING_RETURNS,):
             shutil.copy(FOLDER / file.script, tmp_path)
@@ -27,6 +28,8 @@ async def test_orders_that_owe_tickets_owe_them_after_the_upgrade(
         (2,),
         (3,),
     ]
+    assert set(await database.read("SELECT event_name FROM orders")) == {("Concert",)}
+    assert set(await database.read("SELECT ticket_type_name FROM order_details")) == {("Seat",)}
     await database.close()
 
 
@@ -37,9 +40,9 @@ async def fill(database: Database) -> None:
         "INSERT INTO users (id, email, password_hash, access_changed_at, created_at, updated_at) "
         f"VALUES (1, 'a@example.test', 'x', {now}, {now}, {now})",
         "INSERT INTO events (id, organizer_id, name, start_time, end_time, command_id, created_at, updated_at) "
-        f"VALUES (1, 1, 'x', {now}, {now} + INTERVAL 1 HOUR, 'event-----------', {now}, {now})",
+        f"VALUES (1, 1, 'Concert', {now}, {now} + INTERVAL 1 HOUR, 'event-----------', {now}, {now})",
         "INSERT INTO ticket_types (id, event_id, name, price, currency, quota, available, max_per_order, command_id, "
-        f"created_at, updated_at) VALUES (1, 1, 'x', 1, 'USD', 9, 6, 9, 'type------------', {now}, {now})",
+        f"created_at, updated_at) VALUES (1, 1, 'Seat', 1, 'USD', 9, 6, 9, 'type------------', {now}, {now})",
     ):
         await database.write(statement)
     for number, (status, returned) in enumerate(ORDERS, start=1):

@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from db.mysql.database import Database
-from tests.harness.people import person
-from tests.harness.scratch import scratch
+from tests.harness.accounts import person
+from tests.harness.scratch import scratch_servers
 from tests.harness.system import System, running
 from tests.harness.waiting import eventually
 from tests.integration.notify.conftest import hook
@@ -20,9 +20,9 @@ TYPES = ("ticket.issued", "ticket.transferred", "ticket.admitted", "ticket.confl
 
 @pytest.fixture(scope="module")
 async def open_hub() -> AsyncIterator[System]:
-    """A whole EventHub that calls private addresses, on places of its own."""
-    async with scratch() as places, running(places, webhook_allow_private=True) as system:
-        database = await Database.connect(places.mysql_url)
+    """A whole EventHub that calls private addresses, on servers of its own."""
+    async with scratch_servers() as scratch, running(scratch, webhook_allow_private=True) as system:
+        database = await Database.connect(scratch.mysql_url)
 
         async def polled() -> bool:
             return await database.read("SELECT 1 FROM rates WHERE asset = 'BTC' LIMIT 1") != []

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from contracts.catalogue import EventPatch, TicketTypePatch
+from contracts.catalogue import EventMembers, EventPatch, TicketTypePatch
 from contracts.commands import CreateTicketType, UpdateEvent
 from contracts.models import Principal
+from contracts.standards.time_zones import zone, zone_names
 from gateway.resources.ticket_types import CreateTicketTypeBody, UpdateTicketTypeBody
 
 WHO = {"principal": {"userId": 3, "roles": ["ORGANIZER"]}, "fingerprint": "0" * 32, "eventId": 7}
@@ -27,6 +28,22 @@ def wrong_members(model: type[BaseModel], members: dict[str, Any]) -> list[str]:
         ({"name": None}, ["name"]),
         ({"name": ""}, ["name"]),
         ({"name": "  "}, ["name"]),
+        ({"name": "\u200b\u2060\ufeff"}, ["name"]),
+        ({"name": "\u2800\u3000\u3164"}, ["name"]),
+        ({"name": "\u00ad\ufe0f\U000e0041"}, ["name"]),
+        ({"name": "evil\u202etxt"}, ["name"]),
+        ({"name": "Opera\u2066"}, ["name"]),
+        ({"venue": "\u200b"}, ["venue"]),
+        ({"venue": "Hall\u2069"}, ["venue"]),
+        ({"timezone": "Europe/Atlantis"}, ["timezone"]),
+        ({"timezone": "europe/berlin"}, ["timezone"]),
+        ({"timezone": "../../etc/localtime"}, ["timezone"]),
+        ({"timezone": ""}, ["timezone"]),
+        ({"status": None}, ["status"]),
+        ({"salesPaused": "true"}, ["salesPaused"]),
+        ({"salesPaused": 1}, ["salesPaused"]),
+        ({"salesPaused": None}, ["salesPaused"]),
+        ({"refundUntil": "tomorrow"}, ["refundUntil"]),
         ({"name": "x" * 201}, ["name"]),
         ({"name": 5}, ["name"]),
         ({"startTime": None}, ["startTime"]),
@@ -99,3 +116,40 @@ def test_a_command_carries_only_what_the_client_sent_of_a_patch() -> None:
     assert command.to_json()["patch"] == {"venue": None}
     again = UpdateEvent.model_validate(command.to_json())
     assert again.patch.model_fields_set == {"venue"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("Cafe\u0301", "Café"),
+        ("\u1112\u1161\u11ab", "한"),
+        ("\u212b", "Å"),
+        ("شب‌نشینی", "شب‌نشینی"),
+        ("👨‍👩‍👧 Day", "👨‍👩‍👧 Day"),
+        ("e\u0301" * 200, "é" * 200),
+        ("🎺" * 200, "🎺" * 200),
+    ],
+)
+def test_a_name_is_kept_in_one_spelling(sent: str, kept: str) -> None:
+    """NFC; joiners inside words and emoji stay; what is kept is what the limit counts, in characters."""
+    patch = EventPatch.model_validate({"name": sent, "venue": sent})
+    assert (patch.name, patch.venue) == (kept, kept)
+
+
+def test_a_limit_counts_characters_of_what_is_kept() -> None:
+    """201 emoji are too many, and so are 101 letters that are two each in their one spelling."""
+    assert wrong_members(EventPatch, {"name": "🎺" * 201}) == ["name"]
+    assert wrong_members(EventPatch, {"name": "\u0958" * 101}) == ["name"]
+    assert EventPatch.model_validate({"name": "\u0958" * 100}).name == "\u0915\u093c" * 100
+
+
+def test_null_makes_the_zone_utc_and_ends_refunds() -> None:
+    """What a new event has when nothing is said."""
+    patch = EventPatch.model_validate({"timezone": None, "refundUntil": None})
+    assert patch.values(EventMembers) == {"timezone": "UTC", "refund_until": None}
+
+
+def test_every_zone_can_be_had() -> None:
+    """What may be said has rules: none is a name only."""
+    assert {"UTC", "Asia/Taipei", "America/Argentina/Buenos_Aires"} <= zone_names()
+    assert all(zone(name).key == name for name in zone_names())

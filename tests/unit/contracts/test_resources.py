@@ -1,5 +1,6 @@
 """The JSON of events, ticket types, orders and payments is that of the contract, to the letter."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -73,12 +74,45 @@ def test_details_of_one_type_and_price_are_one_line_and_a_new_price_is_its_own()
     ]
     order = order_resource(ORDER, rows)
     assert order["details"] == [
-        {"ticketTypeId": 1, "quantity": 3, "unitPrice": "5.00", "cost": "15.00"},
-        {"ticketTypeId": 1, "quantity": 1, "unitPrice": "5.50", "cost": "5.50"},
-        {"ticketTypeId": 2, "quantity": 1, "unitPrice": "10.00", "cost": "10.00"},
+        {
+            "ticketTypeId": 1,
+            "ticketTypeName": "",
+            "quantity": 3,
+            "unitPrice": "5.00",
+            "cost": "15.00",
+        },
+        {
+            "ticketTypeId": 1,
+            "ticketTypeName": "",
+            "quantity": 1,
+            "unitPrice": "5.50",
+            "cost": "5.50",
+        },
+        {
+            "ticketTypeId": 2,
+            "ticketTypeName": "",
+            "quantity": 1,
+            "unitPrice": "10.00",
+            "cost": "10.00",
+        },
     ]
     assert order["totalCost"] == "30.50"
     assert order == order_resource(ORDER, reversed(rows))
+
+
+def test_an_order_tells_names_and_an_older_one_wins_within_a_line() -> None:
+    """A type that was renamed between two commands of one order is one line, called as it was first."""
+    rows = [
+        OrderDetailRow(1, 2, Decimal("5.00"), ticket_type_name="Early"),
+        OrderDetailRow(1, 1, Decimal("5.00"), 2, ticket_type_name="Floor"),
+        OrderDetailRow(1, 1, Decimal("5.50"), 3, ticket_type_name="Floor"),
+    ]
+    order = order_resource(replace(ORDER, event_name="Gig"), rows)
+    assert order["eventName"] == "Gig"
+    assert [(one["ticketTypeName"], one["quantity"]) for one in order["details"]] == [
+        ("Early", 3),
+        ("Floor", 1),
+    ]
 
 
 def test_crypto_amounts_keep_all_their_digits() -> None:

@@ -10,7 +10,6 @@ from db.migration_files import MigrationError, MigrationFile, checksum, load, sp
 
 
 def file(version: int, text: str = "SELECT 1;") -> MigrationFile:
-    """A migration."""
     return MigrationFile(f"V{version}__m.sql", (version,), "m", text)
 
 

@@ -9,7 +9,11 @@ from contracts.runtime.settings import Settings
 from scripts.proving.prove import EVERYTHING
 
 ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "examples/README.md",
+]
 
 
 def test_every_setting_is_documented() -> None:
@@ -32,6 +36,51 @@ def test_every_table_says_how_long_it_is_kept() -> None:
     }
     assert len(made) > 20
     assert made - named == set()
+
+
+def test_the_program_for_providers_is_the_example() -> None:
+    """docs/providers.md shows examples/report_rate_over_amqp.py as it is, without its docstring."""
+    (shown,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/providers.md").read_text(), re.DOTALL
+    )
+    example = (ROOT / "examples/report_rate_over_amqp.py").read_text()
+    assert example.endswith(f'"""\n\n{shown}')
+
+
+def test_every_example_is_described() -> None:
+    """examples/README.md names each program beside it."""
+    page = (ROOT / "examples/README.md").read_text()
+    for example in (ROOT / "examples").iterdir():
+        assert f"]({example.name})" in page or example.name == "README.md", example.name
+
+
+def _commands_and_links(page: str) -> tuple[list[str], list[str], set[str]]:
+    """The lines of code without their comments, the code in sentences, and where links lead."""
+    text = (ROOT / page).read_text()
+    blocks = "".join(re.findall(r"^```.*?\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    lines = [line.partition(" # ")[0].strip() for line in blocks.splitlines()]
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    links = set(re.findall(r"\]\(([^)]+)\)", prose)) - {"README.md", "README.zh-TW.md"}
+    return lines, sorted(re.findall(r"`([^`]+)`", prose)), links
+
+
+def test_both_readmes_say_the_same_commands() -> None:
+    """Who changes README.md changes README.zh-TW.md: same commands, same names, same links."""
+    english, chinese = _commands_and_links("README.md"), _commands_and_links("README.zh-TW.md")
+    assert english == chinese
+    assert "scripts/up --detach" in english[0]
+
+
+def test_decisions_are_numbered_dated_and_in_the_index() -> None:
+    """No gap and no number twice; each entry has its status and its date; the index names each and no other."""
+    page = (ROOT / "docs/decisions.md").read_text()
+    index, *entries = re.split(r"^## (?=\d)", page, flags=re.MULTILINE)
+    numbers = [int(entry.partition(".")[0]) for entry in entries]
+    assert numbers == list(range(1, len(entries) + 1))
+    for entry in entries:
+        assert re.search(r"20\d\d-\d\d-\d\d", entry), entry
+        assert re.search(r"accepted|superseded|in force", entry, re.IGNORECASE), entry
+    assert {int(number) for number in re.findall(r"(\d+) \(", index)} == set(numbers)
 
 
 def proofs() -> list[tuple[str, str]]:

@@ -78,7 +78,6 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 def echo(server: Server) -> str:
-    """Its URL."""
     return server.url
 
 

@@ -99,17 +99,14 @@ class Library:
 
     @property
     def channel(self) -> "Library":
-        """Of the link."""
         return self
 
     async def get_exchange(self, *_: object, **__: object) -> "Library":
-        """Of the channel."""
         if self._opening:
             raise self._opening
         return self
 
     async def publish(self, *_: object, **__: object) -> None:
-        """Of the exchange."""
         if self._sending:
             raise self._sending
 

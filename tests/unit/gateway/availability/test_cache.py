@@ -19,6 +19,7 @@ EMPTY = TypeState(
     sales_end=None,
     event_end=NOW + timedelta(days=1),
     cancelled=False,
+    paused=False,
     held=3,
     next_release_at=NOW + timedelta(minutes=1),
 )
@@ -209,3 +210,21 @@ def test_a_refusal_says_what_is_known_now(cache: AvailabilityCache, clock: Clock
     looked = refusal(cache, (1, 3))
     assert looked is not None
     assert (looked.extra["held"], looked.extra["nextReleaseAt"]) == (1, None)
+
+
+def test_a_paused_sale_is_refused_until_it_is_known_to_go_on(
+    cache: AvailabilityCache, clock: Clock
+) -> None:
+    """SALES_CLOSED with tickets left, while that is under a second old and no change was heard of."""
+    see(cache, clock, replace(EMPTY, available=9, paused=True))
+    problem = refusal(cache, (1, 1))
+    assert problem is not None
+    assert problem.code == "SALES_CLOSED"
+    clock.now += 0.1
+    cache.changed(1)
+    assert refusal(cache, (1, 1)) is None, "it may go on since"
+    clock.now += 0.1
+    see(cache, clock, replace(EMPTY, available=9, paused=True))
+    assert refusal(cache, (1, 1)) is not None
+    clock.now += 1.01
+    assert refusal(cache, (1, 1)) is None

@@ -60,6 +60,7 @@ class Order(Body):
         b'{"a": "\xed\xa0\x80"}',
         b'{"a": "\xff"}',
         b"\xef\xbb\xbf{}",
+        b"{\xef\xbb\xbf}",
         '{"a": 1}'.encode("utf-16"),
         b"",
         b" ",
@@ -74,7 +75,7 @@ class Order(Body):
     ],
 )
 def test_what_is_no_strict_json_is_400(raw: bytes) -> None:
-    """Duplicate keys, NaN, Infinity, deep nesting, lone surrogates, a BOM … : 400 INVALID."""
+    """Duplicate keys, NaN, Infinity, deep nesting, lone surrogates … : 400 INVALID."""
     with pytest.raises(Refusal) as refused:
         check_json(raw)
     assert refused.value.problem.status == 400

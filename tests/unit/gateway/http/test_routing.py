@@ -54,7 +54,7 @@ def test_two_routes_of_one_name_stop_the_start() -> None:
 @pytest.mark.parametrize("route", TABLE, ids=lambda route: route.operation_id)
 def test_a_route_is_consistent(route: Route) -> None:
     """Paths of the contract, camelCase names, texts that stand in the path, owners only where somebody signs in."""
-    assert re.fullmatch(r"(/[a-z0-9.\-]+|/\{[a-zA-Z]+\})+", route.path)
+    assert re.fullmatch(r"(/[a-z0-9.\-]+|/\{[a-zA-Z]+\}(\.[a-z]+)?)+", route.path)
     assert re.fullmatch(r"[a-z][a-zA-Z]*", route.operation_id)
     assert set(route.texts) <= set(route.placeholders)
     assert route.ownership is Ownership.NONE or route.access is not ANYONE

@@ -48,7 +48,7 @@ class Broker:
 
     publish_once = publish
 
-    def queue_of(self, command: Command, uuid: bytes) -> str:
+    def queue_of(self, command: Command) -> str:
         return "order"
 
 

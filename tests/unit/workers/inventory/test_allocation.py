@@ -270,3 +270,28 @@ def test_whatever_is_asked_nobody_exceeds_the_limit(
             if who == user and isinstance(one, AllocationGranted)
         )
         assert got == 0 or before + got <= limit
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"user_id": 8}, Code.NOT_FOUND),
+        ({"user_id": 7}, Code.SALES_CLOSED),
+        ({"user_id": 8, "is_admin": True}, Code.SALES_CLOSED),
+    ],
+)
+def test_a_draft_is_there_for_its_organizer_and_admins_alone(
+    more: dict[str, object], expected: Code
+) -> None:
+    """Others hear what they hear of a ticket type that does not exist; nobody buys."""
+    draft = replace(EVENT, concealed=True)
+    assert code([stock(1)], want((1, 1), **more), draft) is expected
+    assert answer([], want((9, 1)), EVENT) == answer([stock(9)], want((9, 1)), draft)
+
+
+@pytest.mark.parametrize("adds", [False, True])
+def test_a_paused_sale_takes_neither_orders_nor_additions(adds: bool) -> None:
+    """SALES_CLOSED, before limits and before sold out; open again it sells."""
+    request = want((1, 11), adds=adds)
+    assert code([stock(1, 0)], request, replace(EVENT, paused=True)) is Code.SALES_CLOSED
+    assert code([stock(1, 0)], request) is Code.LIMIT_EXCEEDED

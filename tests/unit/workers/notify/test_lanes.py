@@ -12,7 +12,6 @@ POLICY = Policy(concurrency=8)
 
 
 def lane() -> EndpointQueue:
-    """A fresh lane."""
     return EndpointQueue(
         Target(1, 2, "https://example.com/", "ACTIVE", b"", None, 0, 0.0, None), POLICY
     )

@@ -39,6 +39,7 @@ def test_plain_json_and_cloudevents_say_the_same() -> None:
     assert open_report(GOOD) == open_report(cloud) == REPORT
     assert open_report(replace(GOOD, content_type="application/json; charset=utf-8")) == REPORT
     assert open_report(replace(GOOD, body=body(more="ignored"))) == REPORT
+    assert open_report(replace(GOOD, body=b"\xef\xbb\xbf" + body())) == REPORT, "a byte order mark"
 
 
 @pytest.mark.parametrize(
