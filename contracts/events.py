@@ -121,11 +121,13 @@ class PaymentConfirmed(PaymentEvent):
 
 
 class PaymentLate(PaymentEvent):
-    """Money that can no longer buy: a refund is owed. `tx_hash` is the late one."""
+    """Money that can no longer buy: a refund is owed. `tx_hash` is the late one; the payment's may be a good one."""
 
     TYPE = "eventhub.payment.late.v1"
     TOPIC = "payment.late"
     tx_hash: str
+    receipt: str | None = None
+    """The same, under the name that webhooks have; None in what an earlier release wrote."""
 
 
 class TicketsIssued(DomainEvent):

@@ -5,6 +5,7 @@ same answer.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
@@ -46,3 +47,5 @@ class Receipt:
     code: Code | None
     command: bytes
     """The UUID of the command that showed it."""
+    received_at: datetime
+    """When it was shown, by the database's clock."""

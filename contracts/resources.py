@@ -51,6 +51,7 @@ _TxHashJson = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$", examples=["0x" +
 EventStatusName = Literal["PUBLISHED", "CANCELLED", "DRAFT"]
 OrderStatusName = Literal["PENDING_PAYMENT", "CONFIRMED", "CANCELLED", "EXPIRED"]
 PaymentStatusName = Literal["PENDING", "CONFIRMED", "EXPIRED", "LATE"]
+ReceiptStatusName = Literal["APPLIED", "LATE"]
 
 Moment = Annotated[datetime, AsJson(MomentJson, to_wire, from_wire)]
 Money = Annotated[Decimal, AsJson(MoneyJson, money, Decimal)]
@@ -152,6 +153,15 @@ class PaymentRow:
     updated_at: Moment
 
 
+@dataclass(frozen=True, slots=True)
+class ReceiptRow:
+    """What clients see of a row of `payment_receipts`: a hash that was shown. `status` is APPLIED or LATE."""
+
+    tx_hash: Annotated[str, AsJson(_TxHashJson)]
+    status: Annotated[str, AsJson(ReceiptStatusName)]
+    received_at: Moment
+
+
 @shows(TicketTypeRow)
 class TicketType(Answer):
     """A kind of ticket. `version` moves with every sale, too."""
@@ -186,14 +196,29 @@ class Order(Answer):
     details: list[OrderDetail]
 
 
+@shows(ReceiptRow)
+class PaymentReceipt(Answer):
+    """A transaction that was shown for a payment. LATE: it came too late and is owed back."""
+
+    refund_id: IdNumber | None
+
+
 @shows(PaymentRow)
 class Payment(Answer):
-    """A quote and what became of it."""
+    """A quote and what became of it. `receipts`: every transaction that was ever shown for it, the first one first."""
+
+    receipts: list[PaymentReceipt] = Field(default=[], examples=[[]])
+
+
+class LatePayment(Payment):
+    """What payment.late tells. `receipt`: the hash that came too late, which need not be the payment's own."""
+
+    receipt: _TxHashJson
 
 
 ticket_type_resource = json_writer(TicketTypeRow)
-payment_resource = json_writer(PaymentRow)
 _event_members, _order_members = json_writer(EventRow), json_writer(OrderRow)
+_payment_members, _receipt_members = json_writer(PaymentRow), json_writer(ReceiptRow)
 
 
 def event_resource(row: EventRow, ticket_types: Iterable[TicketTypeRow]) -> dict[str, Any]:
@@ -208,6 +233,16 @@ def order_resource(row: OrderRow, details: Iterable[OrderDetailRow]) -> dict[str
     """The order of the contract; `details` are all its item rows, the oldest first."""
     shown = _order_members(row)
     shown["details"] = _summed(details)
+    return shown
+
+
+def payment_resource(row: PaymentRow, receipts: Iterable[ReceiptRow]) -> dict[str, Any]:
+    """The payment of the contract; `receipts` are all hashes that were ever shown for it, in any order."""
+    shown = _payment_members(row)
+    shown["receipts"] = [
+        _receipt_members(one) | {"refundId": None}
+        for one in sorted(receipts, key=lambda one: (one.received_at, one.tx_hash))
+    ]
     return shown
 
 

@@ -18,7 +18,7 @@ import pymysql.err
 
 from contracts.orders import PaymentStatus
 from contracts.payments import Quote, Receipt
-from contracts.resources import PaymentRow
+from contracts.resources import PaymentRow, ReceiptRow
 from contracts.runtime.times import to_sql
 from db.mysql.database import (
     Database,
@@ -70,7 +70,8 @@ class NewQuote:
     command: bytes
 
 
-_RECEIPTS = Select(Receipt, command="command_id")
+_RECEIPTS = Select(Receipt, command="command_id", received_at="created_at")
+_SHOWN = Select(ReceiptRow, received_at="created_at")
 
 
 async def places(transaction: Transaction, payment_ids: Iterable[int]) -> list[Place]:
@@ -231,13 +232,34 @@ async def receipts(transaction: Transaction, hashes: Iterable[str]) -> dict[str,
     return {one.tx_hash: one for one in _RECEIPTS.rows(rows)}
 
 
+async def receipts_of(
+    reader: Database | Transaction, payment_ids: Iterable[int]
+) -> dict[int, list[ReceiptRow]]:
+    """Every hash that was ever shown for these payments, by payment. Takes no lock."""
+    wanted = sorted(set(payment_ids))
+    found: dict[int, list[ReceiptRow]] = {payment_id: [] for payment_id in wanted}
+    if not wanted:
+        return found
+    fetch = reader.fetch if isinstance(reader, Transaction) else reader.read
+    rows = await fetch(
+        f"SELECT {_SHOWN.columns}, payment_id FROM payment_receipts "
+        f"WHERE payment_id IN ({placeholders(wanted)})",
+        *wanted,
+    )
+    for values in rows:
+        [payment_id] = _SHOWN.rest(values)
+        found[payment_id].append(_SHOWN.row(values))
+    return found
+
+
 def add_receipts(transaction: Transaction, new: Iterable[Receipt], now: datetime) -> None:
     """Store receipts with the next statement, inside `receipt_conflicts`."""
     # By hash, so that two transactions with the same hashes wait for each other and never in a circle.
     ordered = sorted(new, key=lambda receipt: receipt.tx_hash)
     columns = ("tx_hash", "payment_id", "status", "code", "command_id", "created_at")
+    at = to_sql(now)
     rows = [
-        (r.tx_hash, r.payment_id, str(r.status), r.code and str(r.code), r.command, to_sql(now))
+        (r.tx_hash, r.payment_id, str(r.status), r.code and str(r.code), r.command, at)
         for r in ordered
     ]
     transaction.insert_later("payment_receipts", columns, rows)

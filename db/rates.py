@@ -1,7 +1,7 @@
-"""Rates, the quarantine, and which messages of providers were dealt with: all SQL of `rates`, `rate_quarantine`,
-`provider_messages`.
+"""Rates and the quarantine: all SQL of `rates`, `rate_spans`, `rate_quarantine`.
 
-In: judged reports. Out: `contracts.rates.Rate`s (one per asset, currency and source), quarantined reports.
+In: judged reports. Out: `contracts.rates.Rate`s (one per asset, currency and source), the prices that they replaced,
+quarantined reports.
 Must stay true: a source's row changes only by an UPDATE that names the observation it replaces, or by an INSERT
 when there was none; whoever was quicker makes the other raise VersionConflict and judge again.
 """
@@ -9,6 +9,7 @@ when there was none; whoever was quicker makes the other raise VersionConflict a
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import pymysql.err
 
@@ -27,6 +28,8 @@ from db.rows import Select, stored
 Pair = tuple[str, str]
 """(asset, currency)"""
 _RATES = Select(Rate)
+QUARANTINE_KEPT_EACH = 5000
+"""Reports of one source that are kept in the quarantine while nobody accepts them: the newest."""
 
 
 async def everything(reader: Database | Transaction) -> list[Rate]:
@@ -45,22 +48,42 @@ async def any_younger_than(database: Database, seconds: float) -> bool:
     return bool(rows)
 
 
-async def of_pairs(transaction: Transaction, pairs: Iterable[Pair]) -> dict[Pair, list[Rate]]:
+async def of_pairs(reader: Database | Transaction, pairs: Iterable[Pair]) -> dict[Pair, list[Rate]]:
     """The last good rates of these pairs, by pair; a pair that nobody knows has none."""
     wanted = sorted(set(pairs))
     found: dict[Pair, list[Rate]] = {pair: [] for pair in wanted}
     if not wanted:
         return found
-    # By asset: the servers differ in what a comparison of row constructors may use an index for.
-    assets = sorted({asset for asset, _ in wanted})
-    rows = await transaction.fetch(
-        f"SELECT {_RATES.columns} FROM rates WHERE asset IN ({placeholders(assets)})",
-        *assets,
-    )
+    condition, values = _of_these(wanted)
+    fetch = reader.fetch if isinstance(reader, Transaction) else reader.read
+    rows = await fetch(f"SELECT {_RATES.columns} FROM rates WHERE {condition}", *values)
     for rate in _RATES.rows(rows):
         if rate.pair in found:
             found[rate.pair].append(rate)
     return found
+
+
+def _of_these(pairs: Sequence[Pair]) -> tuple[str, list[str]]:
+    """A condition that holds for these pairs (and perhaps for some more), by the front of the primary key.
+
+    The servers differ in what a comparison of row constructors may use an index for.
+    """
+    assets = sorted({asset for asset, _ in pairs})
+    currencies = sorted({currency for _, currency in pairs})
+    condition = f"asset IN ({placeholders(assets)}) AND currency IN ({placeholders(currencies)})"
+    return condition, [*assets, *currencies]
+
+
+async def pairs_of(transaction: Transaction, sources: Iterable[str]) -> dict[str, int]:
+    """How many pairs each of these sources has rates of."""
+    wanted = sorted(set(sources))
+    if not wanted:
+        return {}
+    rows = await transaction.fetch(
+        f"SELECT source, COUNT(*) FROM rates WHERE source IN ({placeholders(wanted)}) GROUP BY source",
+        *wanted,
+    )
+    return dict.fromkeys(wanted, 0) | {row[0]: row[1] for row in rows}
 
 
 async def store(transaction: Transaction, changes: Sequence[tuple[Rate, datetime | None]]) -> None:
@@ -73,11 +96,9 @@ async def store(transaction: Transaction, changes: Sequence[tuple[Rate, datetime
             await _insert(transaction, rate)
             continue
         count = await transaction.execute(
-            "UPDATE rates SET rate = %s, observed_at = %s, received_at = %s "
+            "UPDATE rates SET rate = %s, observed_at = %s, received_at = %s, accepted_at = %s "
             "WHERE asset = %s AND currency = %s AND source = %s AND observed_at = %s",
-            rate.rate,
-            to_sql(rate.observed_at),
-            to_sql(rate.received_at),
+            *_values(rate),
             *rate.pair,
             rate.source,
             to_sql(replaced),
@@ -96,9 +117,15 @@ async def _insert(transaction: Transaction, rate: Rate) -> None:
         raise
 
 
+def _values(rate: Rate) -> tuple[object, ...]:
+    accepted_at = to_sql(rate.accepted_at) if rate.accepted_at else None
+    return rate.rate, to_sql(rate.observed_at), to_sql(rate.received_at), accepted_at
+
+
 async def forget_source(transaction: Transaction, source: str) -> None:
-    """A source is believed no longer: its rates go."""
+    """A source is believed no longer: its rates go, and what they were."""
     await transaction.execute("DELETE FROM rates WHERE source = %s", source)
+    await transaction.execute("DELETE FROM rate_spans WHERE source = %s", source)
 
 
 async def forget_old(database: Database, keep: timedelta, limit: int) -> int:
@@ -120,6 +147,80 @@ async def forget_old(database: Database, keep: timedelta, limit: int) -> int:
         for asset, currency, source in rows:
             transaction.later(gone, asset, currency, source, seconds)
     return len(rows)
+
+
+# -- spans -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRow:
+    """The lowest and the highest price of a source that were replaced within one minute."""
+
+    asset: str
+    currency: str
+    source: str
+    minute: datetime
+    lowest: Decimal
+    highest: Decimal
+
+    @property
+    def pair(self) -> Pair:
+        """(asset, currency)."""
+        return self.asset, self.currency
+
+
+_SPANS = Select(SpanRow)
+
+
+async def spans(
+    transaction: Transaction, pairs: Iterable[Pair], since: datetime
+) -> dict[Pair, list[SpanRow]]:
+    """The spans of these pairs whose minute began after a moment, by pair."""
+    wanted = sorted(set(pairs))
+    found: dict[Pair, list[SpanRow]] = {pair: [] for pair in wanted}
+    if not wanted:
+        return found
+    condition, values = _of_these(wanted)
+    rows = await transaction.fetch(
+        f"SELECT {_SPANS.columns} FROM rate_spans WHERE {condition} AND minute > %s",
+        *values,
+        to_sql(since),
+    )
+    for row in _SPANS.rows(rows):
+        if row.pair in found:
+            found[row.pair].append(row)
+    return found
+
+
+async def add_spans(transaction: Transaction, rows: Iterable[SpanRow]) -> None:
+    """Widen spans, or begin them."""
+    # In the order of the key, so that two transactions wait for each other and never in a circle.
+    ordered = sorted(rows, key=lambda row: (row.pair, row.source, row.minute))
+    if not ordered:
+        return
+    values = [value for row in ordered for value in stored(row).values()]
+    await transaction.execute(
+        f"INSERT INTO rate_spans ({_SPANS.columns}) VALUES "
+        + ", ".join([f"({placeholders(range(_SPANS.width))})"] * len(ordered))
+        + " ON DUPLICATE KEY UPDATE lowest = LEAST(lowest, VALUES(lowest)), "
+        "highest = GREATEST(highest, VALUES(highest))",
+        *values,
+    )
+
+
+async def forget_spans_of(transaction: Transaction, pair: Pair) -> None:
+    """What a pair's prices were binds nobody any more."""
+    await transaction.execute("DELETE FROM rate_spans WHERE asset = %s AND currency = %s", *pair)
+
+
+async def forget_spans(database: Database, keep: timedelta, limit: int) -> int:
+    """Delete at most `limit` spans older than `keep`; how many went."""
+    return await database.write(
+        "DELETE FROM rate_spans WHERE minute < UTC_TIMESTAMP() - INTERVAL %s SECOND "
+        "ORDER BY minute LIMIT %s",
+        int(keep.total_seconds()),
+        limit,
+    )
 
 
 # -- quarantine ------------------------------------------------------------------------------------
@@ -148,6 +249,10 @@ class QuarantineRow:
     accepted_by: int | None
     received_at: datetime
     updated_at: datetime
+
+
+BOUND_STEP = 1000
+"""More than one batch of reports adds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +291,27 @@ async def put_aside(
     columns = ("source", *_QUARANTINE_WIDTHS, "reason", "message_id", "received_at", "updated_at")
     first = await transaction.insert("rate_quarantine", columns, rows)
     return [first + n for n in range(len(rows))]
+
+
+async def bound_quarantine(transaction: Transaction, sources: Iterable[str]) -> int:
+    """Of these sources only the newest reports stay that nobody has accepted; how many went."""
+    gone = 0
+    for source in sorted(set(sources)):
+        # Found without a lock, deleted by key: a range would hold up other sources' reports.
+        rows = await transaction.fetch(
+            "SELECT id FROM rate_quarantine WHERE source = %s AND status = 'QUARANTINED' "
+            "ORDER BY id DESC LIMIT %s OFFSET %s",
+            source,
+            BOUND_STEP,
+            QUARANTINE_KEPT_EACH,
+        )
+        if rows:
+            gone += await transaction.execute(
+                f"DELETE FROM rate_quarantine WHERE id IN ({placeholders(rows)}) "
+                "AND status = 'QUARANTINED'",
+                *(row[0] for row in rows),
+            )
+    return gone
 
 
 async def quarantine_page(
@@ -236,28 +362,3 @@ async def forget_quarantine(database: Database, keep: timedelta, limit: int) -> 
 def _quarantine_row(row: Row) -> QuarantineRow:
     report, kept = _REPORTS.row(row), _KEPT.row(_REPORTS.rest(row))
     return QuarantineRow(kept.id, report, kept.accepted_by, kept.received_at, kept.updated_at)
-
-
-# -- messages of providers -------------------------------------------------------------------------
-
-
-async def note_message(transaction: Transaction, digest: bytes, now: datetime) -> bool:
-    """Remember a provider's message; False when it was dealt with before."""
-    return bool(
-        await transaction.execute(
-            "INSERT INTO provider_messages (digest, received_at) VALUES (%s, %s) "
-            "ON DUPLICATE KEY UPDATE digest = VALUES(digest)",
-            digest,
-            to_sql(now),
-        )
-    )
-
-
-async def forget_messages(database: Database, keep: timedelta, limit: int) -> int:
-    """Delete at most `limit` remembered messages older than `keep`; how many went."""
-    return await database.write(
-        "DELETE FROM provider_messages WHERE received_at < UTC_TIMESTAMP(6) - INTERVAL %s SECOND "
-        "ORDER BY received_at LIMIT %s",
-        int(keep.total_seconds()),
-        limit,
-    )

@@ -1,4 +1,4 @@
-"""`scripts/provider add|rotate|remove NAME`: who may report rates, by HTTP and straight to the broker.
+"""`scripts/provider add|assets|rotate|remove NAME`: who may report rates, by HTTP and straight to the broker.
 
 In: a provider's name. Out: an account with the role PROVIDER and a broker user of that name, their passwords
 shown once as JSON; exit code 1 where that cannot be done.
@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ import click
 import pymysql.err
 
 from contracts.messaging.topology import RATES_EXCHANGE
-from db.accounts import accounts, audit_log, providers
+from contracts.rates import PAIRS_MAX
+from db.accounts import accounts, audit_log, providers, sign_ins
 from db.accounts.audit_log import OPERATOR, AuditAction
 from db.accounts.providers import ProviderAccount
 from db.mysql.database import Database, DatabaseAway, Transaction
@@ -27,6 +28,7 @@ from db.redis.quote_registry import QuoteRegistry
 from gateway.accounts.passwords import make_hasher
 from scripts.broker_users import BrokerError, BrokerUsers
 from scripts.locating import Located, locate
+from workers.quote.judging import ASSET
 from workers.quote.opening import NAME
 
 ARGON2 = "19456,2,1"
@@ -54,10 +56,23 @@ def main() -> None:
 @main.command()
 @click.argument("name")
 @click.option("--email", help="Address of the account (default: NAME@providers.eventhub.example).")
-def add(name: str, email: str | None) -> None:
+@click.option(
+    "--assets",
+    callback=lambda _, __, text: _assets(text),
+    help="The assets it may report, with commas between (default: what another source quotes).",
+)
+def add(name: str, email: str | None, assets: tuple[str, ...] | None) -> None:
     """Make account and broker user; print how to sign in, once."""
     address = email or f"{name}@providers.eventhub.example"
-    _run(name, lambda commands: add_provider(commands, name, address))
+    _run(name, lambda commands: add_provider(commands, name, address, assets))
+
+
+@main.command("assets")
+@click.argument("name")
+@click.argument("assets", required=False, callback=lambda _, __, text: _assets(text))
+def give_assets(name: str, assets: tuple[str, ...] | None) -> None:
+    """Give it other assets; without any, those that another source quotes."""
+    _run(name, lambda commands: give_provider_assets(commands, name, assets))
 
 
 @main.command()
@@ -74,7 +89,21 @@ def remove(name: str) -> None:
     _run(name, lambda commands: remove_provider(commands, name))
 
 
-async def add_provider(commands: ProviderCommands, name: str, email: str) -> dict[str, Any]:
+def _assets(text: str | None) -> tuple[str, ...] | None:
+    """`BTC,ETH` as it was meant. Raises click.UsageError."""
+    if text is None:
+        return None
+    named = tuple(word.strip() for word in text.split(","))
+    if not all(ASSET.fullmatch(word) for word in named) or len(named) > PAIRS_MAX:
+        raise click.UsageError(
+            f"ASSETS are at most {PAIRS_MAX} words of 2 to 16 capital letters and digits with commas between: BTC,ETH"
+        )
+    return named
+
+
+async def add_provider(
+    commands: ProviderCommands, name: str, email: str, assets: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Make what is not there yet; how to sign in. Raises Impossible, BrokerError."""
     known = await providers.find(commands.database, name)
     if known is not None and known.active:
@@ -85,9 +114,25 @@ async def add_provider(commands: ProviderCommands, name: str, email: str) -> dic
     if known is None:
         known = await _new_account(commands, name, email, password)
     else:
-        await accounts.set_status(commands.database, known.user_id, "ACTIVE", OPERATOR)
+        await _let_in_again(commands, known.user_id)
     await _enter(commands, known, password, AuditAction.PROVIDER_ADDED)
+    await commands.database.run(lambda t: providers.give_assets(t, name, assets))
     return await _sign_in(commands, known, password)
+
+
+async def _let_in_again(commands: ProviderCommands, user_id: int) -> None:
+    account = await accounts.set_status(commands.database, user_id, "ACTIVE", OPERATOR)
+    if account is not None and "PROVIDER" not in account.roles:
+        await accounts.set_roles(commands.database, user_id, (*account.roles, "PROVIDER"), OPERATOR)
+
+
+async def give_provider_assets(
+    commands: ProviderCommands, name: str, assets: Sequence[str] | None
+) -> dict[str, Any]:
+    """Other assets from the next report on. Raises Impossible."""
+    await _active(commands, name)
+    await commands.database.run(lambda t: providers.give_assets(t, name, assets))
+    return {"name": name, "assets": None if assets is None else sorted(set(assets))}
 
 
 async def _new_account(
@@ -106,7 +151,7 @@ async def _enter(
     commands: ProviderCommands, provider: ProviderAccount, password: str, action: AuditAction
 ) -> None:
     async def work(transaction: Transaction) -> None:
-        await providers.set_password(transaction, provider.user_id, _hash(password))
+        await sign_ins.set_password(transaction, provider.user_id, _hash(password))
         await providers.add(transaction, provider.name, provider.user_id)
         await _log(transaction, provider, action, active=True)
 
@@ -152,6 +197,10 @@ async def remove_provider(commands: ProviderCommands, name: str) -> dict[str, An
     """Take everything back. Raises Impossible, BrokerError."""
     provider = await _active(commands, name)
     await commands.users.delete(name)
+    if commands.where.redis:
+        redis = quick_client(commands.where.redis)
+        await QuoteRegistry(redis, commands.database).changing()
+        await redis.aclose()
     await accounts.set_status(commands.database, provider.user_id, "DISABLED", OPERATOR)
 
     async def work(transaction: Transaction) -> None:
@@ -159,10 +208,6 @@ async def remove_provider(commands: ProviderCommands, name: str) -> dict[str, An
         await _log(transaction, provider, AuditAction.PROVIDER_REMOVED, active=False)
 
     await commands.database.run(work)
-    if commands.where.redis:
-        redis = quick_client(commands.where.redis)
-        await QuoteRegistry(redis, commands.database).forget()
-        await redis.aclose()
     return {"name": name, "removed": True}
 
 
@@ -189,7 +234,8 @@ def _run(name: str, work: Callable[[ProviderCommands], Awaitable[dict[str, Any]]
     """Open what is needed, work, print the result. Raises click's errors."""
     if not NAME.fullmatch(name):
         raise click.UsageError(
-            "NAME is 2 to 32 small letters, digits and hyphens, a letter first: it becomes a word of routing keys"
+            "NAME is 2 to 32 small letters, digits and hyphens, a letter first (and not account-…): "
+            "it becomes a word of routing keys"
         )
     where = locate()
 

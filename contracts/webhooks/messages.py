@@ -79,6 +79,8 @@ def subject_of(event: DomainEvent) -> dict[str, Any]:
     """The resource that an announced event is about. Raises TypeError for an event that is not announced."""
     if isinstance(event, OrderEvent):
         return event.order
+    if isinstance(event, PaymentLate):
+        return event.payment | {"receipt": event.receipt or event.tx_hash}
     if isinstance(event, PaymentEvent):
         return event.payment
     if isinstance(event, EventChanged | EventCancelled):

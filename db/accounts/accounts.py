@@ -3,7 +3,7 @@
 In: e-mail addresses in their stored form (`contracts.accounts.stored_email`), password hashes. Out: `Account`s.
 Must stay true: every change of status or roles moves `access_changed_at` forward, strictly, by the database's
 clock, and its entry in the audit log is written in the same transaction; at least one ACTIVE admin remains, also when
-two admins demote each other at once.
+two admins demote each other at once; who is no active provider any more has no rate in use any more.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +15,7 @@ from contracts.accounts import Account, AccountAccess, AccountStatus
 from contracts.command_ids import EPOCH
 from contracts.models import RoleName
 from contracts.runtime.times import from_sql, to_sql
-from db.accounts import audit_log
+from db.accounts import audit_log, providers
 from db.accounts.audit_log import AuditAction, AuditOrigin
 from db.mysql.database import (
     Database,
@@ -216,7 +216,10 @@ async def set_status(
             before={"status": account.status},
             after={"status": status},
         )
-        return await _changed(transaction, user_id, "status = %s, ", status)
+        changed = await _changed(transaction, user_id, "status = %s, ", status)
+        if status == "DISABLED" and "PROVIDER" in account.roles:
+            await providers.silence(transaction, user_id)
+        return changed
 
     return await database.run(work)
 
@@ -235,7 +238,10 @@ async def set_roles(
         await _take_roles(transaction, user_id, set(account.roles) - set(roles))
         await _give_roles(transaction, user_id, sorted(set(roles) - set(account.roles)))
         await _log_roles(transaction, origin, user_id, account.roles, roles)
-        return await _changed(transaction, user_id, "")
+        changed = await _changed(transaction, user_id, "")
+        if "PROVIDER" in account.roles and "PROVIDER" not in roles:
+            await providers.silence(transaction, user_id)
+        return changed
 
     return await database.run(work)
 

@@ -1,17 +1,16 @@
 """Providers: which account reports rates under which name. All SQL of `providers`.
 
 In: a name, an account. Out: who may report, under what name.
-Must stay true: a name belongs to one account for ever, so that a source keeps meaning the same; a removed
-provider's rates go with it.
+Must stay true: a name belongs to one account for ever, so that a source keeps meaning the same; the rates of whoever
+may report no longer go at once, in the transaction that takes the right away.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from contracts.rates import PROVIDER_PREFIX
 from db import rates
-from db.accounts import refresh_tokens, sign_ins
-from db.mysql.database import Database, Transaction, placeholders
+from db.mysql.database import Database, Row, Transaction, placeholders
 from db.rows import Select
 
 
@@ -28,28 +27,94 @@ class ProviderAccount:
 _PROVIDERS = Select(ProviderAccount, "p", email="u.email", active="p.removed_at IS NULL")
 
 
-async def names_of(transaction: Transaction, user_ids: Iterable[int]) -> dict[int, str]:
-    """Account -> provider name, for those that are active."""
-    wanted = sorted(set(user_ids))
-    rows = await transaction.fetch(
-        "SELECT user_id, name FROM providers "
-        f"WHERE user_id IN ({placeholders(wanted)}) AND removed_at IS NULL",
-        *wanted,
-    )
-    return dict(rows)
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """An account that may report now. `assets`: those that the operator gave it, None where none were named."""
+
+    user_id: int
+    name: str | None
+    assets: frozenset[str] | None = None
+
+    @property
+    def source(self) -> str:
+        """What its rates are called; an account may have the role without a name on the broker."""
+        return PROVIDER_PREFIX + (self.name or f"account-{self.user_id}")
 
 
-async def active_of(transaction: Transaction, names: Iterable[str]) -> set[str]:
-    """Those of these names that were added and not removed, and whose accounts are active."""
-    wanted = sorted(set(names))
+async def reporters(
+    transaction: Transaction, *, names: Iterable[str] = (), user_ids: Iterable[int] = ()
+) -> list[Reporter]:
+    """Those of these providers and accounts that may report: added and not removed, active, with the role PROVIDER.
+
+    Their accounts are locked in share mode until the transaction ends: who takes the role or the account away waits
+    for the rates that are about to be stored, and then deletes them as well.
+    """
+    wanted = set(user_ids)
+    if named := sorted(set(names)):
+        # The account of a name never changes, so that this may be read from any snapshot.
+        rows = await transaction.fetch(
+            f"SELECT user_id FROM providers WHERE name IN ({placeholders(named)})", *named
+        )
+        wanted |= {row[0] for row in rows}
     if not wanted:
-        return set()
-    rows = await transaction.fetch(
-        "SELECT p.name FROM providers p JOIN users u ON u.id = p.user_id "
-        f"WHERE p.name IN ({placeholders(wanted)}) AND p.removed_at IS NULL AND u.status = 'ACTIVE'",
-        *wanted,
+        return []
+    ids = sorted(wanted)
+    these = placeholders(ids)
+    accounts = await transaction.fetch(
+        f"SELECT id, status FROM users WHERE id IN ({these}) ORDER BY id LOCK IN SHARE MODE", *ids
     )
-    return {name for (name,) in rows}
+    having = await transaction.fetch(
+        f"SELECT user_id, role_id FROM user_roles WHERE user_id IN ({these}) LOCK IN SHARE MODE",
+        *ids,
+    )
+    role = await transaction.fetch("SELECT id FROM roles WHERE role_name = 'PROVIDER'")
+    known = await transaction.fetch(
+        "SELECT user_id, name, assets, removed_at IS NOT NULL FROM providers "
+        f"WHERE user_id IN ({these}) LOCK IN SHARE MODE",
+        *ids,
+    )
+    able = {row[0] for row in accounts if row[1] == "ACTIVE"}
+    able &= {row[0] for row in having if row[1] == role[0][0]}
+    able -= {row[0] for row in known if row[3]}
+    named_by = {row[0]: row for row in known}
+    return [_reporter(user_id, named_by.get(user_id)) for user_id in sorted(able)]
+
+
+def _reporter(user_id: int, row: Row | None) -> Reporter:
+    if row is None:
+        return Reporter(user_id, None)
+    return Reporter(user_id, row[1], frozenset(row[2].split(",")) if row[2] is not None else None)
+
+
+async def reporter_of(transaction: Transaction, source: str) -> Reporter | None:
+    """Who reports under this source, if it still may."""
+    name = source.removeprefix(PROVIDER_PREFIX)
+    account = name.removeprefix("account-")
+    ids = [int(account)] if account != name and account.isdecimal() else []
+    found = await reporters(transaction, names=[name], user_ids=ids)
+    return next((one for one in found if one.source == source), None)
+
+
+async def sources_of(database: Database, user_id: int) -> list[str]:
+    """What the rates of an account are called, and were called before it had a name."""
+    rows = await database.read("SELECT name FROM providers WHERE user_id = %s", user_id)
+    return [Reporter(user_id, name).source for name in (None, *(row[0] for row in rows))]
+
+
+async def silence(transaction: Transaction, user_id: int) -> None:
+    """An account may report no longer: what it said is not used any more."""
+    rows = await transaction.fetch("SELECT name FROM providers WHERE user_id = %s", user_id)
+    for name in (None, *(row[0] for row in rows)):
+        await rates.forget_source(transaction, Reporter(user_id, name).source)
+
+
+async def give_assets(transaction: Transaction, name: str, assets: Sequence[str] | None) -> None:
+    """The assets that this provider may report; None: those that another source quotes."""
+    await transaction.execute(
+        "UPDATE providers SET assets = %s, updated_at = UTC_TIMESTAMP(6) WHERE name = %s",
+        None if assets is None else ",".join(sorted(set(assets))),
+        name,
+    )
 
 
 async def find(reader: Database | Transaction, name: str) -> ProviderAccount | None:
@@ -82,14 +147,3 @@ async def remove(transaction: Transaction, name: str) -> None:
         name,
     )
     await rates.forget_source(transaction, PROVIDER_PREFIX + name)
-
-
-async def set_password(transaction: Transaction, user_id: int, password_hash: str) -> None:
-    """Give a provider's account another password; its sessions and its lock-out end."""
-    await transaction.execute(
-        "UPDATE users SET password_hash = %s, updated_at = UTC_TIMESTAMP(6) WHERE id = %s",
-        password_hash,
-        user_id,
-    )
-    await sign_ins.forgive(transaction, user_id)
-    await refresh_tokens.revoke_all(transaction, user_id)

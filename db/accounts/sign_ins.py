@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from contracts.accounts import Account
 from contracts.runtime.times import to_wire
-from db.accounts import accounts, audit_log
+from db.accounts import accounts, audit_log, refresh_tokens
 from db.accounts.audit_log import AuditAction, AuditOrigin
 from db.mysql.database import Database, Transaction
 
@@ -207,3 +207,14 @@ async def forget_networks(database: Database, keep: timedelta, limit: int) -> in
         int(keep.total_seconds()),
         limit,
     )
+
+
+async def set_password(transaction: Transaction, user_id: int, password_hash: str) -> None:
+    """Give an account another password; its sessions and its lock-out end."""
+    await transaction.execute(
+        "UPDATE users SET password_hash = %s, updated_at = UTC_TIMESTAMP(6) WHERE id = %s",
+        password_hash,
+        user_id,
+    )
+    await forgive(transaction, user_id)
+    await refresh_tokens.revoke_all(transaction, user_id)

@@ -2,7 +2,8 @@
 
 In: what the relay process took from the queue `dead`. Out: rows of `dead_letters` for people to look at and to end.
 Must stay true: the same message from the same queue is one row, however often it dies (`seen` counts); a body is never
-changed; a row is ended (REDRIVEN, DROPPED) by an operator alone and comes back as DEAD when its message dies again.
+changed; a row is ended (REDRIVEN, DROPPED) by an operator alone and comes back as DEAD when its message dies again
+(those of a stranger, `bound`, go when it has caused too many).
 """
 
 import hashlib
@@ -73,6 +74,8 @@ class Stored:
     body: bytes | None = None
 
 
+SENDER_KEPT = 200
+"""Letters of one sender that are kept, on a queue that strangers write to."""
 _LENGTHS = {
     "queue": 128,
     "reason": 2000,
@@ -105,6 +108,29 @@ async def store(transaction: Transaction, letter: DeadLetter) -> None:
         "ON DUPLICATE KEY UPDATE seen = seen + 1, reason = VALUES(reason), status = 'DEAD', "
         "updated_at = VALUES(updated_at)",
         *values,
+    )
+
+
+async def bound(transaction: Transaction, letter: DeadLetter) -> int:
+    """Of those who published this one only the newest letters stay; how many went.
+
+    Who published: the first two words of the routing key (`rates.<provider>.<asset>`).
+    """
+    sender = ".".join(letter.routing_key.split(".")[:2])
+    escaped = sender.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    rows = await transaction.fetch(
+        "SELECT id FROM dead_letters WHERE queue = %s AND (routing_key = %s OR routing_key LIKE %s) "
+        "ORDER BY id DESC LIMIT %s OFFSET %s",
+        letter.queue,
+        sender,
+        f"{escaped}.%",
+        SENDER_KEPT,
+        SENDER_KEPT,
+    )
+    if not rows:
+        return 0
+    return await transaction.execute(
+        f"DELETE FROM dead_letters WHERE id IN ({placeholders(rows)})", *(row[0] for row in rows)
     )
 
 

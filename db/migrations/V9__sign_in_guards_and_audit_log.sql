@@ -3,7 +3,7 @@
 -- Sessions: a family of refresh tokens is one sign-in on one device. The number stands in its access tokens (`sid`).
 ALTER TABLE refresh_families
     ADD COLUMN session_id BIGINT NOT NULL AUTO_INCREMENT,
-    ADD COLUMN address VARCHAR(45) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    ADD COLUMN address VARCHAR(45) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
     ADD COLUMN user_agent VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NULL,
     -- Null: not since this column is there.
     ADD COLUMN last_used_at DATETIME(6) NULL,
@@ -15,7 +15,7 @@ ALTER TABLE refresh_families
 -- No foreign key: the rows of accounts below zero are written for failures that count for nobody, so that these take as long.
 CREATE TABLE account_networks (
     user_id BIGINT NOT NULL,
-    network VARCHAR(43) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    network VARCHAR(43) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     failures INT NOT NULL DEFAULT 0,
     locked_until DATETIME(6) NULL,
     signed_in_at DATETIME(6) NULL,
@@ -38,12 +38,12 @@ CREATE TABLE audit_log (
     at DATETIME(6) NOT NULL,
     -- Null: an operator, by a command on the machine.
     actor_id BIGINT NULL,
-    action VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-    subject VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    action VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    subject VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     -- JSON, or null where there was (or is) nothing.
     value_before TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NULL,
     value_after TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NULL,
-    request_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    request_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
     KEY ix_audit_log_at (at),
     KEY ix_audit_log_actor (actor_id, id),
     KEY ix_audit_log_subject (subject, id),
@@ -52,14 +52,14 @@ CREATE TABLE audit_log (
 
 CREATE TABLE audit_log_addresses (
     entry_id BIGINT NOT NULL PRIMARY KEY,
-    address VARCHAR(45) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    address VARCHAR(45) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     at DATETIME(6) NOT NULL,
     KEY ix_audit_log_addresses_at (at)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci;
 
 -- Keys that must stay the same when the master secret is rotated, derived from the one that was there first.
 CREATE TABLE derived_keys (
-    purpose VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+    purpose VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY,
     derived BINARY(32) NOT NULL,
     created_at DATETIME(6) NOT NULL
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci;

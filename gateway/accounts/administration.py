@@ -2,7 +2,8 @@
 
 In: an admin's wishes. Out: accounts, entries of the audit log. Rows of users and user_roles.
 Must stay true: a change reaches tokens that are already out (this gateway's at once, the others' within
-seconds) and the audit log; the last active admin stays one.
+seconds) and the audit log; the last active admin stays one; the rates of a provider who is none any more are shown no
+longer: their copy is dropped before they are.
 """
 
 import unicodedata
@@ -41,6 +42,7 @@ from gateway.http.paging import Page, from_cursor, page
 from gateway.http.problems import Refusal, not_found
 from gateway.http.replies import json_reply
 from gateway.http.routing import ADMIN, Route, RouteAnswer
+from gateway.resources.rates import REGISTRY
 
 log = structlog.get_logger(__name__)
 
@@ -150,6 +152,8 @@ async def show_user(request: web.Request) -> web.Response:
 async def set_status(request: web.Request) -> web.Response:
     """PATCH /api/admin/users/{userId}."""
     user_id, wanted = path_id(request, "userId"), body(request, SetStatus)
+    if wanted.status == "DISABLED":
+        await request.app[REGISTRY].changing()
     try:
         account = await accounts.set_status(
             request.app[DATABASE], user_id, wanted.status, audit_origin(request)
@@ -162,6 +166,8 @@ async def set_status(request: web.Request) -> web.Response:
 async def set_roles(request: web.Request) -> web.Response:
     """PUT /api/admin/users/{userId}/roles."""
     user_id, wanted = path_id(request, "userId"), body(request, SetRoles)
+    if "PROVIDER" not in wanted.roles:
+        await request.app[REGISTRY].changing()
     try:
         account = await accounts.set_roles(
             request.app[DATABASE], user_id, wanted.roles, audit_origin(request)

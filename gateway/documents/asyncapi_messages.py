@@ -15,11 +15,11 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from contracts.commands import COMMANDS, Command
-from contracts.events import EVENTS, DomainEvent, TicketConflict
+from contracts.events import EVENTS, DomainEvent, PaymentLate, TicketConflict
 from contracts.messaging.envelope import BATCH, SINGLE, Envelope
 from contracts.models import Asset, Currency, Wire
 from contracts.rates import QuarantinedReport, RateResource
-from contracts.resources import EventResource, IdNumber, Order, Payment
+from contracts.resources import EventResource, IdNumber, LatePayment, Order, Payment
 from contracts.shapes import Answer
 from contracts.tickets.scans import ConflictFacts, TicketConflictResource
 from contracts.tickets.ticket import IssuedTickets, TicketResource
@@ -59,7 +59,10 @@ _RESOURCES: dict[str, type[BaseModel]] = {
 }
 """Events carry resources of the HTTP contract as plain JSON: what stands behind the member's name."""
 
-_WEBHOOK_DATA: dict[type[DomainEvent], type[BaseModel]] = {TicketConflict: TicketConflictResource}
+_WEBHOOK_DATA: dict[type[DomainEvent], type[BaseModel]] = {
+    PaymentLate: LatePayment,
+    TicketConflict: TicketConflictResource,
+}
 """Webhooks whose data is more than the one resource of their event."""
 
 _ATTRIBUTES = {
@@ -169,7 +172,9 @@ def story_of(model: type[BaseModel]) -> str:
 
 
 def subject_model(event: type[DomainEvent]) -> type[BaseModel]:
-    """The model of the resource that an announced event is about."""
+    """The model of the resource that an announced event is about, as webhooks hear it."""
+    if event in _WEBHOOK_DATA:
+        return _WEBHOOK_DATA[event]
     return next(model for member, model in _RESOURCES.items() if member in event.model_fields)
 
 
@@ -236,17 +241,23 @@ class Messages:
         self.messages[name] = message
 
     def _add_rates(self) -> None:
-        summary = "A provider's report, as plain JSON."
+        summary = "A provider's report, as plain JSON; a missing content type is JSON."
         plain = _message("ProviderRate", "ProviderRate", summary, JSON, _ref("ProviderRate"))
         plain["examples"] = [{"name": "ProviderRate", "payload": self._example(plain["payload"])}]
         wrapped: Schema = {
             "type": "object",
             "description": "A CloudEvent of any type around a report; it carries no signature of ours.",
             "properties": {"specversion": {"const": "1.0"}, "data": _ref("ProviderRate")},
-            "required": ["specversion", "id", "type", "source", "data"],
+            "required": ["specversion", "id", "type", "source"],
+            "anyOf": [{"required": ["data"]}, {"required": ["data_base64"]}],
+        }
+        wrapped["properties"]["data_base64"] = _TEXT | {
+            "description": "The report as JSON in base64, in the place of `data`."
         }
         for attribute in ("id", "type", "source"):
             wrapped["properties"][attribute] = dict(_TEXT)
+        example = {"specversion": "1.0", "id": "6f9ba6b8", "type": "rate", "source": "/acme"}
+        wrapped["examples"] = [example | {"data": self._example(_ref("ProviderRate"))}]
         self.schemas["ProviderRateCloudEvent"] = wrapped
         summary = "A provider's report in a CloudEvent."
         reference = _ref("ProviderRateCloudEvent")

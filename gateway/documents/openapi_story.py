@@ -11,6 +11,7 @@ from typing import Any
 COMMAND_ID = "QJx0pO3kTTSmBMmZ5Qk7rgAGQvxs0i8AkU1o0JZr6r0Rkq3sTtJ8Ug"
 EVENTS_URL = f"/api/commands/{COMMAND_ID}/events?token=AAAAAAAAAAUBzY0AqMzZkKcW1r9cJ3v0h7Qx2g"
 _WHEN, _EXPIRES = "2030-01-01T18:00:00.000000Z", "2030-01-01T18:15:00.000000Z"
+_LATER = "2030-01-01T18:02:00.000000Z"
 _PENDING = {
     "id": COMMAND_ID,
     "status": "PENDING",
@@ -27,7 +28,7 @@ _REPORT = {
     "observedAt": _WHEN,
     "source": "provider:acme",
     "reason": "OUT_OF_BAND",
-    "detail": "42 % above the last good rate",
+    "detail": "more than 20 % from 64000.50000000 of coingecko",
     "status": "QUARANTINED",
     "acceptedBy": None,
 }
@@ -80,6 +81,17 @@ _CONFLICT: dict[str, Any] = {
     "firstGate": {"id": 6, "name": "South entrance"},
     "firstAt": "2030-06-01T17:30:00.000000Z",
 }
+_PAYMENT = {
+    "id": 21,
+    "orderId": 17,
+    "asset": "BTC",
+    "quoteRate": "64000.50000000",
+    "amountCrypto": "0.001559362817477989",
+    "txHash": None,
+    "expiresAt": _EXPIRES,
+    "rateSource": "coingecko",
+}
+_PAID, _TOO_LATE = "0x" + "ab" * 32, "0x" + "cd" * 32
 
 STORY: dict[str, dict[str, Any]] = {
     "User": {"id": 5, "roles": ["USER"], "failedLoginCount": 0, "lockedUntil": None},
@@ -119,15 +131,16 @@ STORY: dict[str, dict[str, Any]] = {
     "OrderDetail": {"ticketTypeId": 12, "quantity": 2, "unitPrice": "49.90", "cost": "99.80"},
     "Order": {"id": 17, "userId": 5, "eventId": 7, "totalCost": "99.80", "expiresAt": _EXPIRES},
     "CreateQuoteBody": {"orderId": 17},
-    "Payment": {
-        "id": 21,
-        "orderId": 17,
-        "asset": "BTC",
-        "quoteRate": "64000.50000000",
-        "amountCrypto": "0.001559362817477989",
-        "txHash": None,
-        "expiresAt": _EXPIRES,
-        "rateSource": "coingecko",
+    "Payment": _PAYMENT,
+    "LatePayment": {
+        **_PAYMENT,
+        "txHash": _PAID,
+        "status": "CONFIRMED",
+        "receipts": [
+            {"txHash": _PAID, "status": "APPLIED", "receivedAt": _WHEN, "refundId": None},
+            {"txHash": _TOO_LATE, "status": "LATE", "receivedAt": _LATER, "refundId": None},
+        ],
+        "receipt": _TOO_LATE,
     },
     "RateResource": {
         "asset": "BTC",
@@ -137,6 +150,14 @@ STORY: dict[str, dict[str, Any]] = {
     },
     "QuarantinedRate": {"id": 9, **_REPORT},
     "QuarantinedReport": {"id": 9, **_REPORT},
+    "ProviderReport": {
+        "id": 31,
+        **_REPORT,
+        "via": "BROKER",
+        "messageId": "acme-2030-01-01-18-00-00",
+        "quarantineId": 9,
+    },
+    "PaymentReceipt": {"refundId": None},
     "Webhook": _WEBHOOK,
     "CreatedWebhook": _WEBHOOK,
     "DeliveryResource": _DELIVERY,

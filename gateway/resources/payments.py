@@ -13,7 +13,7 @@ from contracts.commands import Command, ConfirmPayment, CreateQuote
 from contracts.models import Asset, Id, Principal, TxHash
 from contracts.problems import Code
 from contracts.resources import Payment, payment_resource
-from db import order_reads
+from db import order_reads, payments
 from gateway.http.keys import (
     DATABASE,
     body,
@@ -33,6 +33,7 @@ from gateway.resources.orders import NO_ORDER
 from gateway.submission.submit import Call, submit
 
 NO_PAYMENT = "There is no such payment, or it is not yours."
+_PAID = "0x" + "ab" * 32
 
 
 class CreateQuoteBody(Body):
@@ -45,7 +46,7 @@ class CreateQuoteBody(Body):
 class ConfirmPaymentBody(Body):
     """The transaction that paid. Hexadecimal digits in either case."""
 
-    tx_hash: Annotated[TxHash, Field(examples=["0x" + "ab" * 32])]
+    tx_hash: Annotated[TxHash, Field(examples=[_PAID])]
 
 
 async def create_quote(request: web.Request) -> web.Response:
@@ -90,7 +91,8 @@ async def show_payment(request: web.Request) -> web.Response:
     found = await order_reads.find_payment(request.app[DATABASE], path_id(request, "paymentId"))
     if found is None or not (found[1] == caller.user_id or caller.has(("ADMIN",))):
         raise not_found(NO_PAYMENT)
-    return json_reply(payment_resource(found[0]))
+    shown = await payments.receipts_of(request.app[DATABASE], [found[0].id])
+    return json_reply(payment_resource(found[0], shown[found[0].id]))
 
 
 ROUTES = (
@@ -126,7 +128,18 @@ ROUTES = (
             200: RouteAnswer(
                 Payment,
                 "The payment, CONFIRMED, as its order is.",
-                example={"status": "CONFIRMED", "txHash": "0x" + "ab" * 32},
+                example={
+                    "status": "CONFIRMED",
+                    "txHash": _PAID,
+                    "receipts": [
+                        {
+                            "txHash": _PAID,
+                            "status": "APPLIED",
+                            "receivedAt": "2030-01-01T18:00:00.000000Z",
+                            "refundId": None,
+                        }
+                    ],
+                },
             )
         },
         tag="Payment",

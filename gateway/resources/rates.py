@@ -5,6 +5,7 @@ Must stay true: a rate is shown from the registry's copy (60 s at most, and neve
 has just set); which of several sources is shown is the rule that quotes use.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
@@ -13,11 +14,13 @@ from pydantic import Field, StringConstraints
 from contracts.commands import AcceptRate, Command, PublishRate
 from contracts.models import Asset, Currency, MomentText, Principal
 from contracts.problems import Code
-from contracts.rates import Rate, RateResource, choose, rate_resource
+from contracts.rates import Rate, RateLimits, RateResource, choose, rate_resource
 from contracts.resources import IdNumber, MomentJson
 from contracts.runtime.times import to_wire
 from contracts.shapes import Answer
 from db import rates
+from db.accounts import provider_reports, providers
+from db.accounts.provider_reports import ReportRow
 from db.rates import QuarantineRow
 from db.redis.quote_registry import QuoteRegistry
 from gateway.http.keys import (
@@ -26,6 +29,7 @@ from gateway.http.keys import (
     SETTINGS,
     body,
     path_id,
+    principal,
     query,
 )
 from gateway.http.models import Body, Limit, PageQuery, Query
@@ -42,6 +46,7 @@ from gateway.http.routing import (
 from gateway.submission.submit import Call, submit
 
 REGISTRY = web.AppKey("registry", QuoteRegistry)
+ASSET = re.compile("[A-Z0-9]{2,16}")
 CACHING = {"Cache-Control": "public, max-age=5"}
 ACCEPT_SECONDS = 10
 """Accepting is answered at once: so long the call waits for the worker, unless its client says otherwise."""
@@ -80,6 +85,12 @@ class QuarantineQuery(PageQuery):
     status: Literal["QUARANTINED", "ACCEPTED"] | None = None
 
 
+class ReportsQuery(PageQuery):
+    """`?status=&limit=&cursor=`."""
+
+    status: Literal["ACCEPTED", "QUARANTINED", "UNREADABLE"] | None = None
+
+
 class RatePage(Page):
     """Rates by asset and currency."""
 
@@ -109,6 +120,29 @@ class QuarantinePage(Page):
     data: list[QuarantinedRate]
 
 
+class ProviderReport(Answer):
+    """A report of the caller's own, its fields as they came (cut where they were too long)."""
+
+    id: IdNumber
+    via: Literal["HTTP", "BROKER"]
+    status: Literal["ACCEPTED", "QUARANTINED", "UNREADABLE"]
+    asset: str
+    currency: str
+    rate: str
+    observed_at: str
+    reason: str | None
+    detail: str | None
+    message_id: str | None
+    quarantine_id: IdNumber | None
+    received_at: MomentJson
+
+
+class ReportPage(Page):
+    """The caller's own reports, the newest first."""
+
+    data: list[ProviderReport]
+
+
 async def list_rates(request: web.Request) -> web.Response:
     """GET /api/market/rates."""
     wanted = query(request, RatesQuery)
@@ -124,21 +158,26 @@ async def list_rates(request: web.Request) -> web.Response:
 async def show_rate(request: web.Request) -> web.Response:
     """GET /api/market/rates/{asset}."""
     pair = request.match_info["asset"], query(request, RateQuery).currency
-    for rate in await _chosen(request):
-        if rate.pair == pair:
-            return json_reply(_shown(request, rate), headers=CACHING)
-    raise not_found("There is no rate of that asset in that currency.")
+    # Anything may stand in a path, also what the table's columns cannot be compared with.
+    known = await request.app[REGISTRY].of_pair(pair) if ASSET.fullmatch(pair[0]) else []
+    chosen = _believed(request, known)
+    if chosen is None:
+        raise not_found("There is no rate of that asset in that currency.")
+    return json_reply(_shown(request, chosen), headers=CACHING)
 
 
 async def _chosen(request: web.Request) -> list[Rate]:
     """The believed rate of every pair."""
-    app = request.app
     by_pair: dict[tuple[str, str], list[Rate]] = {}
-    for rate in await app[REGISTRY].rates():
+    for rate in await request.app[REGISTRY].rates():
         by_pair.setdefault(rate.pair, []).append(rate)
-    now, fresh = app[CLOCK].now(), app[SETTINGS].rate_fresh
-    found = (choose(known, now, fresh) for known in by_pair.values())
+    found = (_believed(request, known) for known in by_pair.values())
     return [rate for rate in found if rate is not None]
+
+
+def _believed(request: web.Request, known: list[Rate]) -> Rate | None:
+    """Which of the sources of one pair quotes would use now."""
+    return choose(known, request.app[CLOCK].now(), RateLimits.of(request.app[SETTINGS]))
 
 
 def _shown(request: web.Request, rate: Rate) -> dict[str, Any]:
@@ -160,6 +199,40 @@ async def publish_rate(request: web.Request) -> web.Response:
         )
 
     return await submit(request, Call(PublishRate, wanted.model_dump(by_alias=True), prepare))
+
+
+async def list_reports(request: web.Request) -> web.Response:
+    """GET /api/provider/reports."""
+    wanted = query(request, ReportsQuery)
+    below = from_cursor(wanted.cursor, int)[0] if wanted.cursor else None
+    database = request.app[DATABASE]
+    rows = await provider_reports.listed(
+        database,
+        await providers.sources_of(database, principal(request).user_id),
+        status=wanted.status,
+        below=None if below is None else int(below),
+        limit=wanted.limit + 1,
+    )
+    return json_reply(page(rows, wanted.limit, lambda row: (row.id,), report_resource))
+
+
+def report_resource(row: ReportRow) -> dict[str, Any]:
+    """What became of a report, as its provider sees it."""
+    said = row.report
+    return {
+        "id": row.id,
+        "via": said.via,
+        "status": str(said.status),
+        "asset": said.asset,
+        "currency": said.currency,
+        "rate": said.rate,
+        "observedAt": said.observed_at,
+        "reason": said.reason and str(said.reason),
+        "detail": said.detail,
+        "messageId": said.message_id,
+        "quarantineId": said.quarantine_id,
+        "receivedAt": to_wire(row.received_at),
+    }
 
 
 async def list_quarantine(request: web.Request) -> web.Response:
@@ -228,7 +301,7 @@ ROUTES = (
         answers={200: RouteAnswer(RateResource, "The rate that quotes use.")},
         tag="Rates",
         query=RateQuery,
-        texts={"asset": "[A-Z0-9]{2,16}"},
+        texts={"asset": ASSET.pattern},
     ),
     Route(
         method="POST",
@@ -242,8 +315,22 @@ ROUTES = (
         body=PublishRateBody,
         is_command=True,
         problems=frozenset({Code.RATE_QUARANTINED}),
-        description="A report that is out of band, out of order, repeated or stale is put aside: that 409 has "
-        "`reason` and `quarantineId`, and an admin may accept it.",
+        description="A report that is out of band, out of order, repeated or stale, of a pair without a rate or of an "
+        "asset that was not given to the provider is put aside: that 409 has `reason` and `quarantineId`, and an admin "
+        "may accept some of them.",
+    ),
+    Route(
+        method="GET",
+        path="/api/provider/reports",
+        operation_id="listReports",
+        summary="What became of your reports",
+        handler=list_reports,
+        access=PROVIDER,
+        answers={200: RouteAnswer(ReportPage, "Your own reports, the newest first.")},
+        tag="Rates",
+        query=ReportsQuery,
+        description="Reports by HTTP and over the broker: accepted, quarantined (with the reason), and messages in "
+        "which no report could be read. The newest 1,000 are kept, for at most 30 days.",
     ),
     Route(
         method="GET",
@@ -267,7 +354,8 @@ ROUTES = (
         tag="Administration",
         is_command=True,
         problems=frozenset({Code.RATE_QUARANTINED}),
-        description="Only what was out of band or from the future can be accepted, and only while its source has "
-        "reported nothing later. Waits up to 10 s for the decision without a Prefer header.",
+        description="Only what was out of band, from the future, of a new pair or of an asset that was not given to "
+        "the provider can be accepted, and only while its source has reported nothing later. "
+        "Waits up to 10 s for the decision without a Prefer header.",
     ),
 )

@@ -40,7 +40,7 @@ def an_event(**members: Any) -> dict[str, Any]:
 
 def a_payment(**members: Any) -> dict[str, Any]:
     """A quote that still stands."""
-    return payment_resource(_PAYMENT) | members
+    return payment_resource(_PAYMENT, ()) | members
 
 
 def a_ticket(**members: Any) -> dict[str, Any]:

@@ -6,17 +6,19 @@ Must stay true: rows are locked in the one order (events, orders, payments) for 
 order, its history and its tickets are written in this one transaction, for refusals that leave a receipt as well.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from contracts.commands import ConfirmPayment
 from contracts.events import OrderConfirmed, PaymentConfirmed, PaymentLate, TicketsIssued
+from contracts.payments import Receipt
 from contracts.problems import Code, Problem
 from contracts.resources import (
     OrderDetailRow,
     OrderRow,
     PaymentRow,
+    ReceiptRow,
     order_resource,
     payment_resource,
 )
@@ -56,11 +58,14 @@ _LATE_DETAIL = {
 
 @dataclass(frozen=True, slots=True)
 class _Paid:
-    """Orders after the batch, with their lines and new tickets' ids, and who organises their events."""
+    """Orders after the batch, with their lines and new tickets' ids, who organises their events, and what was shown for
+    the payments."""
 
     orders: Mapping[int, OrderRow]
     details: Mapping[int, Sequence[OrderDetailRow]]
     locked: Mapping[int, LockedOrder]
+    receipts: Mapping[int, list[ReceiptRow]]
+    """Of each payment that is shown, those of this batch among them."""
     issued: Mapping[int, list[int]]
 
 
@@ -70,7 +75,8 @@ async def confirm_payments(
     """Rule on a batch of confirmations, one after the other on locked rows, then write them all."""
     settlement, locked = await _lock(context, commands)
     rulings = [settlement.rule(_shown(one)) for one in commands]
-    paid = await _write(context, settlement, locked)
+    shown_before = await payments.receipts_of(context.transaction, _shown_before(rulings))
+    paid = await _write(context, settlement, locked, shown_before)
     return [_decision(ruling, paid) for ruling in rulings]
 
 
@@ -96,7 +102,31 @@ async def _lock(
     return Settlement(quotes, rows, off, receipts, context.now), locked
 
 
-async def _write(context: Context, settlement: Settlement, locked: dict[int, LockedOrder]) -> _Paid:
+def _shown_before(rulings: Sequence[Ruling | None]) -> set[int]:
+    """Payments for which a hash may have been shown before. For one that is paid now there was none: it was pending."""
+    return {
+        one.payment.id
+        for one in rulings
+        if isinstance(one, Late) or (isinstance(one, Confirmed) and not one.anew)
+    }
+
+
+def _all_receipts(
+    before: Mapping[int, list[ReceiptRow]], new: Iterable[Receipt]
+) -> dict[int, list[ReceiptRow]]:
+    found = {payment_id: list(rows) for payment_id, rows in before.items()}
+    for one in new:
+        row = ReceiptRow(one.tx_hash, str(one.status), one.received_at)
+        found.setdefault(one.payment_id, []).append(row)
+    return found
+
+
+async def _write(
+    context: Context,
+    settlement: Settlement,
+    locked: dict[int, LockedOrder],
+    shown_before: Mapping[int, list[ReceiptRow]],
+) -> _Paid:
     """Everything the rulings changed: orders, payments, receipts, and the tickets of what was paid."""
     transaction, now = context.transaction, context.now
     confirmed = payments.by_id(settlement.quotes, settlement.confirmed)
@@ -114,7 +144,9 @@ async def _write(context: Context, settlement: Settlement, locked: dict[int, Loc
         issued = await tickets.issue(transaction, owed, now)
         await transaction.flush()
     rows = {order_id: one.row for order_id, one in locked.items()}
-    return _Paid(rows | {order.id: order for order in moved}, details, locked, by_order(issued))
+    receipts = _all_receipts(shown_before, settlement.new_receipts)
+    after = rows | {order.id: order for order in moved}
+    return _Paid(after, details, locked, receipts, by_order(issued))
 
 
 def _check_lines(order: OrderRow, lines: Sequence[OrderDetailRow]) -> None:
@@ -141,7 +173,7 @@ def _decision(ruling: Ruling, paid: _Paid) -> Decision:
 
 
 def _confirmed(ruling: Confirmed, paid: _Paid) -> Decision:
-    resource = payment_resource(ruling.payment)
+    resource = payment_resource(ruling.payment, paid.receipts.get(ruling.payment.id, ()))
     if not ruling.anew:
         return succeeded(200, resource)
     order = paid.orders[ruling.payment.order_id]
@@ -169,10 +201,11 @@ def _late_event(ruling: Late, paid: _Paid) -> NewEvent:
     payment: PaymentRow = ruling.payment
     order = paid.orders[payment.order_id]
     event = PaymentLate(
-        payment=payment_resource(payment),
+        payment=payment_resource(payment, paid.receipts.get(payment.id, ())),
         user_id=order.user_id,
         event_id=order.event_id,
         organizer_id=paid.locked[order.id].organizer_id,
         tx_hash=ruling.tx_hash,
+        receipt=ruling.tx_hash,
     )
     return NewEvent(event, f"order:{order.id}", order.version, order.event_id)

@@ -14,7 +14,7 @@ from contracts.commands import CreateQuote
 from contracts.events import QuoteCreated
 from contracts.orders import PaymentStatus
 from contracts.problems import Code, Problem
-from contracts.rates import Rate, quotable
+from contracts.rates import Rate, RateLimits, quotable
 from contracts.resources import OrderRow, PaymentRow, payment_resource
 from db import orders, payments, rates
 from db import stock as stocks
@@ -131,8 +131,7 @@ def _price(
     rate = quotable(
         state.rates[asset, order.currency],
         context.now,
-        fresh_seconds=settings.rate_fresh,
-        max_age_seconds=settings.rate_max_age,
+        RateLimits.of(settings),
     )
     priced = price(
         order,
@@ -201,7 +200,8 @@ async def _write(context: Context, state: _QuotingState) -> None:
 
 def _decision(quoted: _Quoted, state: _QuotingState) -> Decision:
     row = state.rows[quoted.key]
-    resource = payment_resource(row)
+    # Nothing was shown for it yet: money that comes too late makes a pending payment LATE.
+    resource = payment_resource(row, ())
     if not quoted.anew:
         return succeeded(200, resource)
     order = state.orders[row.order_id]

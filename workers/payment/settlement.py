@@ -152,7 +152,7 @@ class Settlement:
         return Late(row, code, shown.tx_hash, anew=True)
 
     def _remember(self, shown: ShownHash, status: ReceiptStatus, code: Code | None) -> None:
-        receipt = Receipt(shown.tx_hash, shown.payment_id, status, code, shown.command)
+        receipt = Receipt(shown.tx_hash, shown.payment_id, status, code, shown.command, self._now)
         self._receipts[shown.tx_hash] = receipt
         self.new_receipts.append(receipt)
 

@@ -1,8 +1,9 @@
 """PublishRate and AcceptRate: rates that come by HTTP.
 
 In: commands in the order they came. Out: a decision each; RateUpdated or RateQuarantined.
-Must stay true: a report by HTTP is judged like one by the queue and counts as the same source; an accepted
-report is used only if it is a rate and later than what its source said since; the registry forgets its copy
+Must stay true: a report by HTTP is judged like one by the queue and counts as the same source; the account must be
+a provider's at this moment, whatever the token says; an accepted report is used only if it is a rate and later than
+what its source said since, and what the pair's prices were binds nobody from then on; the registry forgets its copy
 before the commit.
 """
 
@@ -11,15 +12,17 @@ from dataclasses import replace
 
 from contracts.commands import AcceptRate, PublishRate
 from contracts.problems import Code, Problem
-from contracts.rates import ACCEPTABLE, PROVIDER_PREFIX, Rate, rate_resource
+from contracts.rates import ACCEPTABLE, PAIRS_MAX, Rate, rate_resource
 from contracts.runtime.times import to_wire
 from db import rates
-from db.accounts import audit_log, providers
+from db.accounts import audit_log, provider_reports, providers
 from db.accounts.audit_log import AuditAction, AuditOrigin
+from db.accounts.providers import Reporter
 from db.messages.outbox import NewEvent
 from db.rates import QuarantineRow
 from db.redis.quote_registry import QuoteRegistry
-from workers.quote.judging import Faulty, RateReport, read
+from workers.quote.judging import NO_GRANT, Faulty, Grant, RateReport, read, too_many
+from workers.quote.market import Market
 from workers.quote.providers import count
 from workers.quote.reports import Quarantined, take, updated
 from workers.runtime.handlers import (
@@ -46,12 +49,22 @@ def publish_rates(
 
     async def decide(context: Context, commands: Sequence[Received[PublishRate]]) -> list[Decision]:
         allowed = [one for one in commands if one.message.principal.has(("PROVIDER",))]
+        users = {one.message.principal.user_id for one in allowed}
+        # The token may be older than a change of roles: the account itself decides.
+        able = await providers.reporters(context.transaction, user_ids=users)
+        by_user = {one.user_id: one for one in able}
+        allowed = [one for one in allowed if one.message.principal.user_id in by_user]
         if not allowed:
             return [_NOT_A_PROVIDER] * len(commands)
-        users = (one.message.principal.user_id for one in allowed)
-        names = await providers.names_of(context.transaction, users)
-        reports = [_report(one, names) for one in allowed]
-        taken = await take(context.transaction, reports, context.now, context.settings)
+        reports = [_report(one, by_user[one.message.principal.user_id]) for one in allowed]
+        taken = await take(
+            context.transaction,
+            reports,
+            context.now,
+            context.settings,
+            via="HTTP",
+            reporters=able,
+        )
         if taken.good:
             await registry.changing()
         count(taken)
@@ -62,12 +75,9 @@ def publish_rates(
     return decide
 
 
-def _report(one: Received[PublishRate], names: dict[int, str]) -> RateReport:
-    command = one.message
-    user_id = command.principal.user_id
-    # An account may have the role without a name on the broker: an admin gave it.
-    source = PROVIDER_PREFIX + names.get(user_id, f"account-{user_id}")
-    return RateReport(source, command.asset, command.currency, command.rate, command.observed_at)
+def _report(one: Received[PublishRate], reporter: Reporter) -> RateReport:
+    said = one.message
+    return RateReport(reporter.source, said.asset, said.currency, said.rate, said.observed_at)
 
 
 def accept_rates(
@@ -95,15 +105,15 @@ async def _accept(context: Context, one: Received[AcceptRate], registry: QuoteRe
     resource = rate_resource(rate, context.now, context.settings.rate_fresh)
     if row.accepted_by is not None:
         return succeeded(200, resource)
-    provider = await providers.find(context.transaction, rate.source.removeprefix(PROVIDER_PREFIX))
-    if provider is not None and not provider.active:
-        return rejected(_refusal("Its provider was removed.", row))
-    known = await rates.of_pairs(context.transaction, [rate.pair])
-    own = next((one for one in known[rate.pair] if one.source == rate.source), None)
-    if own is not None and own.observed_at >= rate.observed_at:
-        return rejected(_refusal("Its source has reported a later rate since.", row))
-    await rates.store(context.transaction, [(rate, own.observed_at if own else None)])
+    refusal, own = await _place(context, rate)
+    if refusal:
+        return rejected(_refusal(refusal, row))
+    accepted = Market().accepting(rate, context.now).of(rate.source)
+    assert accepted is not None, "a market holds the rate that was accepted"
+    await rates.store(context.transaction, [(accepted, own.observed_at if own else None)])
+    await rates.forget_spans_of(context.transaction, rate.pair)
     await rates.mark_accepted(context.transaction, row.id, admin.user_id, context.now)
+    await provider_reports.accepted(context.transaction, row.id)
     await audit_log.record(
         context.transaction,
         AuditOrigin(admin.user_id, one.envelope.correlationid),
@@ -125,6 +135,24 @@ def _logged(rate: Rate) -> dict[str, str]:
         "rate": str(rate.rate),
         "observedAt": to_wire(rate.observed_at),
     }
+
+
+async def _place(context: Context, rate: Rate) -> tuple[str | None, Rate | None]:
+    """Why a rate cannot take its source's place, if it cannot; the rate that it replaces, if there is one."""
+    transaction, grant = context.transaction, NO_GRANT
+    if rate.from_provider:
+        if await providers.reporter_of(transaction, rate.source) is None:
+            return "Its provider was removed, or may report no longer.", None
+        pairs = await rates.pairs_of(transaction, [rate.source])
+        grant = Grant(pairs=pairs[rate.source])
+    known = await rates.of_pairs(transaction, [rate.pair])
+    market = Market(tuple(known[rate.pair]))
+    own = market.of(rate.source)
+    if own is not None and own.observed_at >= rate.observed_at:
+        return "Its source has reported a later rate since.", None
+    if rate.from_provider and too_many(rate, market, grant):
+        return f"Its provider has rates of {PAIRS_MAX} pairs.", None
+    return None, own
 
 
 def _rate_of(row: QuarantineRow, context: Context) -> Rate | Problem:

@@ -1,17 +1,20 @@
 """A provider's message becomes a report. Pure: no I/O, no clock.
 
 In: what the broker delivered (properties and body). Out: a `RateReport`; `Faulty` for what can be read but not used;
-`Unreadable` for what is no JSON object at all.
+`Unreadable` for what holds no JSON object at all.
 Must stay true: the provider is who the broker says it is (`user_id`), never who the body says; every text that
 comes out can be stored and logged; nothing but `Unreadable` is raised, whatever the bytes are.
 
 A readable message ends in the quarantine, an unreadable one (wrong content type, over 64 KiB, no JSON object) in the
-dead letters: there is no asset, rate or time to show an admin.
+dead letters: there is no asset, rate or time to show an admin. Its provider finds either among its reports.
+
+Source of the envelope: CloudEvents JSON Event Format 1.0.2, sections 3.1 (`data`, `data_base64`).
 """
 
+import base64
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from contracts.rates import PROVIDER_PREFIX, Reason
@@ -21,8 +24,8 @@ from workers.quote.judging import Faulty, RateReport
 BODY_BYTES_MAX = 64 * 1024
 JSON = "application/json"
 CLOUDEVENT = "application/cloudevents+json"
-NAME = re.compile(r"[a-z][a-z0-9-]{1,31}")
-"""A provider's name: one word of a routing key."""
+NAME = re.compile(r"(?!account-)[a-z][a-z0-9-]{1,31}")
+"""A provider's name: one word of a routing key. `account-…` are those of accounts without one."""
 TEXT_MAX = 500
 
 
@@ -46,22 +49,28 @@ def provider_of(sent: Sent) -> str | None:
     return sent.user_id if sent.user_id and NAME.fullmatch(sent.user_id) else None
 
 
-def open_report(sent: Sent) -> RateReport | Faulty:
-    """What a provider sent. Raises Unreadable."""
-    fields = _data(sent)
+def claimed_by(sent: Sent) -> str:
+    """The source that a message belongs to: whom the broker vouches for, else whose routing key it has."""
     words = sent.routing_key.split(".")
     claimed = words[1] if len(words) == 3 and NAME.fullmatch(words[1]) else "unknown"
-    provider = provider_of(sent)
+    return PROVIDER_PREFIX + (provider_of(sent) or claimed)
+
+
+def open_report(sent: Sent) -> tuple[Sent, RateReport | Faulty]:
+    """What a provider sent, and the message with the id that counts. Raises Unreadable."""
+    fields, event_id = _data(sent)
+    if not sent.message_id and event_id:
+        sent = replace(sent, message_id=event_id)
     report = RateReport(
-        source=PROVIDER_PREFIX + (provider or claimed),
+        source=claimed_by(sent),
         asset=_text(fields.get("asset")),
         currency=_text(fields.get("currency")),
         rate=_text(fields.get("rate")),
         observed_at=_text(fields.get("observedAt")),
         message_id=_text(sent.message_id) or None,
     )
-    fault = _fault(sent, fields, provider, words)
-    return Faulty(report, *fault) if fault else report
+    fault = _fault(sent, fields, provider_of(sent), sent.routing_key.split("."))
+    return sent, Faulty(report, *fault) if fault else report
 
 
 def _fault(
@@ -81,18 +90,37 @@ def _fault(
     return None
 
 
-def _data(sent: Sent) -> dict[str, Any]:
+def _data(sent: Sent) -> tuple[dict[str, Any], str | None]:
+    """The report in a message, and the CloudEvent's id if it is one."""
     if len(sent.body) > BODY_BYTES_MAX:
         raise Unreadable(f"body of {len(sent.body)} bytes is over {BODY_BYTES_MAX}")
-    kind = (sent.content_type or "").partition(";")[0].strip().lower()
+    kind = (sent.content_type or JSON).partition(";")[0].strip().lower()
     if kind not in (JSON, CLOUDEVENT):
         raise Unreadable(f"content type {_text(kind)!r} is neither {JSON} nor {CLOUDEVENT}")
     parsed = _parse(sent.body)
-    if kind == CLOUDEVENT and isinstance(parsed, dict):
-        parsed = parsed.get("data")
+    event_id = None
+    # An envelope is known by its one required version, whatever the content type calls it.
+    if isinstance(parsed, dict) and (kind == CLOUDEVENT or "specversion" in parsed):
+        event_id = parsed.get("id")
+        parsed = _enveloped(parsed)
     if not isinstance(parsed, dict):
         raise Unreadable("there is no JSON object with a report")
-    return parsed
+    return parsed, _text(event_id) if isinstance(event_id, str) else None
+
+
+def _enveloped(event: dict[str, Any]) -> Any:
+    """What an envelope carries: `data`, or JSON in `data_base64`."""
+    encoded = event.get("data_base64")
+    if encoded is None:
+        return event.get("data")
+    if event.get("data") is not None:
+        raise Unreadable("an envelope has data or data_base64, never both")
+    if not isinstance(encoded, str):
+        raise Unreadable("data_base64 is no text")
+    try:
+        return _parse(base64.b64decode(encoded, validate=True))
+    except ValueError as error:
+        raise Unreadable(f"data_base64 holds no JSON in base64: {str(error)[:200]}") from None
 
 
 def _parse(body: bytes) -> Any:

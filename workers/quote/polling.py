@@ -24,6 +24,7 @@ from contracts.runtime.settings import Settings
 from contracts.runtime.tasks import end
 from contracts.runtime.times import from_sql, to_wire
 from db import rates
+from db.accounts import provider_reports
 from db.messages.leases import Share
 from db.messages.outbox import Cause
 from db.mysql.database import Transaction, is_away, is_transient
@@ -44,7 +45,9 @@ FAILURES_TO_OPEN = 3
 OPEN_INTERVALS = 3
 """Intervals for which it is left alone then: a minute, with the interval that is the default."""
 IDLE_SECONDS = 0.25
-QUARANTINE_KEPT = timedelta(days=30)
+QUARANTINE_KEPT = REPORTS_KEPT = timedelta(days=30)
+SPANS_KEPT = timedelta(minutes=30)
+"""Reports are held against the last ten minutes."""
 FORGET_SECONDS, FORGET_ROWS = 30.0, 10_000
 """More than providers can send in that time."""
 
@@ -206,7 +209,9 @@ class ExternalQuoteJob:
     async def _forget(self) -> None:
         """Forget what nobody will ask for, in small steps."""
         database = self._services.database
-        await rates.forget_messages(database, MESSAGES_KEPT, FORGET_ROWS)
+        await provider_reports.forget_messages(database, MESSAGES_KEPT, FORGET_ROWS)
+        await provider_reports.forget_reports(database, REPORTS_KEPT, FORGET_ROWS)
+        await rates.forget_spans(database, SPANS_KEPT, FORGET_ROWS)
         await rates.forget_quarantine(database, QUARANTINE_KEPT, FORGET_ROWS)
 
 

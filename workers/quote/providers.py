@@ -1,7 +1,7 @@
 """The queue that providers write to: plain JSON or CloudEvents, vouched for by the broker's `user_id`.
 
-In: deliveries of `quote.rates`, whatever has queued up, in order. Out: rates or quarantined reports, committed,
-then the ack.
+In: deliveries of `quote.rates`, whatever has queued up, in order. Out: rates, quarantined reports, notes of what could
+not be read, committed; then the ack, or the dead letter.
 Must stay true: a message is taken once (its id is remembered with its effect); the order of a provider's
 messages is kept, so nothing here goes to the retry ladder: with the database away the queue waits; no bytes
 whatever end the worker.
@@ -10,21 +10,22 @@ whatever end the worker.
 import asyncio
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import structlog
 from prometheus_client import Counter
 
-from contracts.rates import PROVIDER_PREFIX, Rate, Reason
+from contracts.rates import PROVIDER_PREFIX, Rate, Reason, ReportStatus
 from contracts.runtime import failpoints
-from db import rates
-from db.accounts import providers
+from db.accounts import provider_reports, providers
+from db.accounts.provider_reports import NewReport, Seen
+from db.accounts.providers import Reporter
 from db.messages.outbox import Cause
 from db.mysql.database import Transaction, is_away, is_transient
 from db.redis.quote_registry import QuoteRegistry
 from workers.quote.judging import Faulty, RateReport
-from workers.quote.opening import Sent, Unreadable, open_report, provider_of
+from workers.quote.opening import Sent, Unreadable, claimed_by, open_report, provider_of
 from workers.quote.reports import Taken, take
 from workers.runtime.handlers import ACK, DeadLettered, Disposition
 from workers.runtime.intake import QueueDelivery
@@ -36,6 +37,10 @@ log = structlog.get_logger(__name__)
 MESSAGES_KEPT = timedelta(days=7)
 """A broker that delivers a message again does so long before."""
 REPORTS = Counter("eventhub_rate_reports_total", "Reports of rates by how they ended", ["end"])
+DROPPED = Counter(
+    "eventhub_rate_reports_dropped_total",
+    "Notes of older reports that went because their provider has sent so many",
+)
 
 
 def provider_messages(services: Services) -> BatchConsumer:
@@ -43,37 +48,45 @@ def provider_messages(services: Services) -> BatchConsumer:
     registry = QuoteRegistry(services.redis, services.database)
 
     async def consume(deliveries: Sequence[QueueDelivery]) -> list[Disposition]:
-        opened = [_open(delivery) for delivery in deliveries]
-        messages = [one for one in opened if isinstance(one, _Message)]
+        messages = [_open(delivery) for delivery in deliveries]
         refused = await _take_all(services, registry, messages)
-        return [one if isinstance(one, DeadLettered) else refused.get(one, ACK) for one in opened]
+        return [refused.get(one, one.end) for one in messages]
 
     return BatchConsumer(consume)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Message:
-    """A message that can be read, and what is in it."""
+    """A message and what is in it: a report, a faulty one, or the reason why none can be read."""
 
     sent: Sent
-    report: RateReport | Faulty
+    report: RateReport | Faulty | str
+
+    @property
+    def source(self) -> str:
+        """Whose it is."""
+        return claimed_by(self.sent)
+
+    @property
+    def end(self) -> Disposition:
+        """What becomes of the message itself once its effect is stored."""
+        if isinstance(self.report, str):
+            return DeadLettered(f"unreadable report: {self.report}")
+        return ACK
 
 
-def _open(delivery: QueueDelivery) -> _Message | DeadLettered:
+def _open(delivery: QueueDelivery) -> _Message:
     sent = _sent(delivery)
     try:
-        return _Message(sent, open_report(sent))
+        return _Message(*open_report(sent))
     except Unreadable as error:
-        REPORTS.labels("unreadable").inc()
-        return DeadLettered(f"unreadable report: {error}")
+        return _Message(sent, str(error))
 
 
 async def _take_all(
     services: Services, registry: QuoteRegistry, messages: Sequence[_Message]
 ) -> dict[_Message, DeadLettered]:
     """Take messages in one transaction; when that fails one by one. Those that cannot be taken at all."""
-    if not messages:
-        return {}
     try:
         taken = await _until_done(services, messages)
     except Exception as error:
@@ -85,7 +98,9 @@ async def _take_all(
         log.exception("report not taken")
         return {messages[0]: DeadLettered(f"handler failed: {error!r}")}
     await registry.put(taken.good)
-    REPORTS.labels("repeated_message").inc(len(messages) - len(taken.results))
+    unreadable = sum(isinstance(one.report, str) for one in messages)
+    REPORTS.labels("unreadable").inc(unreadable)
+    REPORTS.labels("repeated_message").inc(len(messages) - unreadable - len(taken.results))
     count(taken)
     return {}
 
@@ -106,13 +121,19 @@ async def _until_done(services: Services, messages: Sequence[_Message]) -> Taken
 
     async def work(transaction: Transaction) -> Taken:
         now = await transaction.now()
-        new = [
-            one for one in messages if await rates.note_message(transaction, _digest(one.sent), now)
+        new = await _new(transaction, messages, now)
+        names = {one.source.removeprefix(PROVIDER_PREFIX) for one in new}
+        able = await providers.reporters(transaction, names=names)
+        readable = [one for one in new if not isinstance(one.report, str)]
+        reports = [
+            _vouched(one.report, able) for one in readable if not isinstance(one.report, str)
         ]
-        active = await providers.active_of(transaction, {_name(one.report) for one in new})
-        reports = [_vouched(one.report, active) for one in new]
-        taken = await take(transaction, reports, now, services.settings)
-        causes = [Cause(one.sent.message_id, None) for one in new]
+        taken = await take(
+            transaction, reports, now, services.settings, via="BROKER", reporters=able
+        )
+        unread = [_unread(one) for one in new if isinstance(one.report, str)]
+        taken.dropped += await provider_reports.note(transaction, unread, now)
+        causes = [Cause(one.sent.message_id, None) for one in readable]
         events = list(zip(taken.events, causes, strict=True))
         services.outbox.add(transaction, now, events)
         await transaction.flush()
@@ -131,15 +152,46 @@ async def _until_done(services: Services, messages: Sequence[_Message]) -> Taken
                 raise
 
 
-def _name(report: RateReport | Faulty) -> str:
-    source = report.report.source if isinstance(report, Faulty) else report.source
-    return source.removeprefix(PROVIDER_PREFIX)
+async def _new(
+    transaction: Transaction, messages: Sequence[_Message], now: datetime
+) -> list[_Message]:
+    """Those that were not dealt with before; another report under an id that was used is told so."""
+    new: list[_Message] = []
+    for one in messages:
+        content = hashlib.sha256(one.sent.body).digest()
+        seen = await provider_reports.note_message(transaction, digest_of(one.sent), content, now)
+        if seen is Seen.NEW:
+            new.append(one)
+        elif seen is Seen.ANOTHER and isinstance(one.report, RateReport):
+            detail = "its message_id was used for another report before"
+            new.append(replace(one, report=Faulty(one.report, Reason.REPEATED, detail)))
+        elif seen is Seen.ANOTHER:
+            new.append(one)
+    return new
 
 
-def _vouched(report: RateReport | Faulty, active: Collection[str]) -> RateReport | Faulty:
-    if isinstance(report, Faulty) or _name(report) in active:
+def _vouched(report: RateReport | Faulty, able: Collection[Reporter]) -> RateReport | Faulty:
+    if isinstance(report, Faulty) or report.source in {one.source for one in able}:
         return report
-    return Faulty(report, Reason.FORGED, f"{_name(report)} is no provider, or no more")
+    name = report.source.removeprefix(PROVIDER_PREFIX)
+    return Faulty(report, Reason.FORGED, f"{name} is no provider, or no more")
+
+
+def _unread(one: _Message) -> NewReport:
+    """What a provider is shown of a message that holds no report."""
+    message_id = (one.sent.message_id or "").encode("utf-8", "replace").decode()
+    return NewReport(
+        source=one.source,
+        via="BROKER",
+        status=ReportStatus.UNREADABLE,
+        asset="",
+        currency="",
+        rate="",
+        observed_at="",
+        reason=Reason.UNREADABLE,
+        detail=str(one.report),
+        message_id=message_id or None,
+    )
 
 
 async def _database_back(services: Services) -> None:
@@ -153,7 +205,7 @@ async def _database_back(services: Services) -> None:
     await asyncio.Event().wait()
 
 
-def _digest(sent: Sent) -> bytes:
+def digest_of(sent: Sent) -> bytes:
     """What a repeat has in common: the provider and its message id; without an id, the whole message."""
     if sent.message_id:
         said = f"{provider_of(sent) or sent.routing_key}\n{sent.message_id}".encode(
@@ -165,7 +217,8 @@ def _digest(sent: Sent) -> bytes:
 
 
 def count(taken: Taken) -> None:
-    """Count and log how reports ended."""
+    """Count and log how reports ended, and what older ones had to go for them."""
+    DROPPED.inc(taken.dropped)
     for result in taken.results:
         if isinstance(result, Rate):
             REPORTS.labels("good").inc()

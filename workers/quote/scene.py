@@ -6,7 +6,7 @@ from contracts.commands import AcceptRate, PublishRate
 from contracts.rates import Reason
 from contracts.runtime.times import to_wire
 from db import rates
-from db.accounts import providers
+from db.accounts import provider_reports, providers
 from db.rates import PutAside
 from workers.runtime.self_test import NAME, Stage
 from workers.runtime.services import Services
@@ -20,8 +20,9 @@ async def scene(stage: Stage) -> None:
     provider, admin = await stage.account("PROVIDER"), await stage.account("ADMIN")
     at = to_wire(stage.now)
     said = {"asset": ASSET, "currency": "USD", "rate": "1.25", "observed_at": at}
-    await rates.note_message(stage.transaction, sha256(at.encode()).digest(), stage.now)
-    await providers.active_of(stage.transaction, [NAME])
+    digest = sha256(at.encode()).digest()
+    await provider_reports.note_message(stage.transaction, digest, digest, stage.now)
+    await providers.reporters(stage.transaction, names=[NAME])
     await stage.decide(PublishRate, provider, **said)
     put = PutAside(NAME, reason=Reason.OUT_OF_BAND, detail=NAME, **said)
     [put_aside] = await rates.put_aside(stage.transaction, [put], stage.now)

@@ -3,7 +3,8 @@
 In: any AMQP message: ours, a provider's, one that the broker gave up on; readable or not. Out: a row each; FAILED/500
 for every command in it that has no outcome yet, so that its client learns of it.
 Must stay true: a message is acknowledged only after its row is committed; nothing in a message can stop the next one;
-only a command that we signed gets an outcome, and never one that was decided already.
+only a command that we signed gets an outcome, and never one that was decided already; of each provider so many
+letters are kept and no more, since strangers write to that queue.
 
 Source of the broker's headers (x-death, x-first-death-*): RabbitMQ manual, "Dead Letter Exchanges".
 """
@@ -16,6 +17,7 @@ from typing import Any
 import orjson
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
+from prometheus_client import Counter
 from pydantic import ValidationError
 
 from contracts.command_ids import CommandIds
@@ -27,6 +29,7 @@ from contracts.messaging.envelope import (
     MalformedMessage,
     open_body,
 )
+from contracts.messaging.topology import RATES_QUEUE
 from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
 from contracts.runtime import failpoints
@@ -36,14 +39,20 @@ from db.messages.dead_letters import DeadLetter
 from db.mysql.database import Database, Transaction, is_away
 from workers.runtime.handlers import ACK, Disposition
 from workers.runtime.intake import QueueDelivery
-from workers.runtime.processing import QUEUE_HEADER, REASON_HEADER, Raw
+from workers.runtime.processing import KEY_HEADER, QUEUE_HEADER, REASON_HEADER, Raw
 from workers.runtime.services import Services
 
 log = structlog.get_logger(__name__)
 
 BODY_KEPT_MAX = 4 * 1024 * 1024
 """Ours are 512 KiB at most; a strange one is cut here, below the server's max_allowed_packet (16 MiB on MariaDB)."""
+STRANGER_BODY_KEPT_MAX = 64 * 1024
+"""Of what a provider sent: no report is larger."""
 AGAIN_SECONDS = 0.5
+DROPPED = Counter(
+    "eventhub_provider_letters_dropped_total",
+    "Dead letters that went because their provider has caused so many",
+)
 _FAILED = Problem(Code.INTERNAL, "The command could not be dealt with; nothing of it was done.")
 
 
@@ -63,6 +72,8 @@ class DeadLetterSink:
 
         async def keep(transaction: Transaction) -> None:
             await dead_letters.store(transaction, letter)
+            if letter.queue == RATES_QUEUE:
+                DROPPED.inc(await dead_letters.bound(transaction, letter))
             failpoints.reach("worker.written")
 
         await self._database.run(keep)
@@ -116,21 +127,44 @@ def dead_letter(message: AbstractIncomingMessage, envelopes: list[Envelope]) -> 
     headers = {str(name): _plain(value) for name, value in (message.headers or {}).items()}
     death = _first_death(headers)
     reason = _text(headers.get(REASON_HEADER)) or _broker_reason(headers)
-    if len(message.body) > BODY_KEPT_MAX:
-        reason = f"{reason} (the first {BODY_KEPT_MAX} of {len(message.body)} bytes are kept)"
+    queue, key = _origin(message, headers, death)
+    most = STRANGER_BODY_KEPT_MAX if queue == RATES_QUEUE else BODY_KEPT_MAX
+    if len(message.body) > most:
+        reason = f"{reason} (the first {most} of {len(message.body)} bytes are kept)"
     first = envelopes[0] if len(envelopes) == 1 else None
     return DeadLetter(
-        queue=_text(headers.get(QUEUE_HEADER)) or _text(headers.get("x-first-death-queue")) or "?",
+        queue=queue,
         reason=reason,
-        body=message.body[:BODY_KEPT_MAX],
+        body=message.body[:most],
         exchange=_text((death or {"exchange": message.exchange}).get("exchange")) or "",
-        routing_key=_first_text(death.get("routing-keys")) or message.routing_key or "",
+        routing_key=key,
         content_type=message.content_type,
         message_id=message.message_id or (first.id if first else None),
         message_type=message.type or (first.type if first else _batch_type(envelopes)),
         correlation_id=message.correlation_id or (first.correlationid if first else None),
         headers=headers,
     )
+
+
+def _origin(
+    message: AbstractIncomingMessage, headers: Mapping[str, Any], death: Mapping[str, Any]
+) -> tuple[str, str]:
+    """The queue on which a message died, and what it was published under.
+
+    What the broker gave up on the providers' queue brings the headers that its provider wrote, ours among them:
+    of such a message only the broker's own entry in x-death and the routing key, which the broker checked, count.
+    """
+    key = message.routing_key or ""
+    if _died_on(headers, RATES_QUEUE) and key != RATES_QUEUE:
+        return RATES_QUEUE, key
+    queue = _text(headers.get(QUEUE_HEADER)) or _text(headers.get("x-first-death-queue")) or "?"
+    return queue, _first_text(death.get("routing-keys")) or _text(headers.get(KEY_HEADER)) or key
+
+
+def _died_on(headers: Mapping[str, Any], queue: str) -> bool:
+    deaths = headers.get("x-death")
+    entries = deaths if isinstance(deaths, list) else []
+    return any(isinstance(entry, dict) and entry.get("queue") == queue for entry in entries)
 
 
 def consume_dead_letters(services: Services) -> Raw:

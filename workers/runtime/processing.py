@@ -60,6 +60,8 @@ log = structlog.get_logger(__name__)
 ATTEMPT_HEADER = "x-eventhub-attempt"
 REASON_HEADER = "x-eventhub-reason"
 QUEUE_HEADER = "x-eventhub-queue"
+KEY_HEADER = "x-eventhub-routing-key"
+"""What a message was published under before it was put aside: whose it is, on a queue that strangers write to."""
 REASON_LENGTH_MAX = 500
 REPUBLISH_SECONDS = 0.5
 
@@ -252,6 +254,7 @@ class MessageProcessor:
             ATTEMPT_HEADER: attempt,
             REASON_HEADER: end.reason[:REASON_LENGTH_MAX],
             QUEUE_HEADER: delivery.queue,
+            KEY_HEADER: delivery.message.routing_key or "",
         }
         message = delivery.message
         properties = Properties(

@@ -147,7 +147,7 @@ def _bodies() -> dict[str, str]:
         "id": "@id@",
         "userId": "@user@",
     }
-    paid = payment_resource(payment) | {"id": "@id@", "orderId": "@order@"}
+    paid = payment_resource(payment, ()) | {"id": "@id@", "orderId": "@order@"}
     hashed = paid | {"txHash": "0x" + "0" * 64, "status": "CONFIRMED"}
     texts = {"place": parameters, "quote": paid, "confirm": hashed}
     bodies = {f"{kind}_body": orjson.dumps(text).decode() for kind, text in texts.items()}

@@ -80,6 +80,8 @@ def _settings(state: State, password: str) -> str:
         # Ten side by side must fit in one machine; flow control begins here, not at 40 % of it.
         "vm_memory_high_watermark.absolute": "2GB",
         "disk_free_limit.absolute": "200MB",
+        # Ours are 512 KiB at most. A consumer holds 32 of whatever a provider sends, and the default is 128 MB.
+        "max_message_size": 8 * 1024 * 1024,
         # Quorum queues hold in memory what their write-ahead log holds. The default, 512 MB, makes the broker grow by
         # a gigabyte before it first lets go; with this it stays where it is after minutes.
         "raft.wal_max_size_bytes": 64 * 1024 * 1024,

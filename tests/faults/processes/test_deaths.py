@@ -18,6 +18,7 @@ from tests.faults.sale_setup import TICKETS, Show, open_show
 from tests.harness.accounts import Person, person
 from tests.harness.command_client import FINGERPRINT, CommandClient, result
 from tests.harness.processes import Processes
+from tests.harness.rates import SEED, priced
 from tests.harness.waiting import eventually
 from tests.harness.workers import running_workers
 from tests.integration.payments.payment_client import cancel, confirm, fresh_hash, quote, set_rate
@@ -129,6 +130,7 @@ async def test_quote_dies_while_rates_arrive(
 ) -> None:
     """Six deaths over six reports of a rate: each is stored and told once, the last one stands."""
     provider = await person(database, "PROVIDER")
+    await priced(database, ASSET, "2000")
     heard = await listen(client, "rate.updated")
     reported = [f"2000.{number:02d}" for number in range(1, len(DECIDES) + 1)]
     waiting = iter(reported)
@@ -138,7 +140,9 @@ async def test_quote_dies_while_rates_arrive(
 
     sent = await die_at_each(processes, "quote-1", DECIDES, report)
     assert statuses(await ends(database, sent)) == [200] * len(DECIDES)
-    stored = await database.read("SELECT rate FROM rates WHERE asset = %s", ASSET)
+    stored = await database.read(
+        "SELECT rate FROM rates WHERE asset = %s AND source <> %s", ASSET, SEED
+    )
     assert [f"{row[0]:.2f}" for row in stored] == reported[-1:]
     async with running_workers(client.settings, "relay", "notify"):
         await proven(database)

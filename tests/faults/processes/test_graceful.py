@@ -27,6 +27,7 @@ from tests.harness.processes import Process, Processes, running_processes
 from tests.harness.scratch import JWT_KEYS, Scratch
 from tests.harness.waiting import eventually
 from workers.runtime import process
+from workers.runtime.readiness import WorkerReadiness
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -193,7 +194,7 @@ async def test_a_worker_whose_time_is_over_says_so(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(process, "STOP_SECONDS", 0.01)
     stop = asyncio.Event()
     stop.set()
-    services: Any = SimpleNamespace(stop=stop, intake=Endless())
+    services: Any = SimpleNamespace(stop=stop, intake=Endless(), readiness=WorkerReadiness())
     processing: Any = Endless()
     with capture_logs() as logs:
         await process._work(services, process.Worker("tired", {}), processing)

@@ -15,6 +15,7 @@ from tests.faults.proof import END_SECONDS, ends, proven
 from tests.faults.sale_setup import TICKETS, Show, open_show
 from tests.harness.command_client import CommandClient, place, result
 from tests.harness.processes import Processes
+from tests.harness.rates import SEED, priced
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually
 from tests.harness.workers import running_workers
@@ -96,6 +97,7 @@ async def test_quote_dies_while_a_provider_reports_to_its_queue(
     heard = await listen(client, "rate.updated")
     reported = [f"30.{number:02d}" for number in range(1, len(REACTS) + 1)]
     waiting = iter(reported)
+    await priced(database, ASSET, "30")
     async with provider(scratch) as acme, connected(acme["amqpUrl"]) as channel:
 
         async def report() -> None:
@@ -104,7 +106,9 @@ async def test_quote_dies_while_a_provider_reports_to_its_queue(
             await publish(channel, key, message(body, acme["brokerUser"]))
 
         async def last_stands() -> bool:
-            rows = await database.read("SELECT rate FROM rates WHERE asset = %s", ASSET)
+            rows = await database.read(
+                "SELECT rate FROM rates WHERE asset = %s AND source <> %s", ASSET, SEED
+            )
             return [f"{row[0]:.2f}" for row in rows] == reported[-1:]
 
         await die_at_each(processes, "quote-1", REACTS, report)

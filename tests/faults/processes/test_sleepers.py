@@ -15,6 +15,7 @@ from tests.faults.sale_setup import TICKETS, Show, open_show
 from tests.faults.sleepers import outslept
 from tests.harness.command_client import CommandClient, result
 from tests.harness.processes import Processes
+from tests.harness.rates import SEED, priced
 from tests.harness.scratch import Scratch
 from tests.harness.waiting import eventually
 from tests.harness.workers import running_workers
@@ -188,6 +189,7 @@ async def test_quote_sleeps_while_a_provider_reports(
     heard = await listen(client, "rate.updated")
     reported = ["30.01", "30.02"]
     waiting = iter(reported)
+    await priced(database, ASSET, "30")
     async with provider(scratch) as acme, connected(acme["amqpUrl"]) as channel:
 
         async def report() -> str:
@@ -198,7 +200,9 @@ async def test_quote_sleeps_while_a_provider_reports(
 
         async def stored(rate: str) -> None:
             async def look() -> bool:
-                rows = await database.read("SELECT rate FROM rates WHERE asset = %s", ASSET)
+                rows = await database.read(
+                    "SELECT rate FROM rates WHERE asset = %s AND source <> %s", ASSET, SEED
+                )
                 return [f"{row[0]:.2f}" for row in rows] == [rate]
 
             await eventually(look, within=END_SECONDS)

@@ -56,14 +56,22 @@ async def _lock(session: Session, _: str, ids: list[Any]) -> list[Row]:
 async def _receipts(session: Session, _: str, hashes: list[Any]) -> list[Row]:
     return _these(
         session.plain("payment_receipts"),
-        "tx_hash, payment_id, status, code, command_id",
+        "tx_hash, payment_id, status, code, command_id, created_at",
         lambda one: one["tx_hash"] in hashes,
     )
 
 
-async def _rates(session: Session, _: str, assets: list[Any]) -> list[Row]:
-    names = "asset, currency, source, rate, observed_at, received_at"
-    return _these(session.plain("rates"), names, lambda one: one["asset"] in assets)
+async def _receipts_of(session: Session, _: str, ids: list[Any]) -> list[Row]:
+    return _these(
+        session.plain("payment_receipts"),
+        "tx_hash, status, created_at, payment_id",
+        lambda one: one["payment_id"] in ids,
+    )
+
+
+async def _rates(session: Session, _: str, words: list[Any]) -> list[Row]:
+    names = "asset, currency, source, rate, observed_at, received_at, accepted_at"
+    return _these(session.plain("rates"), names, lambda one: one["asset"] in words)
 
 
 async def _past_their_time(session: Session, _: str, __: list[Any]) -> list[Row]:
@@ -155,6 +163,7 @@ QUERIES: dict[Maker, Query] = {
     payments.pending_of: _pending_of,
     payments.lock: _lock,
     payments.receipts: _receipts,
+    payments.receipts_of: _receipts_of,
     payments.past_their_time: _past_their_time,
     rates.of_pairs: _rates,
 }

@@ -1,6 +1,6 @@
 """One wrong row per way to break a rule of the audit: (rule, what the row would mean, the statement that writes it).
 
-Names in braces are ids of `small_sale.SmallSale`.
+Names in braces are those of `SmallSale.ids`.
 """
 
 

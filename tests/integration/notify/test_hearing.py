@@ -89,11 +89,12 @@ async def test_events_of_payments_reach_their_owners(
     await event_publisher.tell(
         EventCancelled(event=concert, organizer_id=organizer.id), "event:3", 2
     )
+    late = payment | {"receipt": "0x" + "a" * 64}
     (call,) = await receiver.heard("/buyer")
-    assert (call.body["type"], call.body["data"]) == ("payment.late", payment)
+    assert (call.body["type"], call.body["data"]) == ("payment.late", late)
     calls = await receiver.heard("/organizer", 2)
     told = {call.body["type"]: call.body["data"] for call in calls}
-    assert told == {"payment.late": payment, "event.cancelled": concert}
+    assert told == {"payment.late": late, "event.cancelled": concert}
 
 
 async def test_a_webhook_hears_the_types_it_asked_for(

@@ -16,6 +16,7 @@ from contracts.messaging.topology import EVENTS_EXCHANGE, topology
 from contracts.runtime.times import to_wire
 from db.mysql.database import Database
 from tests.harness.accounts import Person, person
+from tests.harness.rates import priced
 from tests.harness.recorded_messages import Judge, tapping
 from tests.harness.sales import Sale, items, order, sale
 from tests.harness.scratch import scratch_servers
@@ -117,6 +118,7 @@ async def test_everything_that_travels_is_described(day: System) -> None:
         organizer, buyer = await person(database, "ORGANIZER"), await person(database)
         await live(day, organizer, buyer)
         provider, admin = await person(database, "PROVIDER"), await person(database, "ADMIN")
+        await priced(database, "ZZZ", "1000")
         await report_rates(day, provider, admin)
 
         async def all_seen() -> bool:

@@ -187,8 +187,10 @@ async def test_each_step_is_published_once_in_order(
     wanted = topology(system.settings.shards, system.settings.queue_length)
     async with tapping(place.amqp_url, wanted) as tap:
         order_id, payment = await quoted(api, show)
-        path, late = f"{CONFIRM}/{payment['id']}", fresh_hash()
-        assert (await api.post(path, {"txHash": fresh_hash()})).status == 200
+        path, good, late = f"{CONFIRM}/{payment['id']}", fresh_hash(), fresh_hash()
+        paid = await api.post(path, {"txHash": good})
+        assert paid.status == 200
+        assert [one["txHash"] for one in paid.body["receipts"]] == [good]
         refused = await asyncio.gather(*(api.post(path, {"txHash": late}) for _ in range(3)))
         assert [one.body["paymentStatus"] for one in refused] == ["LATE"] * 3
 
@@ -207,7 +209,15 @@ async def test_each_step_is_published_once_in_order(
     ]
     assert [int(one["sequence"]) for one in events] == [1, 2, 3, 3, 3, 3]
     assert events[3]["data"]["order"]["details"][0]["quantity"] == 1
-    assert events[5]["data"]["txHash"] == late
+    assert events[5]["data"]["receipt"] == events[5]["data"]["txHash"] == late
+    assert events[5]["data"]["payment"]["txHash"] == good
+    now = (await api.get(f"/api/payments/{payment['id']}")).body
+    assert events[5]["data"]["payment"]["receipts"] == now["receipts"]
+    assert [(one["txHash"], one["status"]) for one in now["receipts"]] == [
+        (good, "APPLIED"),
+        (late, "LATE"),
+    ]
+    assert {one["refundId"] for one in now["receipts"]} == {None}
     assert events[5]["data"]["payment"]["status"] == "CONFIRMED"
     assert {one["data"].get("userId", buyer.id) for one in events} == {buyer.id}
 

@@ -59,10 +59,10 @@ def new_name() -> str:
 
 
 @contextlib.asynccontextmanager
-async def provider(scratch: Scratch) -> AsyncIterator[dict[str, Any]]:
+async def provider(scratch: Scratch, *options: str) -> AsyncIterator[dict[str, Any]]:
     """A provider of its own, removed at the end; what `add` printed."""
     name = new_name()
-    added = await provider_command(scratch, "add", name)
+    added = await provider_command(scratch, "add", name, *options)
     assert added.code == 0, added.error
     try:
         yield added.shown

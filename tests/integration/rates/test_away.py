@@ -9,6 +9,7 @@ import pytest
 from db.mysql.database import Database
 from scripts.proving.proxy import Proxy
 from tests.harness.accounts import person
+from tests.harness.rates import priced
 from tests.harness.sales import Sale, order, sale
 from tests.harness.scratch import Scratch
 from tests.harness.system import Answer, Api, System, running
@@ -80,7 +81,8 @@ async def test_reports_wait_for_the_database_in_their_order(
     scratch: Scratch, database: Database
 ) -> None:
     """The worker's database goes away in the middle of a stream: each report is a rate once, in the order sent."""
-    name, prices = asset(), [str(100 + n % 7) for n in range(60)]
+    name = await priced(database, asset())
+    prices = [str(100 + n % 7) for n in range(60)]
     async with Proxy(scratch.mysql_url) as proxy:
         settings = scratch.settings(MYSQL_URL=proxy.address)
         async with provider(scratch) as acme, running_workers(settings, "quote"):

@@ -22,6 +22,7 @@ from contracts.messaging.topology import (
     topology,
 )
 from db.mysql.database import Database
+from tests.harness.rates import SEED, priced
 from tests.harness.scratch import Scratch
 from tests.harness.system import System
 from tests.harness.waiting import eventually
@@ -155,13 +156,15 @@ async def _shape(scratch: Scratch) -> set[tuple[str, ...]]:
 
 
 async def _its_own_rates_are_taken(acme: dict[str, Any], database: Database) -> None:
-    name = asset()
+    name = await priced(database, asset())
     async with connected(acme["amqpUrl"]) as channel:
         key = f"rates.{acme['name']}.{name}"
         await publish(channel, key, message(fields(name, "100"), acme["name"]))
 
     async def stored() -> bool:
-        return bool(await database.read("SELECT 1 FROM rates WHERE asset = %s", name))
+        return bool(
+            await database.read("SELECT 1 FROM rates WHERE asset = %s AND source <> %s", name, SEED)
+        )
 
     await eventually(stored)
 

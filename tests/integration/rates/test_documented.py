@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from db.mysql.database import Database
+from tests.harness.rates import priced
 from tests.harness.scratch import Scratch
 from tests.harness.system import System
 from tests.harness.waiting import eventually
@@ -23,6 +24,7 @@ async def test_the_example_publisher_reports_a_rate(
     (program,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     script = tmp_path / "report.py"
     script.write_text(program)
+    await priced(database, "DOCS", "12.50")
     async with provider(scratch) as added:
         process = await asyncio.create_subprocess_exec(
             sys.executable,

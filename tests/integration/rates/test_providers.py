@@ -13,6 +13,7 @@ import pytest
 from db import rates
 from db.mysql.database import Database
 from tests.harness.accounts import person
+from tests.harness.rates import SEED, priced
 from tests.harness.scratch import Scratch
 from tests.harness.system import System
 from tests.harness.waiting import eventually
@@ -36,9 +37,9 @@ async def acme(scratch: Scratch, system: System) -> AsyncIterator[dict[str, Any]
 
 
 async def rate_of(database: Database, name: str) -> str | None:
-    """The rate that is stored for an asset in USD."""
+    """What providers say of an asset in USD."""
     for rate in await rates.everything(database):
-        if rate.pair == (name, "USD"):
+        if rate.pair == (name, "USD") and rate.from_provider:
             return format(rate.rate, "f").rstrip("0").rstrip(".")
     return None
 
@@ -74,7 +75,7 @@ async def test_a_report_on_the_queue_is_a_rate_under_the_provider_s_name(
     acme: dict[str, Any], database: Database, system: System
 ) -> None:
     """Plain JSON and a CloudEvent alike; the same source as over HTTP."""
-    name = asset()
+    name = await priced(database, asset())
     async with connected(acme["amqpUrl"]) as channel:
         key = f"rates.{acme['name']}.{name}"
         await publish(channel, key, message(fields(name, "100"), acme["name"]))
@@ -95,7 +96,7 @@ async def test_a_message_that_comes_twice_counts_once(
     acme: dict[str, Any], database: Database
 ) -> None:
     """The same message id: ignored, not put aside; another id for the same observation: REPEATED."""
-    name = asset()
+    name = await priced(database, asset())
     body, key = fields(name, "100"), f"rates.{acme['name']}.{name}"
     async with connected(acme["amqpUrl"]) as channel:
         for message_id in ("one", "one", "one", "two"):
@@ -152,7 +153,7 @@ async def test_what_cannot_be_read_is_a_dead_letter(
     acme: dict[str, Any], database: Database, body: bytes, kind: str
 ) -> None:
     """With its reason and byte for byte; the next report is taken as ever."""
-    name = asset()
+    name = await priced(database, asset())
     key = f"rates.{acme['name']}.{name}"
     message_id = f"unreadable-{name}"
     async with connected(acme["amqpUrl"]) as channel:
@@ -193,7 +194,7 @@ async def test_a_removed_provider_is_out_and_its_rates_with_it(
     scratch: Scratch, system: System, database: Database
 ) -> None:
     """Cut off, unable to sign in, its rate gone, none of its reports to be accepted; added again the same source."""
-    name, coin = new_name(), asset()
+    name, coin = new_name(), await priced(database, asset())
     added = (await provider_command(scratch, "add", name)).shown
     async with connected(added["amqpUrl"]) as channel:
         await publish(channel, f"rates.{name}.{coin}", message(fields(coin, "100"), name))
@@ -206,7 +207,8 @@ async def test_a_removed_provider_is_out_and_its_rates_with_it(
         await gone.wait()
     login = {"email": added["email"], "password": added["password"]}
     assert (await system.api().post("/api/auth/login", login)).status == 401
-    assert (await system.api().get(f"/api/market/rates/{coin}")).status == 404
+    left = await system.api().get(f"/api/market/rates/{coin}")
+    assert left.body["source"] == SEED
     client = system.api(await person(database, "ADMIN"))
     (put_aside,) = (await client.get("/api/admin/rates/quarantine?limit=1")).body["data"]
     refused = await client.post(f"/api/admin/rates/quarantine/{put_aside['id']}/accept")
@@ -251,7 +253,7 @@ async def test_good_ones_are_applied_in_order_and_bad_ones_put_aside(
     acme: dict[str, Any], database: Database, count: int
 ) -> None:
     """A fifth is bad in every way there is: each bad one is in quarantine, each good one was a rate, none elsewhere."""
-    seeded, name = random.Random(count), asset()
+    seeded, name = random.Random(count), await priced(database, asset())
     taken_before, dead_before = await _taken(database), await _dead(database)
     stories = [seeded.choice(sorted(BAD)) if seeded.random() < 0.2 else "" for _ in range(count)]
     good = [n for n, story in enumerate(stories) if not story]

@@ -110,6 +110,5 @@ async def test_without_redis_the_database_answers(database: Database) -> None:
     assert await shown(registry) == rate("1", 0)
     await registry.put([rate("2", 1)])
     await registry.changing()
-    await registry.forget()
     assert await shown(registry) == rate("1", 0)
     await away.aclose()

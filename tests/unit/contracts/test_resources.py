@@ -9,6 +9,7 @@ from contracts.resources import (
     OrderDetailRow,
     OrderRow,
     PaymentRow,
+    ReceiptRow,
     TicketTypeRow,
     event_etag,
     event_resource,
@@ -119,12 +120,28 @@ def test_crypto_amounts_keep_all_their_digits() -> None:
     """DECIMAL(38,18) has more digits than Python's decimal context; none may be lost."""
     amount = Decimal("12345678901234567890.123456789012345678")
     row = PaymentRow(1, 9, "BTC", Decimal("0.1"), amount, None, "PENDING", AT, "fake", AT, AT, AT)
-    payment = payment_resource(row)
+    payment = payment_resource(row, ())
     assert payment["amountCrypto"] == "12345678901234567890.123456789012345678"
     assert payment["quoteRate"] == "0.10000000"
-    assert payment["txHash"] is None
+    assert (payment["txHash"], payment["receipts"]) == (None, [])
     tiny = PaymentRow(
         1, 9, "BTC", Decimal("1E+9"), Decimal("1E-18"), None, "PENDING", AT, "f", AT, AT, AT
     )
-    assert payment_resource(tiny)["amountCrypto"] == "0.000000000000000001"
-    assert payment_resource(tiny)["quoteRate"] == "1000000000.00000000"
+    assert payment_resource(tiny, ())["amountCrypto"] == "0.000000000000000001"
+    assert payment_resource(tiny, ())["quoteRate"] == "1000000000.00000000"
+
+
+def test_a_payment_lists_every_hash_that_was_shown_the_first_one_first() -> None:
+    """The applied one and the late ones, each with its time; no refund of any of them yet."""
+    shown = [ReceiptRow("0xb", "LATE", AT.replace(second=1)), ReceiptRow("0xa", "APPLIED", AT)]
+    rate = Decimal("0.1")
+    row = PaymentRow(1, 9, "BTC", rate, rate, "0xa", "CONFIRMED", AT, "fake", AT, AT, AT)
+    assert payment_resource(row, shown)["receipts"] == [
+        {"txHash": "0xa", "status": "APPLIED", "receivedAt": WIRE, "refundId": None},
+        {
+            "txHash": "0xb",
+            "status": "LATE",
+            "receivedAt": "2026-05-01T12:00:01.000005Z",
+            "refundId": None,
+        },
+    ]

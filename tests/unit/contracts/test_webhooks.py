@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.events import EVENTS
+from contracts.events import EVENTS, PaymentLate
 from contracts.webhooks.addresses import BadUrl, forbidden_address, webhook_url
-from contracts.webhooks.messages import WEBHOOK_TYPES, webhook_body
+from contracts.webhooks.messages import WEBHOOK_TYPES, subject_of, webhook_body
 from contracts.webhooks.secrets import SecretSealer, UnreadableSecret, new_secret
+from tests.harness.resources import a_payment
 
 MASTER = "a master secret for tests only and long enough"
 
@@ -33,6 +34,15 @@ def test_a_body_has_four_members() -> None:
         "data": {"id": 1},
         "sequence": 3,
     }
+
+
+def test_late_money_of_an_older_release_is_told_with_its_hash() -> None:
+    """Its payment lists no receipts and its event has no `receipt`: the late hash is told all the same."""
+    payment, late = a_payment(txHash="0x" + "a" * 64), "0x" + "b" * 64
+    del payment["receipts"]
+    about = {"userId": 5, "eventId": 3, "organizerId": 8, "txHash": late}
+    event = PaymentLate.model_validate({"payment": payment, **about})
+    assert subject_of(event) == payment | {"receipts": [], "receipt": late}
 
 
 def test_a_sealed_secret_opens_for_its_account_only() -> None:

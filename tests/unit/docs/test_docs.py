@@ -80,7 +80,7 @@ def test_decisions_are_numbered_dated_and_in_the_index() -> None:
     for entry in entries:
         assert re.search(r"20\d\d-\d\d-\d\d", entry), entry
         assert re.search(r"accepted|superseded|in force", entry, re.IGNORECASE), entry
-    assert {int(number) for number in re.findall(r"(\d+) \(", index)} == set(numbers)
+    assert {int(number) for number in re.findall(r"(\d+)\s+\(", index)} == set(numbers)
 
 
 def proofs() -> list[tuple[str, str]]:
@@ -124,3 +124,27 @@ def test_named_modules_exist(page: Path) -> None:
     ):
         attribute_of = ROOT / (name.rpartition(".")[0] + ".py")
         assert (ROOT / name).exists() or attribute_of.exists(), name
+
+
+def test_modules_that_the_code_speaks_of_exist() -> None:
+    """Every dotted name of ours in a docstring or comment is a module, or a name that stands in one."""
+    folders = ("gateway", "contracts", "db", "workers", "scripts", "tests")
+    dotted = re.compile(rf"`((?:{'|'.join(folders)})\.[\w.]+)`")
+    named = {
+        (str(source.relative_to(ROOT)), name)
+        for folder in folders
+        for source in (ROOT / folder).rglob("*.py")
+        for name in dotted.findall(source.read_text())
+    }
+    assert len(named) > 30
+    assert not [one for one in sorted(named) if not _is_there(one[1].split("."))]
+
+
+def _is_there(words: list[str]) -> bool:
+    for length in range(len(words), 0, -1):
+        place = ROOT.joinpath(*words[:length])
+        for module in (place.with_suffix(".py"), place / "__init__.py"):
+            if module.exists():
+                rest = words[length : length + 1]
+                return not rest or bool(re.search(rf"\b{rest[0]}\b", module.read_text()))
+    return False

@@ -126,7 +126,7 @@ def test_the_same_hash_on_the_same_payment_gives_the_same_answer_and_writes_noth
     """Whatever it was: paid, order gone, quote over; also when the state has moved on since."""
     for code in (None, Code.ORDER_NOT_PENDING, Code.QUOTE_EXPIRED):
         status = ReceiptStatus.APPLIED if code is None else ReceiptStatus.LATE
-        receipt = Receipt(HASHES[0], 1, status, code, b"x" * 16)
+        receipt = Receipt(HASHES[0], 1, status, code, b"x" * 16, NOW)
         settlement = settle(quote(status="LATE" if code else "CONFIRMED"), receipts=(receipt,))
         ruling = settlement.rule(shown())
         assert (ruling.code if isinstance(ruling, Late) else None) == code
@@ -137,7 +137,7 @@ def test_the_same_hash_on_the_same_payment_gives_the_same_answer_and_writes_noth
 
 def test_a_hash_of_another_payment_is_refused_and_stays_where_it_is() -> None:
     """TX_HASH_USED; the second payment is as it was and may still be paid by another hash."""
-    receipt = Receipt(HASHES[0], 9, ReceiptStatus.LATE, Code.QUOTE_EXPIRED, b"x" * 16)
+    receipt = Receipt(HASHES[0], 9, ReceiptStatus.LATE, Code.QUOTE_EXPIRED, b"x" * 16, NOW)
     settlement = settle(quote(), receipts=(receipt,))
     assert isinstance(settlement.rule(shown()), HashUsed)
     assert settlement.new_receipts == []
@@ -146,7 +146,7 @@ def test_a_hash_of_another_payment_is_refused_and_stays_where_it_is() -> None:
 
 def test_a_stranger_learns_nothing_and_leaves_no_receipt() -> None:
     """Not even that the hash was used, or that the payment exists."""
-    receipt = Receipt(HASHES[0], 1, ReceiptStatus.APPLIED, None, b"x" * 16)
+    receipt = Receipt(HASHES[0], 1, ReceiptStatus.APPLIED, None, b"x" * 16, NOW)
     settlement = settle(quote(), receipts=(receipt,))
     assert settlement.rule(shown(caller=STRANGER)) == Unknown()
     assert settlement.rule(shown(payment_id=77)) == Unknown()
