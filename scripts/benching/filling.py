@@ -47,7 +47,7 @@ FLUSH_SECONDS = 120.0
 CLEAN_SHARE = 0.02
 GROWING = (
     *("users", "events", "ticket_types", "stock_ledger", "orders", "order_details"),
-    *("order_history", "payments", "payment_receipts", "command_outcomes"),
+    *("order_history", "payments", "payment_receipts", "tickets", "command_outcomes"),
 )
 
 
@@ -163,7 +163,8 @@ async def _insert_all(pool: aiomysql.Pool, told: Mapping[str, Any], events: int)
     if told["orders"]:
         await _chunked(pool, sql.USERS, told, told["users"])
         await _chunked(pool, sql.LEDGER, told, steps)
-        await _chunked(pool, (*sql.ORDERS, *sql.PAYMENTS, *sql.OUTCOMES), told, told["orders"])
+        books = (*sql.ORDERS, *sql.PAYMENTS, *sql.TICKETS, *sql.OUTCOMES)
+        await _chunked(pool, books, told, told["orders"])
         await _run(pool, sql.STOCK, told)
 
 

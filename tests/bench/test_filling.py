@@ -13,7 +13,7 @@ from tests.harness.people import person
 from tests.harness.scratch import Scratch, scratch
 from tests.harness.staff import staff
 
-COUNTED = ("orders", "order_details", "order_history", "payments", "command_outcomes")
+COUNTED = ("orders", "order_details", "order_history", "payments", "tickets", "command_outcomes")
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,7 @@ async def test_filled_books_are_right_and_can_be_gone_on_with(
         "order_details": 1000,
         "order_history": 1000,
         "payments": 500,
+        "tickets": 500,
         "command_outcomes": 2000,
     }
     again = await fill(places.mysql_url, organizer, orders=30, events=2, paid=0)
