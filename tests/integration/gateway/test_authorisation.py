@@ -75,13 +75,13 @@ async def cast_of(system: System, own_database: Database) -> dict[str, Person]:
 
 
 @pytest.fixture(scope="module")
-async def gate_tokens(hub: System, records: Database, cast_of: dict[str, Person]) -> dict[str, str]:
+async def gate_tokens(system: System, cast_of: dict[str, Person]) -> dict[str, str]:
     """A gate of somebody's event, and one that was revoked."""
     keeper = cast_of["gate keeper"]
-    sold = await sale(hub, keeper, 5)
-    made = {name: await gate(hub, keeper, sold.event_id, name) for name in GATES}
+    sold = await sale(system, keeper, 5)
+    made = {name: await gate(system, keeper, sold.event_id, name) for name in GATES}
     path = f"/api/events/{sold.event_id}/gates/{made['revoked gate'].id}"
-    assert (await hub.api(keeper).delete(path)).status == 204
+    assert (await system.api(keeper).delete(path)).status == 204
     return {name: one.token for name, one in made.items()}
 
 
