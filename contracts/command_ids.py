@@ -100,7 +100,7 @@ class CommandIds:
     def seal_stream(self, text: str, caller: int, now: datetime) -> str:
         """A token that opens the event stream of the command `text`, and nothing else, for `STREAM_LIFE`."""
         minute = int((now - EPOCH).total_seconds()) // _STREAM_STEP
-        body = caller.to_bytes(8, "big") + minute.to_bytes(4, "big")
+        body = caller.to_bytes(8, "big", signed=True) + minute.to_bytes(4, "big")
         return to_text(body + self._streams.sign(body + text.encode()))
 
     def open_stream(self, text: str, token: str, now: datetime) -> StreamAccess | None:
@@ -115,4 +115,4 @@ class CommandIds:
         since = EPOCH + timedelta(seconds=int.from_bytes(body[8:], "big") * _STREAM_STEP)
         if now - since >= STREAM_LIFE + timedelta(seconds=_STREAM_STEP):
             return None
-        return StreamAccess(int.from_bytes(body[:8], "big"), since)
+        return StreamAccess(int.from_bytes(body[:8], "big", signed=True), since)

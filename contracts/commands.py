@@ -10,10 +10,22 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from contracts.catalogue import EventMembers, EventPatch, TicketTypeMembers, TicketTypePatch
-from contracts.models import Asset, Id, Principal, Quantity, TxHash, Wire
+from contracts.models import (
+    Asset,
+    GatePrincipal,
+    Id,
+    MomentText,
+    Principal,
+    Quantity,
+    TxHash,
+    Wire,
+)
 from contracts.sales import ITEMS_MAX
+from contracts.tickets.codes import CODE_LENGTH_MAX
+from contracts.tickets.names import HolderName
+from contracts.tickets.scans import SCANS_MAX, DeviceId
 
-Owner = Literal["inventory", "catalogue", "order", "payment", "quote"]
+Owner = Literal["inventory", "catalogue", "order", "payment", "quote", "admission"]
 """Whose queue. What is said of events and ticket types has one of its own, which inventory takes first: a pause or a
 cancellation does not stand in line behind the orders that it is about."""
 
@@ -165,6 +177,42 @@ class AcceptRate(Command):
     quarantine_id: Id
 
 
+class TransferTicket(Command):
+    """A ticket's holder gives it to another account; codes of before are void."""
+
+    TYPE = "eventhub.ticket.transfer.v1"
+    OWNER = "order"
+    ticket_id: Id
+    to_user_id: Id
+
+
+class RenameHolder(Command):
+    """A ticket's holder writes another name on it, or none."""
+
+    TYPE = "eventhub.ticket.rename.v1"
+    OWNER = "order"
+    ticket_id: Id
+    holder_name: HolderName | None
+
+
+class Scan(Wire):
+    """One code that a gate has seen. `offline`: it has been let in already."""
+
+    id: DeviceId
+    code: Annotated[str, Field(max_length=CODE_LENGTH_MAX)]
+    scanned_at: MomentText
+    offline: bool = False
+
+
+class RecordScans(Command):
+    """What a gate has scanned: to be ruled on, and kept."""
+
+    TYPE = "eventhub.scan.record.v1"
+    OWNER = "admission"
+    principal: GatePrincipal
+    scans: Annotated[tuple[Scan, ...], Field(min_length=1, max_length=SCANS_MAX)]
+
+
 COMMANDS: dict[str, type[Command]] = {
     model.TYPE: model
     for model in (
@@ -181,6 +229,9 @@ COMMANDS: dict[str, type[Command]] = {
         ConfirmPayment,
         PublishRate,
         AcceptRate,
+        TransferTicket,
+        RenameHolder,
+        RecordScans,
     )
 }
 

@@ -11,11 +11,16 @@ from contracts.models import Id, Wire
 from contracts.rates import QuarantinedReport, RateResource
 from contracts.resources import EventResource, Order, Payment
 from contracts.shapes import JsonOf
+from contracts.tickets.scans import ConflictFacts
+from contracts.tickets.ticket import IssuedTickets, TicketResource
 
 OrderJson = Annotated[dict[str, Any], JsonOf(Order)]
 EventJson = Annotated[dict[str, Any], JsonOf(EventResource)]
 PaymentJson = Annotated[dict[str, Any], JsonOf(Payment)]
 RateJson = Annotated[dict[str, Any], JsonOf(RateResource)]
+IssuedJson = Annotated[dict[str, Any], JsonOf(IssuedTickets)]
+TicketJson = Annotated[dict[str, Any], JsonOf(TicketResource)]
+ConflictJson = Annotated[dict[str, Any], JsonOf(ConflictFacts)]
 QuarantinedJson = Annotated[dict[str, Any], JsonOf(QuarantinedReport)]
 
 
@@ -125,6 +130,52 @@ class PaymentLate(PaymentEvent):
     """The same, under the name that webhooks have; None in what an earlier release wrote."""
 
 
+class TicketsIssued(DomainEvent):
+    """The tickets of a confirmed order exist. `tickets` names them: `{orderId, eventId, userId, ticketIds}`."""
+
+    TYPE = "eventhub.ticket.issued.v1"
+    TOPIC = "ticket.issued"
+    tickets: IssuedJson
+    organizer_id: Id
+
+
+class TicketEvent(DomainEvent):
+    """Something happened to a ticket. `ticket` is the ticket resource after it, without its code."""
+
+    ticket: TicketJson
+    buyer_id: Id
+    organizer_id: Id
+
+
+class TicketTransferred(TicketEvent):
+    """The ticket has another holder; the codes of before are void."""
+
+    TYPE = "eventhub.ticket.transferred.v1"
+    TOPIC = "ticket.transferred"
+    from_user_id: Id
+
+
+class TicketAdmitted(TicketEvent):
+    """The ticket has let somebody in."""
+
+    TYPE = "eventhub.ticket.admitted.v1"
+    TOPIC = "ticket.admitted"
+    gate_id: Id
+    scanned_at: str
+
+
+class TicketConflict(TicketEvent):
+    """A gate that was alone let somebody in who should not have been: both entries, for a person to look at.
+
+    `conflict`: `{ruling, gate, scannedAt, firstGate, firstAt}`; CONFLICT was admitted before, by `firstGate` at
+    `firstAt`; VOID_ADMITTED had no right any more.
+    """
+
+    TYPE = "eventhub.ticket.conflict.v1"
+    TOPIC = "ticket.conflict"
+    conflict: ConflictJson
+
+
 class RateUpdated(DomainEvent):
     TYPE = "eventhub.rate.updated.v1"
     TOPIC = "rate.updated"
@@ -152,6 +203,10 @@ EVENTS: dict[str, type[DomainEvent]] = {
         QuoteCreated,
         PaymentConfirmed,
         PaymentLate,
+        TicketsIssued,
+        TicketTransferred,
+        TicketAdmitted,
+        TicketConflict,
         RateUpdated,
         RateQuarantined,
     )

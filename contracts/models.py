@@ -85,3 +85,25 @@ class Principal(Wire):
     def has(self, roles: Iterable[str]) -> bool:
         """Whether any of `roles` is held (roles add up, none implies another)."""
         return not set(roles).isdisjoint(self.roles)
+
+    @property
+    def caller(self) -> int:
+        """Who asks, over all kinds of callers: whose commands, keys and limits these are."""
+        return self.user_id
+
+
+NOBODY = 2**63 - 1
+"""No account has this id: whatever asks for an owner says no."""
+
+
+class GatePrincipal(Principal):
+    """A device at the door of an event: no account, no roles, and a number of its own among callers."""
+
+    user_id: Id = NOBODY
+    gate_id: Id
+    event_id: Id
+
+    @property
+    def caller(self) -> int:
+        """Negative, so that a gate is never an account of the same number."""
+        return -self.gate_id

@@ -33,6 +33,8 @@ class Code(StrEnum):
     EMAIL_TAKEN = "EMAIL_TAKEN"
     EVENT_HAS_SALES = "EVENT_HAS_SALES"
     LAST_ADMIN = "LAST_ADMIN"
+    TICKET_USED = "TICKET_USED"
+    TICKET_VOID = "TICKET_VOID"
     TOO_LARGE = "TOO_LARGE"
     NOT_JSON = "NOT_JSON"
     IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
@@ -62,6 +64,8 @@ STATUS: dict[Code, int] = {
     Code.EMAIL_TAKEN: 409,
     Code.EVENT_HAS_SALES: 409,
     Code.LAST_ADMIN: 409,
+    Code.TICKET_USED: 409,
+    Code.TICKET_VOID: 409,
     Code.TOO_LARGE: 413,
     Code.NOT_JSON: 415,
     Code.IDEMPOTENCY_MISMATCH: 422,
@@ -91,6 +95,8 @@ TITLE: dict[Code, str] = {
     Code.EMAIL_TAKEN: "This address has an account",
     Code.EVENT_HAS_SALES: "Tickets stand against this change",
     Code.LAST_ADMIN: "The last active admin stays",
+    Code.TICKET_USED: "The ticket has been used",
+    Code.TICKET_VOID: "The ticket is void",
     Code.TOO_LARGE: "The request is too large",
     Code.NOT_JSON: "The body is not JSON",
     Code.IDEMPOTENCY_MISMATCH: "The key stands for another request",

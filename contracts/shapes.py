@@ -9,7 +9,7 @@ that happens several times in every order; the model describes exactly what that
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from operator import attrgetter
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, create_model
@@ -169,13 +169,8 @@ def _members(model: type[BaseModel], handler: GetCoreSchemaHandler) -> core_sche
 
 
 def _member(field: FieldInfo, handler: GetCoreSchemaHandler) -> core_schema.TypedDictField:
-    arguments = get_args(field.annotation)
-    nested = next(
-        (one for one in arguments if isinstance(one, type) and issubclass(one, Answer)), None
-    )
-    if nested is not None and get_origin(field.annotation) is list:
-        schema: core_schema.CoreSchema = core_schema.list_schema(_members(nested, handler))
-    else:
+    schema = _nested(field.annotation, handler)
+    if schema is None:
         annotation: Any = field.annotation
         if field.metadata:
             annotation = Annotated[(annotation, *field.metadata)]
@@ -184,3 +179,18 @@ def _member(field: FieldInfo, handler: GetCoreSchemaHandler) -> core_schema.Type
         return core_schema.typed_dict_field(schema)
     defaulted = core_schema.with_default_schema(schema, default=field.default)
     return core_schema.typed_dict_field(defaulted, required=False)
+
+
+def _nested(annotation: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema | None:
+    """A model in a model stays a plain dict too: alone, in a list, or where null may stand; None for anything else."""
+    if isinstance(annotation, type) and issubclass(annotation, Answer):
+        return _members(annotation, handler)
+    arguments = get_args(annotation)
+    inner = next((one for one in (_nested(a, handler) for a in arguments) if one), None)
+    if inner is None:
+        return None
+    if get_origin(annotation) is list:
+        return core_schema.list_schema(inner)
+    if NoneType in arguments and len(arguments) == 2:
+        return core_schema.nullable_schema(inner)
+    raise TypeError(f"{annotation} is no model, list of models, or model or null")

@@ -14,6 +14,7 @@ from decimal import Decimal
 from contracts.orders import GIVING_BACK, OrderStatus, may_move
 from contracts.resources import OrderDetailRow, OrderRow
 from contracts.runtime.times import to_sql
+from contracts.tickets.ticket import StoredLine
 from db import returns
 from db.mysql.database import (
     Database,
@@ -21,8 +22,9 @@ from db.mysql.database import (
     Transaction,
     placeholders,
 )
-from db.rows import ORDER_DETAILS, ORDERS
+from db.rows import ORDERS, Select
 
+_LINES = Select(StoredLine, "d")
 _PENDING = str(OrderStatus.PENDING_PAYMENT)
 
 
@@ -184,23 +186,23 @@ async def _organizers(transaction: Transaction, event_ids: set[int]) -> dict[int
     return dict(rows)
 
 
-async def details(transaction: Transaction, ids: Iterable[int]) -> dict[int, list[OrderDetailRow]]:
+async def details(transaction: Transaction, ids: Iterable[int]) -> dict[int, list[StoredLine]]:
     """The item rows of orders that this transaction has locked or made.
 
     Read without a lock: a lock on this index would hold the gap that new orders go into. The locked order
     keeps its lines still, provided this is the transaction's first plain read or comes after the lock.
     """
     wanted = sorted(set(ids))
-    found: dict[int, list[OrderDetailRow]] = {order_id: [] for order_id in wanted}
+    found: dict[int, list[StoredLine]] = {order_id: [] for order_id in wanted}
     if not wanted:
         return found
     rows = await transaction.fetch(
-        f"SELECT d.order_id, {ORDER_DETAILS.columns} FROM order_details d "
+        f"SELECT d.order_id, {_LINES.columns} FROM order_details d "
         f"WHERE d.order_id IN ({placeholders(wanted)}) ORDER BY d.id",
         *wanted,
     )
     for order_id, *detail in rows:
-        found[order_id].append(ORDER_DETAILS.row(tuple(detail)))
+        found[order_id].append(_LINES.row(tuple(detail)))
     return found
 
 

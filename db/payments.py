@@ -9,7 +9,7 @@ range of the index on status.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -252,20 +252,22 @@ async def receipts_of(
     return found
 
 
-async def add_receipts(transaction: Transaction, new: Iterable[Receipt], now: datetime) -> None:
-    """Store receipts. Raises VersionConflict when one of the hashes was shown elsewhere meanwhile."""
+def add_receipts(transaction: Transaction, new: Iterable[Receipt], now: datetime) -> None:
+    """Store receipts with the next statement, inside `receipt_conflicts`."""
     # By hash, so that two transactions with the same hashes wait for each other and never in a circle.
     ordered = sorted(new, key=lambda receipt: receipt.tx_hash)
-    if not ordered:
-        return
     columns = ("tx_hash", "payment_id", "status", "code", "command_id", "created_at")
     at = to_sql(now)
     rows = [
         (r.tx_hash, r.payment_id, str(r.status), r.code and str(r.code), r.command, at)
         for r in ordered
     ]
-    with _conflict_on("PRIMARY"):
-        await transaction.insert("payment_receipts", columns, rows)
+    transaction.insert_later("payment_receipts", columns, rows)
+
+
+def receipt_conflicts() -> AbstractContextManager[None]:
+    """Round the statement that receipts travel with: VersionConflict when a hash was shown elsewhere meanwhile."""
+    return _conflict_on("PRIMARY")
 
 
 @contextmanager

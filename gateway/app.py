@@ -20,7 +20,10 @@ from contracts.runtime.tasks import end
 from db.accounts import accounts, refresh_tokens
 from db.mysql.database import Database
 from db.redis.clients import quick_client
+from db.tickets.keyring import Keyring
+from db.tickets.keys import key_sealer, rotate
 from gateway.accounts.access_changes import POLL_SECONDS, AccessChanges, Fetch, RecentChanges
+from gateway.accounts.gate_tokens import GateAuthentication, GateTokens
 from gateway.accounts.passwords import Passwords, make_hasher
 from gateway.accounts.tokens import Tokens, parse_keys
 from gateway.documents.pages import render_document
@@ -28,6 +31,8 @@ from gateway.http.authorization import Authorization
 from gateway.http.keys import (
     ACCESS,
     DATABASE,
+    GATES,
+    KEYRING,
     METRICS,
     OPENAPI,
     PASSWORDS,
@@ -43,6 +48,7 @@ from gateway.http.rate_limits import CONNECTIONS, STREAMS, Connections, Limiter,
 from gateway.http.request_metrics import RequestMetrics
 from gateway.http.routing import Route
 from gateway.lifespan import command_submission
+from gateway.resources.attendance import ATTENDANCE, fresh_attendance
 from gateway.resources.operations import CHECKS, Checks
 from gateway.routes import TABLE, check, register
 from gateway.secret_renewal import secret_renewal
@@ -72,6 +78,15 @@ async def stores(app: web.Application) -> AsyncIterator[None]:
     yield
     await redis.aclose()
     await database.close()
+
+
+async def ticket_keys(app: web.Application) -> AsyncIterator[None]:
+    """The keys of ticket codes; the very first is made here when nobody has made it yet."""
+    settings = app[SETTINGS]
+    sealer = key_sealer(settings.secret.get_secret_value())
+    await rotate(app[DATABASE], sealer, settings.ticket_key_ttl)
+    app[KEYRING] = Keyring(app[DATABASE], sealer)
+    yield
 
 
 async def access_changes(app: web.Application) -> AsyncIterator[None]:
@@ -107,6 +122,7 @@ async def announce_stop(app: web.Application) -> None:
 
 CONTEXTS: tuple[Context, ...] = (
     stores,
+    ticket_keys,
     access_changes,
     password_pool,
     secret_renewal,
@@ -133,6 +149,7 @@ def build_app(
     app[SETTINGS], app[METRICS], app[CHECKS] = settings, metrics, Checks()
     app[CHECKS].require("requests", lambda: _not_broken(streak))
     app[STOPPING] = stopping
+    app[ATTENDANCE] = fresh_attendance()
     app[REDIS] = quick_client(settings.redis_url.get_secret_value())
     app[TOKENS] = Tokens(parse_keys(settings.jwt_keys.get_secret_value()), settings.access_ttl)
     app[OPENAPI] = render_document(table)
@@ -154,7 +171,10 @@ def build_app(
         settings.connections_per_address, limiter.exempt, limiter.proxies
     )
     app[STREAMS] = Shares(settings.streams_per_user)
-    register(app, tuple(table), Authorization(app[TOKENS], app[ACCESS], limiter))
+    gates = app[GATES] = GateAuthentication(
+        GateTokens(settings.secret.get_secret_value()), lambda: app[DATABASE]
+    )
+    register(app, tuple(table), Authorization(app[TOKENS], app[ACCESS], limiter, gates))
     check(app, tuple(table))
     app.cleanup_ctx.extend(contexts)
     app.on_shutdown.append(announce_stop)

@@ -12,15 +12,19 @@ from gateway.documents import asyncapi_served, pages
 from gateway.http.authorization import Authorization
 from gateway.http.routing import Route
 from gateway.resources import (
+    attendance,
     commands,
     event_calendar,
     event_lists,
     events,
+    gate_calls,
+    gates,
     operations,
     orders,
     payments,
     rates,
     ticket_types,
+    tickets,
     webhook_deliveries,
     webhooks,
 )
@@ -34,6 +38,10 @@ TABLE: tuple[Route, ...] = (
     *ticket_types.ROUTES,
     *orders.ROUTES,
     *payments.ROUTES,
+    *tickets.ROUTES,
+    *gates.ROUTES,
+    *gate_calls.ROUTES,
+    *attendance.ROUTES,
     *rates.ROUTES,
     *commands.ROUTES,
     *webhooks.ROUTES,

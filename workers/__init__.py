@@ -5,5 +5,5 @@ Must stay true: a worker never imports another worker; this is the one list of t
 
 from typing import Final
 
-KINDS: Final = ("inventory", "order", "payment", "quote", "notify", "relay")
+KINDS: Final = ("inventory", "order", "payment", "quote", "admission", "notify", "relay")
 """Each is started by `python -m workers.<kind>`."""

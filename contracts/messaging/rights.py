@@ -67,6 +67,7 @@ BROKER_RIGHTS: Mapping[str, BrokerRights] = {
     ),
     "order": BrokerRights(reads=("order", "order.events"), writes=_PUT_ASIDE),
     "payment": BrokerRights(reads=("payment", "payment.events"), writes=_PUT_ASIDE),
+    "admission": BrokerRights(reads=("admission",), writes=_PUT_ASIDE),
     "quote": BrokerRights(reads=("quote", RATES_QUEUE), writes=_PUT_ASIDE),
     "notify": BrokerRights(reads=(NOTIFY_QUEUE,), writes=_PUT_ASIDE),
     "relay": BrokerRights(

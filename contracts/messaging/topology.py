@@ -5,7 +5,7 @@ Must stay true: all queues of this list are quorum queues with our own delivery 
 (the broadcast's listeners and `contracts.messaging.quorum_probe` declare their own: nothing is kept on them); only
 command queues refuse (bounded, `reject-publish`), so stock can always come back; nothing relies on a broker's default.
 
-    eventhub.commands  direct   -> inventory.{n} catalogue order payment quote
+    eventhub.commands  direct   -> inventory.{n} catalogue order payment quote admission
     eventhub.events    topic    -> inventory.{n}.returns order.events payment.events notify
     eventhub.news      fanout   -> news.{gateway}.{n}              (unconfirmed, each gateway declares its own)
     eventhub.rates     topic    -> quote.rates                     (providers write here and nowhere else)

@@ -32,6 +32,7 @@ Point = Literal[
     "relay.marked",  # their rows are gone
     "expiry.selected",  # orders past their deadline are found, not locked
     "expiry.written",  # they are ended, COMMIT is not sent
+    "backfill.written",  # missing tickets are issued, COMMIT is not sent
     "expiry.committed",  # they have ended, the metrics do not say so yet
 ]
 POINTS: tuple[str, ...] = get_args(Point)

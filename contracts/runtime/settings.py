@@ -105,6 +105,9 @@ class Settings(BaseSettings):
 
     topology: Literal["declare", "expect"] = "declare"
     """Whether this process declares exchanges and queues, or finds them declared: its broker user may not."""
+    ticket_key_ttl: int = Field(30 * 86400, ge=2 * 3600)
+    """How long a key signs ticket codes before the next one does."""
+
     queue_length: int = Field(20_000, ge=1)
     """Messages a command queue holds before it refuses more (`x-max-length`)."""
     outcome_retention: int = Field(7 * 86400, ge=86400)

@@ -26,6 +26,11 @@ from contracts.events import (
     PaymentConfirmed,
     PaymentEvent,
     PaymentLate,
+    TicketAdmitted,
+    TicketConflict,
+    TicketEvent,
+    TicketsIssued,
+    TicketTransferred,
 )
 from contracts.runtime.times import to_wire
 
@@ -39,6 +44,10 @@ WebhookType = Literal[
     "payment.late",
     "event.changed",
     "event.cancelled",
+    "ticket.issued",
+    "ticket.transferred",
+    "ticket.admitted",
+    "ticket.conflict",
 ]
 ALL: Literal["*"] = "*"
 """A subscription to every type, also those to come."""
@@ -55,6 +64,10 @@ _ANNOUNCED: tuple[type[DomainEvent], ...] = (
     PaymentLate,
     EventChanged,
     EventCancelled,
+    TicketsIssued,
+    TicketTransferred,
+    TicketAdmitted,
+    TicketConflict,
 )
 WEBHOOK_TYPES: dict[type[DomainEvent], WebhookType] = dict(
     zip(_ANNOUNCED, get_args(WebhookType), strict=True)
@@ -72,6 +85,12 @@ def subject_of(event: DomainEvent) -> dict[str, Any]:
         return event.payment
     if isinstance(event, EventChanged | EventCancelled):
         return event.event
+    if isinstance(event, TicketsIssued):
+        return event.tickets
+    if isinstance(event, TicketConflict):
+        return event.ticket | {"conflict": event.conflict}
+    if isinstance(event, TicketEvent):
+        return event.ticket
     raise TypeError(f"{type(event).__name__} is not announced to webhooks")
 
 

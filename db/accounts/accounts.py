@@ -6,7 +6,7 @@ clock, and its entry in the audit log is written in the same transaction; at lea
 two admins demote each other at once; who is no active provider any more has no rate in use any more.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal, cast
@@ -22,6 +22,7 @@ from db.mysql.database import (
     Row,
     Transaction,
     is_duplicate,
+    placeholders,
 )
 from db.rows import Select
 
@@ -66,6 +67,21 @@ async def find_by_email(database: Database, email: str) -> Account | None:
     """The account of that address (stored form)."""
     rows = await database.read(_ACCOUNT + "WHERE u.email = %s", email)
     return _account(rows[0]) if rows else None
+
+
+async def verified(transaction: Transaction, user_ids: Iterable[int]) -> set[int]:
+    """Those of these accounts that may be given something: active ones. No address is verified otherwise yet."""
+    wanted = sorted(set(user_ids))
+    rows = await transaction.fetch(
+        f"SELECT id FROM users WHERE id IN ({placeholders(wanted)}) AND status = 'ACTIVE'", *wanted
+    )
+    return {row[0] for row in rows}
+
+
+async def verified_by_email(database: Database, email: str) -> int | None:
+    """The id of the active account with this (normalised) address, None when there is none."""
+    rows = await database.read("SELECT id FROM users WHERE email = %s AND status = 'ACTIVE'", email)
+    return int(rows[0][0]) if rows else None
 
 
 async def listed(

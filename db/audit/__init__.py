@@ -5,7 +5,7 @@ Must stay true: everything is read in one consistent snapshot and nothing is wri
 beside a sale; the report names each broken rule with its rows, at most `ROWS_MAX` per check.
 
     rule.py       what a rule is          stock.py      1 balance, 2 ledger     answers.py  3 outcomes and effects
-    money.py      4 payments, receipts    lifecycle.py  5 moves of orders, 6 quiet
+    money.py      4 payments, receipts    lifecycle.py  5 moves of orders, 6 quiet    tickets.py  7 tickets, scans
 """
 
 import time
@@ -23,13 +23,14 @@ from db.audit.money import money
 from db.audit.report import AuditFailed, AuditReport, BrokenRow, RuleVerdict
 from db.audit.rule import AuditOptions, Check, Rule, RuleOf
 from db.audit.stock import balance, replay
+from db.audit.tickets import tickets
 from db.mysql.database import Database, Transaction
 
 __all__ = ["ALWAYS", "WHEN_QUIET", "AuditFailed", "AuditReport", "audit", "judge"]
 
 ROWS_MAX = 20
 DEFAULT_RETENTION = 7 * 86400
-ALWAYS: tuple[RuleOf, ...] = (balance, replay, outcomes, money, history)
+ALWAYS: tuple[RuleOf, ...] = (balance, replay, outcomes, money, history, tickets)
 WHEN_QUIET: tuple[RuleOf, ...] = (quiet_now,)
 
 
@@ -79,7 +80,10 @@ async def _judge(cursor: Any, rule: Rule) -> RuleVerdict:
         for row in rows[:ROWS_MAX]:
             plain = {name: _plain(value) for name, value in zip(names, row, strict=True)}
             findings.append(BrokenRow(check.name, plain))
-    return RuleVerdict(rule.id, rule.sentence, tuple(findings), cut)
+    note = (
+        await session.fetch(f"{rule.note.sql} LIMIT 1", *rule.note.parameters) if rule.note else []
+    )
+    return RuleVerdict(rule.id, rule.sentence, tuple(findings), cut, note[0][0] if note else None)
 
 
 def _limited(check: Check) -> str:

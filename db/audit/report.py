@@ -24,6 +24,8 @@ class RuleVerdict:
     sentence: str
     findings: tuple[BrokenRow, ...]
     cut: bool = False
+    note: str | None = None
+    """What a reader should know beside the verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class AuditReport:
             lines.append(
                 f"{'BROKEN' if verdict.findings else 'ok':<7}{verdict.id}. {verdict.sentence}"
             )
+            if verdict.note:
+                lines.append(f"       note: {verdict.note}")
             for finding in verdict.findings:
                 row = ", ".join(f"{name}={value}" for name, value in finding.row.items())
                 lines.append(f"         {finding.check}: {row}")
@@ -76,6 +80,7 @@ class AuditReport:
                     "ok": not verdict.findings,
                     "findings": [{"check": one.check, "row": one.row} for one in verdict.findings],
                     "cut": verdict.cut,
+                    "note": verdict.note,
                 }
                 for verdict in self.verdicts
             ],

@@ -36,6 +36,8 @@ class Rule:
     id: int
     sentence: str
     checks: tuple[Check, ...]
+    note: Check | None = None
+    """What to say beside the verdict: the first column of its first row, if it has one."""
 
 
 RuleOf = Callable[[AuditOptions], Rule]

@@ -16,7 +16,6 @@ COLUMNS: Mapping[tuple[str, str], tuple[str, ...]] = {
 }
 """(kind, table) whose S is for these columns alone: password hashes are the gateway's."""
 
-KINDS = ("gateway", "inventory", "order", "payment", "quote", "notify", "relay")
 MIGRATION = "migration"
 """The account that changes the schema: everything on the database's tables, and nothing beside it."""
 
@@ -27,7 +26,8 @@ _ALL = {"flyway_schema_history": "S"}
 
 _UNPAID_ORDER = {"events": "I", "orders": "I", "order_details": "I"}
 MADE_UP: Mapping[str, Mapping[str, str]] = {
-    "order": _UNPAID_ORDER,
+    "order": _UNPAID_ORDER | {"tickets": "I"},
+    "admission": _UNPAID_ORDER | {"tickets": "I", "gates": "I"},
     "payment": _UNPAID_ORDER | {"rates": "I"},
 }
 """What a self-test makes up and takes back (`workers/made_up.py`): an order that the worker's real statements can end
@@ -58,6 +58,10 @@ _OWN: Mapping[str, Mapping[str, str]] = {
         "audit_log": "SI",
         "audit_log_addresses": "SI",
         "derived_keys": "SI",
+        "tickets": "S",
+        "ticket_keys": "SU",
+        "gates": "SIU",
+        "scans": "S",
         "command_outcomes": "SI",
         "webhook_endpoints": "SIU",
         "webhook_old_secrets": "SIUD",
@@ -76,6 +80,7 @@ _OWN: Mapping[str, Mapping[str, str]] = {
         "order_details": "SIU",
         "order_history": "SI",
         "pending_returns": "SID",
+        "tickets": "SI",
     },
     "order": _ALL
     | _DECIDES
@@ -86,6 +91,7 @@ _OWN: Mapping[str, Mapping[str, str]] = {
         "order_details": "S",
         "order_history": "SI",
         "pending_returns": "SI",
+        "tickets": "SU",
     },
     "payment": _ALL
     | _DECIDES
@@ -98,6 +104,19 @@ _OWN: Mapping[str, Mapping[str, str]] = {
         "payments": "SIU",
         "payment_receipts": "SI",
         "rates": "S",
+        "tickets": "SI",
+        "ticket_backfill": "SU",
+    },
+    "admission": _ALL
+    | _DECIDES
+    | {
+        "events": "S",
+        "orders": "S",
+        "order_details": "S",
+        "tickets": "SU",
+        "ticket_keys": "SIUD",
+        "gates": "S",
+        "scans": "SI",
     },
     "quote": _ALL
     | _DECIDES
@@ -141,6 +160,9 @@ _OWN: Mapping[str, Mapping[str, str]] = {
         "webhook_deliveries": "S",
     },
 }
+
+KINDS = tuple(_OWN)
+"""Every kind of process: the gateway and the workers."""
 
 RIGHTS: Mapping[str, Mapping[str, str]] = {
     kind: {

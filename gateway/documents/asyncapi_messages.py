@@ -15,12 +15,14 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from contracts.commands import COMMANDS, Command
-from contracts.events import EVENTS, DomainEvent, PaymentLate
+from contracts.events import EVENTS, DomainEvent, PaymentLate, TicketConflict
 from contracts.messaging.envelope import BATCH, SINGLE, Envelope
 from contracts.models import Asset, Currency, Wire
 from contracts.rates import QuarantinedReport, RateResource
 from contracts.resources import EventResource, IdNumber, LatePayment, Order, Payment
 from contracts.shapes import Answer
+from contracts.tickets.scans import ConflictFacts, TicketConflictResource
+from contracts.tickets.ticket import IssuedTickets, TicketResource
 from contracts.webhooks.messages import PING, WEBHOOK_TYPES
 from gateway.documents.openapi_examples import example_of
 
@@ -51,8 +53,17 @@ _RESOURCES: dict[str, type[BaseModel]] = {
     "payment": Payment,
     "event": EventResource,
     "rate": RateResource,
+    "tickets": IssuedTickets,
+    "ticket": TicketResource,
+    "conflict": ConflictFacts,
 }
 """Events carry resources of the HTTP contract as plain JSON: what stands behind the member's name."""
+
+_WEBHOOK_DATA: dict[type[DomainEvent], type[BaseModel]] = {
+    PaymentLate: LatePayment,
+    TicketConflict: TicketConflictResource,
+}
+"""Webhooks whose data is more than the one resource of their event."""
 
 _ATTRIBUTES = {
     "specversion": "The version of CloudEvents.",
@@ -86,7 +97,7 @@ _EXAMPLES = {
 def data_schemas() -> dict[str, Schema]:
     """The schemas of all data and of the resources inside, by the model's name."""
     models: list[type[BaseModel]] = [*COMMANDS.values(), *EVENTS.values(), *_RESOURCES.values()]
-    models += [QuarantinedReport, ProviderRate, Pinged, LatePayment]
+    models += [QuarantinedReport, ProviderRate, Pinged, *_WEBHOOK_DATA.values()]
     _, document = models_json_schema(
         [(model, "serialization") for model in models], by_alias=True, ref_template=_REF
     )
@@ -162,8 +173,8 @@ def story_of(model: type[BaseModel]) -> str:
 
 def subject_model(event: type[DomainEvent]) -> type[BaseModel]:
     """The model of the resource that an announced event is about, as webhooks hear it."""
-    if event is PaymentLate:
-        return LatePayment
+    if event in _WEBHOOK_DATA:
+        return _WEBHOOK_DATA[event]
     return next(model for member, model in _RESOURCES.items() if member in event.model_fields)
 
 

@@ -36,6 +36,8 @@ TAGS = {
     "Events": "Events and their ticket types.",
     "Orders": "Tickets held, cancelled, bought.",
     "Payment": "Quotes in a crypto asset and their (simulated) confirmation.",
+    "Tickets": "What lets people in: their codes, names and holders.",
+    "Door": "Gates, what they scan, who is in.",
     "Rates": "What an asset costs.",
     "Commands": "What became of a call that was accepted.",
     "Webhooks": "Be told, signed, when something happens.",

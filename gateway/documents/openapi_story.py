@@ -1,8 +1,9 @@
 """The examples' story: one event, one order of it, its payment, so that the examples of all calls fit together.
 
 Ada (5) orders two stalls tickets of Bob's (2) Summer Night (7), pays in BTC at the rate of the day and is told by her
-webhook (3). Must stay true: what belongs together agrees (2 x 49.90 = 99.80 = amountCrypto x quoteRate, rounded up); a
-member that a model does not have is left out; what stands nowhere here gets the plainest value that fits.
+webhook (3); her first ticket (31) is scanned at Bob's gate (4). Must stay true: what belongs together agrees
+(2 x 49.90 = 99.80 = amountCrypto x quoteRate, rounded up); a member that a model does not have is left out; what stands
+nowhere here gets the plainest value that fits.
 """
 
 from typing import Any
@@ -57,6 +58,28 @@ _EVENT = {
     "venue": "Town Hall",
     "startTime": "2030-06-01T18:00:00.000000Z",
     "endTime": "2030-06-01T23:00:00.000000Z",
+}
+_TICKET = {
+    "id": 31,
+    "orderId": 17,
+    "eventId": 7,
+    "ticketTypeId": 12,
+    "number": 1,
+    "holderId": 5,
+    "holderName": "Ada Lovelace",
+    "status": "VALID",
+    "version": 1,
+    "usedAt": None,
+}
+_CODE = "eyJhbGciOiJFZERTQSIsImtpZCI6IlptOXZZbUZ5IiwidHlwIjoidGlja2V0K2p3dCJ9.eyJ0aWQiOjMxfQ.c2lnbmF0dXJl"
+_GATE = {"id": 4, "eventId": 7, "name": "North entrance", "lastSeenAt": None, "revokedAt": None}
+_SCAN = "0b8e0f5c-6a30-4f0f-9a55-0d2a4d3b6f10"
+_CONFLICT: dict[str, Any] = {
+    "ruling": "CONFLICT",
+    "gate": {"id": 4, "name": "North entrance"},
+    "scannedAt": "2030-06-01T17:32:00.000000Z",
+    "firstGate": {"id": 6, "name": "South entrance"},
+    "firstAt": "2030-06-01T17:30:00.000000Z",
 }
 _PAYMENT = {
     "id": 21,
@@ -140,6 +163,25 @@ STORY: dict[str, dict[str, Any]] = {
     "DeliveryResource": _DELIVERY,
     "DeliveryWithAttempts": _DELIVERY,
     "AttemptResource": {"number": 1, "durationMs": 83, "statusCode": 204, "error": None},
+    "TicketResource": _TICKET,
+    "Ticket": {**_TICKET, "code": _CODE},
+    "AttendeeResource": {**_TICKET, "holderEmail": "ada@example.com"},
+    "TicketConflictResource": {**_TICKET, "status": "USED", "usedAt": _CONFLICT["firstAt"]},
+    "IssuedTickets": {"ticketIds": [31, 32]},
+    "GateResource": _GATE,
+    "CreatedGate": _GATE,
+    "GateName": _CONFLICT["gate"],
+    "ConflictFacts": _CONFLICT,
+    "GateAttendance": {"gateId": 4, "name": "North entrance"},
+    "ConflictEntry": {"ticketId": 31, **_CONFLICT},
+    "ScanResultResource": {"id": _SCAN, "ruling": "ADMITTED"},
+    "BundleEvent": _EVENT,
+    "BundleType": {"id": 12, "name": "Stalls"},
+    "Bundle": {
+        "asOf": "W1siMjAzMCJdXQ",
+        "used": [31],
+        "signature": "eyJhbGciOiJFZERTQSJ9..c2lnbmF0dXJl",
+    },
     "Readiness": {"status": "ready", "missing": [], "degraded": []},
     "Pinged": {"webhookId": 3},
     "CommandResource": {
@@ -154,6 +196,8 @@ STORY: dict[str, dict[str, Any]] = {
     "TicketTypeCommand": {**_PENDING, "type": "eventhub.ticket_type.create.v1"},
     "OrderCommand": {**_PENDING, "type": "eventhub.order.place.v1"},
     "PaymentCommand": {**_PENDING, "type": "eventhub.payment.quote.v1"},
+    "TicketCommand": {**_PENDING, "type": "eventhub.ticket.transfer.v1"},
+    "ScanResultsCommand": {**_PENDING, "type": "eventhub.scan.record.v1"},
     "RateCommand": {**_PENDING, "type": "eventhub.rate.publish.v1"},
 }
 """Members by the name of their schema. A `$ref` stands for the example of what it names."""

@@ -12,13 +12,15 @@ from aiohttp import web
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
-from contracts.models import Principal
+from contracts.models import GatePrincipal, Principal
 from contracts.runtime.metrics import Metrics
 from contracts.runtime.settings import Settings
 from db.accounts.audit_log import AuditOrigin
 from db.mysql.clock import DatabaseClock
 from db.mysql.database import Database
+from db.tickets.keyring import Keyring
 from gateway.accounts.access_changes import AccessChanges
+from gateway.accounts.gate_tokens import GateAuthentication
 from gateway.accounts.passwords import Passwords
 from gateway.accounts.tokens import Tokens
 from gateway.http.client_addresses import Networks, client_address
@@ -33,6 +35,9 @@ PASSWORDS = web.AppKey("passwords", Passwords)
 ACCESS = web.AppKey("access", AccessChanges)
 PROXIES = web.AppKey("proxies", Networks)
 """The trusted proxies' networks."""
+KEYRING = web.AppKey("keyring", Keyring)
+"""The keys of ticket codes."""
+GATES = web.AppKey("gates", GateAuthentication)
 CLOCK = web.AppKey("clock", DatabaseClock)
 """The database's time, without asking it."""
 STOPPING = web.AppKey("stopping", asyncio.Event)
@@ -87,6 +92,13 @@ def audit_origin(request: web.Request) -> AuditOrigin:
 def address_of(request: web.Request) -> str:
     """The client's address."""
     return client_address(request, request.app[PROXIES])
+
+
+def gate(request: web.Request) -> GatePrincipal:
+    """The caller of a route for gates."""
+    caller = principal(request)
+    assert isinstance(caller, GatePrincipal), "the route's access is GATE"
+    return caller
 
 
 def body(request: web.Request, model: type[M]) -> M:

@@ -19,6 +19,7 @@ from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 from structlog.contextvars import bind_contextvars
 
+from contracts.models import GatePrincipal
 from contracts.problems import Code, Problem
 from contracts.runtime.logs import LineLog
 from contracts.runtime.overrides.http_replies import Reply
@@ -182,6 +183,8 @@ def _write_line(
         "ms": round(spent * 1000, 2),
         "user_id": caller.user_id if caller else None,
     }
+    if isinstance(caller, GatePrincipal):
+        line["user_id"], line["gate_id"] = None, caller.gate_id
     if (command_id := response.headers.get("X-Command-Id")) is not None:
         line["command_id"] = command_id
     access.write(line)

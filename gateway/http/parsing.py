@@ -1,7 +1,7 @@
 """Requests turned into validated models: strict JSON, bounded and timed bodies, path ids, queries.
 
 In: an aiohttp request. Out: pydantic models, or `Refusal` (400, 413, 415).
-Must stay true: no more than `BODY_BYTES_MAX` bytes of a body are ever held, compressed or not; duplicate keys, NaN,
+Must stay true: no more than a route's `body_bytes_max` of a body are ever held, compressed or not; duplicate keys, NaN,
 Infinity, lone surrogates, NUL or deep nesting never reach a model; an error never repeats the input. A byte order mark
 in front of a JSON body is no part of it (some clients put one there).
 
@@ -94,9 +94,9 @@ def _query_names(model: type[Query]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-async def parse_body(request: web.Request, model: type[B]) -> B:
-    """The validated body. Raises Refusal (400, 413, 415); an empty body fits `NoBody` alone."""
-    raw = await read_body(request)
+async def parse_body(request: web.Request, model: type[B], most: int = BODY_BYTES_MAX) -> B:
+    """The validated body of at most so many bytes. Raises Refusal (400, 413, 415); an empty one fits `NoBody` alone."""
+    raw = await read_body(request, most)
     if model is NoBody and not raw:
         return model()
     _require_json(request)
@@ -117,16 +117,16 @@ def _require_json(request: web.Request) -> None:
         raise Refusal(Problem(Code.NOT_JSON, "JSON is sent as UTF-8."))
 
 
-async def read_body(request: web.Request) -> bytes:
-    """The whole body, decompressed. Raises Refusal: 413 over 64 KiB, 415 for an unknown coding, 400 when it
+async def read_body(request: web.Request, most: int = BODY_BYTES_MAX) -> bytes:
+    """The whole body, decompressed. Raises Refusal: 413 over `most`, 415 for an unknown coding, 400 when it
     does not arrive in time or breaks off."""
     raw = _arrived(request)
     if raw is None:
-        raw = await _arriving(request)
-    if len(raw) > BODY_BYTES_MAX:
-        raise _too_large()
+        raw = await _arriving(request, most)
+    if len(raw) > most:
+        raise _too_large(most)
     coding = request.headers.get("Content-Encoding")
-    return raw if coding is None or not raw else _decompress(raw, coding)
+    return raw if coding is None or not raw else _decompress(raw, coding, most)
 
 
 def _arrived(request: web.Request) -> bytes | None:
@@ -138,18 +138,23 @@ def _arrived(request: web.Request) -> bytes | None:
         raise _broken_off() from None
 
 
-async def _arriving(request: web.Request) -> bytes:
-    if (request.content_length or 0) > BODY_BYTES_MAX:
-        raise _too_large()
+async def _arriving(request: web.Request, most: int) -> bytes:
+    if (request.content_length or 0) > most:
+        raise _too_large(most)
+    arrived = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await request.read()
+            async for some in request.content.iter_any():
+                arrived += some
+                if len(arrived) > most:
+                    raise _too_large(most)
     except TimeoutError:
         raise invalid("The body did not arrive in time.") from None
-    except HTTPException as error:
-        raise (_too_large() if error.status == 413 else invalid("The body is malformed.")) from None
+    except HTTPException:
+        raise invalid("The body is malformed.") from None
     except (web.RequestPayloadError, ConnectionError):
         raise _broken_off() from None
+    return bytes(arrived)
 
 
 def _broken_off() -> Refusal:
@@ -160,7 +165,7 @@ def _broken_off() -> Refusal:
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
-def _decompress(raw: bytes, coding: str) -> bytes:
+def _decompress(raw: bytes, coding: str, most: int = BODY_BYTES_MAX) -> bytes:
     coding = coding.strip().lower()
     if coding == "identity":
         return raw
@@ -169,20 +174,18 @@ def _decompress(raw: bytes, coding: str) -> bytes:
     opened = zlib.decompressobj(_WINDOW_BITS[coding])
     try:
         # max_length stops a bomb before it unfolds.
-        plain = opened.decompress(raw, BODY_BYTES_MAX + 1)
+        plain = opened.decompress(raw, most + 1)
     except zlib.error:
         raise invalid("The body is not what its Content-Encoding says.") from None
-    if len(plain) > BODY_BYTES_MAX:
-        raise _too_large()
+    if len(plain) > most:
+        raise _too_large(most)
     if not opened.eof or opened.unused_data:
         raise invalid("The body is not what its Content-Encoding says.")
     return plain
 
 
-def _too_large() -> Refusal:
-    return Refusal(
-        Problem(Code.TOO_LARGE, f"A body may have {BODY_BYTES_MAX} bytes, unpacked too.")
-    )
+def _too_large(most: int) -> Refusal:
+    return Refusal(Problem(Code.TOO_LARGE, f"A body may have {most} bytes, unpacked too."))
 
 
 class _DuplicateKey(ValueError):

@@ -1,4 +1,4 @@
-"""Limits: of calls in a time, per user, per address, and of sign-ins that fail; of what is held open at once.
+"""Limits: of calls in a time, per user, gate and address, and of sign-ins that fail; of what is held open at once.
 
 In: a request and its caller; connections as they come and go, event streams as they begin and end. Out: LIMIT_STATE for
 the headers, or `Refusal` 429 with a true Retry-After; whether one more may be opened.
@@ -135,7 +135,7 @@ class Limiter:
         """Count one call. Raises Refusal (429) when it is one too many."""
         address = self._address(request)
         if limit is LimitClass.DEFAULT and caller is not None:
-            await self._take(request, "user", str(caller.user_id))
+            await self._take(request, "user", str(caller.caller))
         else:
             await self._take(request, "address", address)
         if limit is LimitClass.LOGIN:

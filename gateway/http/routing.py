@@ -32,11 +32,14 @@ class Everyone(Enum):
 
     ANYONE = "anyone, signed in or not"
     SIGNED_IN = "any active account"
-    SEALED_URL = "any active account, or whoever was given the sealed URL"
+    GATE = "a gate, with its own token"
+    CALLER = "any active account, and any gate"
+    SEALED_URL = "any active account, any gate, or whoever was given the sealed URL"
     """The handler opens the seal: a browser's EventSource sends no Authorization header."""
 
 
 ANYONE, SIGNED_IN, SEALED_URL = Everyone.ANYONE, Everyone.SIGNED_IN, Everyone.SEALED_URL
+GATE, CALLER = Everyone.GATE, Everyone.CALLER
 Access = Everyone | frozenset[RoleName]
 ADMIN: Access = frozenset({"ADMIN"})
 USER: Access = frozenset({"USER"})
@@ -53,6 +56,10 @@ class Ownership(Enum):
     OWNER_OR_ADMIN = "the owner or an admin; 404 for everybody else"
     OWNER_ORGANIZER_OR_ADMIN = (
         "the owner, the event's organizer or an admin; 404 for everybody else"
+    )
+    HOLDER = "the ticket's holder only; 404 for everybody else"
+    HOLDER_OWNER_ORGANIZER_OR_ADMIN = (
+        "the holder, the order's owner, the event's organizer or an admin; 404 for everybody else"
     )
     EVENT_ORGANIZER_OR_ADMIN = "the event's organizer or an admin; 404 for other organizers"
 
@@ -102,6 +109,7 @@ class Route:
     query: type[Query] = NoQuery
     is_command: bool = False
     """Publishes a command: takes Prefer and Idempotency-Key, may answer 202."""
+    body_bytes_max: int = 64 * 1024
     problems: frozenset[Code] = frozenset()
     limit: LimitClass = LimitClass.DEFAULT
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -131,7 +139,8 @@ class Route:
         codes = {Code.INTERNAL, Code.UNAVAILABLE, Code.INVALID, Code.RATE_LIMITED} | self.problems
         if self.access is not ANYONE:
             codes.add(Code.UNAUTHENTICATED)
-        if isinstance(self.access, frozenset):
+        if self.access not in (ANYONE, CALLER, SEALED_URL):
+            # A role is missing, or a gate shows its token where accounts are asked for (or the other way round).
             codes.add(Code.FORBIDDEN)
         if self.placeholders:
             codes.add(Code.NOT_FOUND)

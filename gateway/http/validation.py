@@ -24,6 +24,7 @@ PATTERNS: dict[str, str] = {
     r"^-?[0-9]{1,30}(\.[0-9]{1,30})?$": "is no decimal number in a text, such as 64000.50",
     r"^[A-Z]{3}$": "is no currency: three capital letters, such as USD",
     r"^[A-Z0-9]{2,16}$": "is no asset: 2 to 16 capital letters or digits, such as BTC",
+    r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$": "is no UUID",
     r"^0[xX][0-9a-fA-F]{64}$": "is no transaction hash: 0x and 64 hexadecimal digits",
 }
 """What a text is not, by the pattern that it does not match."""

@@ -21,6 +21,8 @@ from contracts.problems import Code, Problem
 from contracts.rates import RateResource
 from contracts.resources import EventResource, MomentJson, Order, Payment, TicketType
 from contracts.shapes import Answer
+from contracts.tickets.scans import ScanResults
+from contracts.tickets.ticket import TicketResource
 from gateway.http import keys
 from gateway.http.models import Query, whole_number
 from gateway.http.problems import ProblemDocument, Refusal, not_found, unauthenticated
@@ -28,8 +30,8 @@ from gateway.http.rate_limits import STREAMS
 from gateway.http.replies import no_content, raw_reply
 from gateway.http.representations import matches, not_modified
 from gateway.http.routing import (
+    CALLER,
     SEALED_URL,
-    SIGNED_IN,
     Ownership,
     Route,
     RouteAnswer,
@@ -80,14 +82,23 @@ class CommandResource(Answer):
     accepted_at: MomentJson
     decided_at: MomentJson | None
     status_code: int | None
-    result: EventResource | TicketType | Order | Payment | RateResource | None
+    result: (
+        EventResource
+        | TicketType
+        | Order
+        | Payment
+        | RateResource
+        | TicketResource
+        | ScanResults
+        | None
+    )
     problem: ProblemDocument | None
     events_url: Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]
 
 
 async def show_command(request: web.Request) -> web.Response:
     """GET /api/commands/{commandId}."""
-    opened = _opened(request, keys.principal(request).user_id)
+    opened = _opened(request, keys.principal(request).caller)
     seconds = keys.query(request, CommandQuery).wait
     outcome = await _outcome(request.app, opened, seconds)
     etag = resource_etag(outcome)
@@ -178,7 +189,7 @@ def _listener(request: web.Request) -> int:
     """Who listens: the caller, or whoever was given the `eventsUrl`. Raises Refusal (401)."""
     caller, token = request[keys.CONTEXT].caller, keys.query(request, StreamQuery).token
     if caller is not None:
-        return caller.user_id
+        return caller.caller
     if token is None:
         raise unauthenticated()
     app = request.app
@@ -191,12 +202,12 @@ def _listener(request: web.Request) -> int:
     return found.user_id
 
 
-def _opened(request: web.Request, user_id: int) -> Opened:
+def _opened(request: web.Request, caller: int) -> Opened:
     text = request.match_info["commandId"]
-    id_ = request.app[COMMAND_IDS].open(text, user_id)
+    id_ = request.app[COMMAND_IDS].open(text, caller)
     if id_ is None:
         raise not_found("There is no such command, or it is not yours.")
-    return Opened(id_, text, user_id, request[keys.CONTEXT].request_id)
+    return Opened(id_, text, caller, request[keys.CONTEXT].request_id)
 
 
 ROUTES = (
@@ -206,7 +217,7 @@ ROUTES = (
         operation_id="showCommand",
         summary="What became of a command",
         handler=show_command,
-        access=SIGNED_IN,
+        access=CALLER,
         ownership=Ownership.OWNER,
         answers={
             200: RouteAnswer(

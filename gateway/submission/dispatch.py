@@ -68,7 +68,11 @@ def partition_of(command: Command) -> str | None:
 
 
 def _partition_kind(command: type[Command]) -> str | None:
-    kinds = (kind for kind in ("order", "payment", "event") if f"{kind}_id" in command.model_fields)
+    kinds = (
+        kind
+        for kind in ("order", "payment", "event", "ticket")
+        if f"{kind}_id" in command.model_fields
+    )
     return next(kinds, None)
 
 

@@ -133,7 +133,7 @@ class Submissions:
         try:
             if text is None:
                 return await self._unkeyed(asked)
-            return await self._keyed(asked, Key(caller.user_id, text))
+            return await self._keyed(asked, Key(caller.caller, text))
         except Refusal as refusal:
             self._metrics.refused(str(refusal.problem.code))
             raise
@@ -223,9 +223,9 @@ class Submissions:
 
     def _opened(self, asked: _Asked, uuid: bytes, accepted_at: datetime) -> Opened:
         id_ = CommandId(uuid, accepted_at, KINDS[asked.call.command.TYPE])
-        text = self._ids.seal(id_, asked.caller.user_id)
+        text = self._ids.seal(id_, asked.caller.caller)
         structlog.contextvars.bind_contextvars(command_id=text)
-        return Opened(id_, text, asked.caller.user_id, asked.request_id, asked.fingerprint)
+        return Opened(id_, text, asked.caller.caller, asked.request_id, asked.fingerprint)
 
     def _answer(
         self,

@@ -21,6 +21,7 @@ from scripts.benching.benches.purchase import purchase
 from scripts.benching.benches.returns import returns
 from scripts.benching.benches.sale import QUOTA, SaleOptions, sale
 from scripts.benching.benches.scale import scale
+from scripts.benching.benches.scans import ScanOptions, scans
 from scripts.benching.compare import compare
 from scripts.benching.history import keep
 from scripts.benching.lower_bounds.against_bare import door, http
@@ -101,6 +102,27 @@ def door_command(out: Path | None, clients: int, seconds: float) -> None:
 @OUT
 def purchase_command(out: Path | None, clients: int, seconds: float) -> None:
     report(purchase(running_system(), clients=clients, seconds=seconds), out)
+
+
+@main.command("scans", help="Gates at the door: how fast, and how fast beside a sale.")
+@click.option(
+    "--rate", type=click.FloatRange(0, 20_000), default=0, help="Calls a second; 0: as many as go."
+)
+@click.option(
+    "--each", type=click.IntRange(1, 500), default=1, show_default=True, help="Scans of a call."
+)
+@click.option("--tickets", type=click.IntRange(1, 200_000), default=20_000, show_default=True)
+@click.option("--gates", type=click.IntRange(1, 100), default=8, show_default=True)
+@click.option(
+    "--beside", type=click.FloatRange(0, 20_000), default=0, help="Orders a second sold meanwhile."
+)
+@click.option("--audit/--no-audit", default=True, show_default=True)
+@CLIENTS
+@LASTS
+@OUT
+def scans_command(out: Path | None, **options: Any) -> None:
+    """Run it."""
+    report(scans(running_system(), ScanOptions(**options)), out)
 
 
 @main.command("floors", help="What each part of an order costs at its barest on this machine.")

@@ -44,6 +44,9 @@ EVERYTHING = (
     "tests/integration/sales/test_hostile_corpus.py",
     "tests/integration/sales/test_hostile_messages.py",
     "tests/integration/sales/test_overdue.py",
+    "tests/integration/tickets",
+    "tests/unit/contracts/test_ticket_codes.py",
+    "tests/unit/contracts/test_ticket_vectors.py",
 )
 """What docs/guarantees.md names. What draws its faults from a seed runs once for each, everything else once."""
 

@@ -12,9 +12,10 @@ import hashlib
 import hmac
 import urllib.parse
 
+import workers
 from scripts.stack.home import State
 
-KINDS = ("gateway", "inventory", "order", "payment", "quote", "notify", "relay")
+KINDS = ("gateway", *workers.KINDS)
 MIGRATION = "migration"
 GIVEN = {
     "MYSQL_URL": "every process uses its account, with all its rights",

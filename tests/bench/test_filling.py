@@ -13,7 +13,7 @@ from tests.harness.command_client import command_client, place, result
 from tests.harness.scratch import Scratch, scratch_servers
 from tests.harness.workers import running_workers
 
-COUNTED = ("orders", "order_details", "order_history", "payments", "command_outcomes")
+COUNTED = ("orders", "order_details", "order_history", "payments", "tickets", "command_outcomes")
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,7 @@ async def test_filled_books_are_right_and_can_be_gone_on_with(
         "order_details": 1000,
         "order_history": 1000,
         "payments": 500,
+        "tickets": 500,
         "command_outcomes": 2000,
     }
     again = await fill(scratch.mysql_url, organizer, orders=30, events=2, paid=0)

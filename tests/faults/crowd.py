@@ -34,6 +34,7 @@ EVERYBODY = (
     "order-1",
     "payment-1",
     "quote-1",
+    "admission-1",
     "notify-1",
     "relay-1",
 )

@@ -54,7 +54,7 @@ class CommandClient:
         """(UUID, envelope) of a command accepted `age` seconds ago."""
         accepted = datetime.now(UTC) - timedelta(seconds=age)
         chosen = uuid or self.command_ids.fresh()
-        sealed = self.command_ids.seal(CommandId(chosen, accepted), command.principal.user_id)
+        sealed = self.command_ids.seal(CommandId(chosen, accepted), command.principal.caller)
         return chosen, Envelope(
             id=sealed,
             type=command.TYPE,

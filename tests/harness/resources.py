@@ -17,6 +17,8 @@ from contracts.resources import (
     order_resource,
     payment_resource,
 )
+from contracts.runtime.times import to_wire
+from contracts.tickets.ticket import TicketRow, ticket_resource
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 _EVENT = EventRow(3, 8, "Concert", None, "Hall", AT, AT, "PUBLISHED", 1, AT, AT)
@@ -39,6 +41,23 @@ def an_event(**members: Any) -> dict[str, Any]:
 def a_payment(**members: Any) -> dict[str, Any]:
     """A quote that still stands."""
     return payment_resource(_PAYMENT, ()) | members
+
+
+def a_ticket(**members: Any) -> dict[str, Any]:
+    """A fresh ticket of its buyer's."""
+    return ticket_resource(TicketRow(6, 1, 3, 9, 1, 5, None, "VALID", 1, AT, None)) | members
+
+
+def issued_tickets(**members: Any) -> dict[str, Any]:
+    """What is told of an order's new tickets."""
+    return {"orderId": 1, "eventId": 3, "userId": 5, "ticketIds": [6, 7]} | members
+
+
+def a_conflict(**members: Any) -> dict[str, Any]:
+    """Both entries with one ticket."""
+    gates = {"gate": {"id": 1, "name": "North"}, "firstGate": {"id": 2, "name": "South"}}
+    at = to_wire(AT)
+    return {"ruling": "CONFLICT", **gates, "scannedAt": at, "firstAt": at} | members
 
 
 def a_rate(**members: Any) -> dict[str, Any]:

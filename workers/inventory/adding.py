@@ -5,7 +5,7 @@ Must stay true: rows are locked in the one order (events, ticket types, orders),
 command is decided on the state that those before it left; the order's end does not move.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -50,12 +50,14 @@ class _AddingState:
         events: dict[int, EventState],
         stock: dict[int, Stock],
         locked: dict[int, orders.LockedOrder],
-        details: dict[int, list[OrderDetailRow]],
+        details: Mapping[int, Sequence[OrderDetailRow]],
         held: dict[Person, Holding],
     ) -> None:
         self.events, self.stock, self.held = events, stock, held
         self.orders = {order_id: one.row for order_id, one in locked.items()}
-        self.details = details
+        self.details: dict[int, list[OrderDetailRow]] = {
+            order_id: list(lines) for order_id, lines in details.items()
+        }
 
 
 async def add_items(context: Context, commands: Sequence[Received[AddItems]]) -> list[Decision]:

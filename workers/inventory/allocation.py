@@ -16,6 +16,7 @@ from math import ceil
 
 from contracts.problems import Code
 from contracts.sales import EVENT_CANCELLED, SALES_PAUSED, each_once, left_of, on_sale
+from contracts.tickets.ticket import ORDER_TICKETS_MAX
 from db.holdings import NOTHING, Holding, Person
 from db.stock import EventState, Stock
 
@@ -169,6 +170,9 @@ def _over_limit(
         if quantity + request.already.get(one.id, 0) > one.max_per_order:
             limit = f"An order holds at most {one.max_per_order} tickets of type {one.id}."
             return AllocationRefused(Code.LIMIT_EXCEEDED, limit)
+    if sum(request.already.values()) + sum(quantity for _, quantity in types) > ORDER_TICKETS_MAX:
+        limit = f"An order holds at most {ORDER_TICKETS_MAX} tickets."
+        return AllocationRefused(Code.LIMIT_EXCEEDED, limit)
     if _cost(types) + request.total_before >= TOTAL_MAX:
         return AllocationRefused(
             Code.LIMIT_EXCEEDED, "The order's total is more than can be charged."

@@ -1,9 +1,9 @@
 """PlaceOrder: a batch of new orders in one transaction.
 
-In: commands in the order they came. Out: a decision each; OrderPlaced per order (and OrderConfirmed when it costs
-nothing: there is nothing to pay), one StockChanged per ticket type.
+In: commands in the order they came. Out: a decision each; OrderPlaced per order (and OrderConfirmed and TicketsIssued
+when it costs nothing: there is nothing to pay), one StockChanged per ticket type.
 Must stay true: ticket types are read without a lock and taken by version (the guard); the event's
-row is shared first, so that it cannot be cancelled meanwhile.
+row is shared first, so that it cannot be cancelled meanwhile; an order that is CONFIRMED here gets its tickets here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,17 +11,25 @@ from datetime import timedelta
 from itertools import compress
 
 from contracts.commands import AddItems, PlaceOrder
-from contracts.events import OrderConfirmed, OrderEvent, OrderPlaced, StockChanged
+from contracts.events import (
+    DomainEvent,
+    OrderConfirmed,
+    OrderPlaced,
+    StockChanged,
+    TicketsIssued,
+)
 from contracts.orders import OrderStatus
 from contracts.problems import Code, Problem
 from contracts.resources import OrderRow, order_resource
 from contracts.runtime.settings import Settings
 from contracts.sales import shortage_members
+from contracts.tickets.ticket import by_order, tickets_issued, tickets_of
 from db import holdings, orders
 from db import stock as stocks
 from db.messages.outbox import NewEvent
 from db.mysql.database import Statement, Transaction
 from db.stock import EventState, Stock
+from db.tickets import tickets
 from workers.inventory.allocation import (
     AllocationGranted,
     AllocationRefused,
@@ -106,7 +114,9 @@ async def _place(context: Context, commands: Sequence[Received[PlaceOrder]]) -> 
         for one, answer in zip(commands, allocation.answers, strict=True)
         if isinstance(answer, AllocationGranted)
     ]
-    placed = iter(await _store(context, granted, events, after))
+    placed = await _store(context, granted, events, after)
+    issued = await _issue(context, [row for row, _ in placed])
+    told = iter(placed)
     refusals = await refusal_decisions(transaction, allocation.answers)
     steps = stock_events(after)
     decisions = []
@@ -114,9 +124,10 @@ async def _place(context: Context, commands: Sequence[Received[PlaceOrder]]) -> 
         if isinstance(answer, AllocationRefused):
             decisions.append(refusals[answer])
             continue
-        row, lines = next(placed)
+        row, lines = next(told)
         # The batch's stock steps travel with its first order.
-        decisions.append(_placed(row, lines, events[row.event_id], steps))
+        organizer = events[row.event_id].organizer_id
+        decisions.append(_placed(row, lines, organizer, issued.get(row.id), steps))
         steps = []
     return decisions
 
@@ -149,6 +160,16 @@ async def _store(
     return list(zip(rows, (order.lines for order in new), strict=True))
 
 
+async def _issue(context: Context, rows: Sequence[OrderRow]) -> dict[int, list[int]]:
+    """The tickets of new orders that are CONFIRMED already: order id -> their ids."""
+    free = {row.id: row for row in rows if row.status == OrderStatus.CONFIRMED}
+    if not free:
+        return {}
+    lines = await orders.details(context.transaction, free)
+    owed = [ticket for row in free.values() for ticket in tickets_of(row, lines[row.id])]
+    return by_order(await tickets.issue(context.transaction, owed, context.now))
+
+
 def new_lines(
     grant: AllocationGranted, after: Mapping[int, Stock], items_version: int = 1
 ) -> tuple[orders.NewLine, ...]:
@@ -162,16 +183,23 @@ def new_lines(
 
 
 def _placed(
-    row: OrderRow, lines: Sequence[orders.NewLine], event: EventState, steps: Sequence[NewEvent]
+    row: OrderRow,
+    lines: Sequence[orders.NewLine],
+    organizer: int,
+    issued: list[int] | None,
+    steps: Sequence[NewEvent],
 ) -> Decision:
     resource = order_resource(row, [line.detail for line in lines])
-    happened: list[OrderEvent] = [OrderPlaced(order=resource, organizer_id=event.organizer_id)]
-    if row.status == OrderStatus.CONFIRMED:
-        happened.append(OrderConfirmed(order=resource, organizer_id=event.organizer_id))
-    events = [
-        NewEvent(one, f"order:{row.id}", version, row.event_id)
-        for version, one in enumerate(happened, 1)
+    happened: list[tuple[int, DomainEvent]] = [
+        (1, OrderPlaced(order=resource, organizer_id=organizer))
     ]
+    if issued is not None:
+        told = tickets_issued(row, issued)
+        happened += [
+            (row.version, OrderConfirmed(order=resource, organizer_id=organizer)),
+            (row.version, TicketsIssued(tickets=told, organizer_id=organizer)),
+        ]
+    events = [NewEvent(one, f"order:{row.id}", version, row.event_id) for version, one in happened]
     location = f"/api/orders/{row.id}"
     return succeeded(201, resource, location=location, events=(*events, *steps))
 

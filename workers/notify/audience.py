@@ -1,4 +1,4 @@
-"""Who may hear which event: buyers of their own orders and payments, organizers of their events', admins of all.
+"""Who may hear which event: people of their own orders and tickets, organizers of their events', admins of all.
 
 In: an event and the endpoints that might hear it. Out: the deliveries that follow.
 Must stay true: roles are those held now (a former organizer or admin hears nothing more through them); an endpoint
@@ -9,7 +9,15 @@ Source: the HTTP contract, section Webhooks.
 
 from collections.abc import Iterable, Sequence
 
-from contracts.events import DomainEvent, OrderEvent, PaymentEvent
+from contracts.events import (
+    DomainEvent,
+    OrderEvent,
+    PaymentEvent,
+    TicketConflict,
+    TicketEvent,
+    TicketsIssued,
+    TicketTransferred,
+)
 from contracts.messaging.envelope import Envelope
 from contracts.webhooks.messages import ALL, WEBHOOK_TYPES, subject_of, webhook_body
 from db.webhooks.deliveries import NewDelivery
@@ -20,16 +28,15 @@ def concerned(event: DomainEvent) -> frozenset[int]:
     """The accounts that an announced event is about, beside the admins; nobody for any other event."""
     if type(event) not in WEBHOOK_TYPES:
         return frozenset()
-    return frozenset(
-        account for account in (_buyer(event), _organizer(event)) if account is not None
-    )
+    organizer = _organizer(event)
+    return _people(event) | ({organizer} if organizer is not None else frozenset())
 
 
 def may_hear(listener: Listener, event: DomainEvent) -> bool:
     """Whether this endpoint's account may know of the event at all, whatever it subscribed to."""
     if type(event) not in WEBHOOK_TYPES:
         return False
-    if "ADMIN" in listener.roles or listener.user_id == _buyer(event):
+    if "ADMIN" in listener.roles or listener.user_id in _people(event):
         return True
     return "ORGANIZER" in listener.roles and listener.user_id == _organizer(event)
 
@@ -64,10 +71,20 @@ def sequence_of(envelope: Envelope) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
-def _buyer(event: DomainEvent) -> int | None:
+def _people(event: DomainEvent) -> frozenset[int]:
+    """The accounts whose own order, payment or ticket it is. A conflict is the door's matter, not its guests'."""
+    found: list[int | None] = []
     if isinstance(event, OrderEvent):
-        return _account(event.order.get("userId"))
-    return event.user_id if isinstance(event, PaymentEvent) else None
+        found = [_account(event.order.get("userId"))]
+    elif isinstance(event, PaymentEvent):
+        found = [event.user_id]
+    elif isinstance(event, TicketsIssued):
+        found = [_account(event.tickets.get("userId"))]
+    elif isinstance(event, TicketEvent) and not isinstance(event, TicketConflict):
+        found = [event.buyer_id, _account(event.ticket.get("holderId"))]
+        if isinstance(event, TicketTransferred):
+            found.append(event.from_user_id)
+    return frozenset(account for account in found if account is not None)
 
 
 def _organizer(event: DomainEvent) -> int | None:

@@ -21,11 +21,22 @@ from contracts.events import (
     OrderEvent,
     PaymentEvent,
     RateQuarantined,
+    TicketConflict,
+    TicketEvent,
+    TicketsIssued,
 )
 from contracts.messaging.envelope import Envelope
 from workers.notify import audience
 
-NOTEWORTHY = (OrderEvent, PaymentEvent, EventChanged, EventCancelled, RateQuarantined)
+NOTEWORTHY = (
+    OrderEvent,
+    PaymentEvent,
+    EventChanged,
+    EventCancelled,
+    TicketsIssued,
+    TicketEvent,
+    RateQuarantined,
+)
 """Stock and rates change many times a second and concern no operator: their lines are for debugging."""
 _EVENT_ID_LENGTH = 36
 """Events' ids are UUIDs with dashes; a cause of any other length is a command's id."""
@@ -78,6 +89,16 @@ def _facts(event: DomainEvent) -> dict[str, object]:
         return _order_facts(event)
     if isinstance(event, PaymentEvent):
         return _payment_facts(event)
+    if isinstance(event, TicketEvent):
+        return _ticket_facts(event)
+    if isinstance(event, TicketsIssued):
+        return {
+            "order_id": event.tickets.get("orderId"),
+            "concert_id": event.tickets.get("eventId"),
+            "user_id": event.tickets.get("userId"),
+            "tickets": len(event.tickets.get("ticketIds", ())),
+            "organizer_id": event.organizer_id,
+        }
     if isinstance(event, EventChanged | EventCancelled):
         concert = event.event
         return {
@@ -100,6 +121,21 @@ def _order_facts(event: OrderEvent) -> dict[str, object]:
         "currency": order.get("currency"),
         "organizer_id": event.organizer_id,
         "reason": event.reason if isinstance(event, OrderCancelled) else None,
+    }
+
+
+def _ticket_facts(event: TicketEvent) -> dict[str, object]:
+    ticket = event.ticket
+    return {
+        "ticket_id": ticket.get("id"),
+        "order_id": ticket.get("orderId"),
+        "concert_id": ticket.get("eventId"),
+        "holder_id": ticket.get("holderId"),
+        "status": ticket.get("status"),
+        "version": ticket.get("version"),
+        "organizer_id": event.organizer_id,
+        "gate_id": getattr(event, "gate_id", None),
+        "conflict": event.conflict if isinstance(event, TicketConflict) else None,
     }
 
 

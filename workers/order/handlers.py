@@ -7,7 +7,7 @@ Must stay true: every path locks orders by primary key first and decides on the 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from contracts.commands import CancelOrder
+from contracts.commands import CancelOrder, RenameHolder, TransferTicket
 from contracts.events import EventCancelled
 from contracts.orders import OrderStatus
 from contracts.runtime import failpoints
@@ -17,6 +17,7 @@ from db.mysql.database import Transaction
 from db.orders import LockedOrder
 from workers.order.ending import end
 from workers.order.lifecycle import cancel_refusal, canceller, is_pending
+from workers.order.transferring import rename_holders, transfer_tickets
 from workers.runtime.handlers import (
     ACK,
     CommandHandler,
@@ -100,5 +101,7 @@ def handlers(services: Services) -> Mapping[str, Handler]:
     """What the order worker deals with."""
     return {
         CancelOrder.TYPE: CommandHandler(CancelOrder, cancel_orders),
+        TransferTicket.TYPE: CommandHandler(TransferTicket, transfer_tickets),
+        RenameHolder.TYPE: CommandHandler(RenameHolder, rename_holders),
         EventCancelled.TYPE: MessageHandler(EventCancelled, cancel_event_orders(services)),
     }

@@ -1,14 +1,15 @@
-"""The order worker's self-test: one order cancelled by its buyer, one with its event, one at its deadline."""
+"""The order worker's self-test: one order cancelled by its buyer, one with its event, one at its deadline; tickets that
+get another name and another holder."""
 
 from dataclasses import replace
 
-from contracts.commands import CancelOrder
+from contracts.commands import CancelOrder, RenameHolder, TransferTicket
 from contracts.events import EventCancelled
 from db import orders
 from workers.order.handlers import cancel_unpaid
 from workers.order.sweep import end_over
-from workers.runtime.made_up import unpaid_order
-from workers.runtime.self_test import SelfTestFailed, Stage
+from workers.runtime.made_up import issued_tickets, unpaid_order
+from workers.runtime.self_test import NAME, SelfTestFailed, Stage
 
 
 async def scene(stage: Stage) -> None:
@@ -26,3 +27,13 @@ async def scene(stage: Stage) -> None:
     later = replace(stage.context, now=unpaid.row.expires_at)
     if len(await end_over(later, locked.values())) != 1:
         raise SelfTestFailed("an order does not end at its deadline")
+    await _hand_over(stage)
+
+
+async def _hand_over(stage: Stage) -> None:
+    """A ticket gets a name, then another holder."""
+    made = await unpaid_order(stage)
+    ticket_id, *_ = await issued_tickets(stage, made)
+    await stage.grant(RenameHolder, made.buyer, ticket_id=ticket_id, holder_name=NAME)
+    friend = stage.account("USER").user_id
+    await stage.grant(TransferTicket, made.buyer, ticket_id=ticket_id, to_user_id=friend)

@@ -1,8 +1,9 @@
 """ConfirmPayment: a transaction hash is shown for a quote.
 
-In: commands in the order they came. Out: a decision each; PaymentConfirmed and OrderConfirmed, or PaymentLate.
-Must stay true: rows are locked in the one order (events, orders, payments) for the whole batch; payment,
-receipt, order and its history are written in this one transaction, for refusals that leave a receipt as well.
+In: commands in the order they came. Out: a decision each; PaymentConfirmed, OrderConfirmed and TicketsIssued, or
+PaymentLate.
+Must stay true: rows are locked in the one order (events, orders, payments) for the whole batch; payment, receipt,
+order, its history and its tickets are written in this one transaction, for refusals that leave a receipt as well.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from contracts.commands import ConfirmPayment
-from contracts.events import OrderConfirmed, PaymentConfirmed, PaymentLate
+from contracts.events import OrderConfirmed, PaymentConfirmed, PaymentLate, TicketsIssued
 from contracts.payments import Receipt
 from contracts.problems import Code, Problem
 from contracts.resources import (
@@ -21,11 +22,13 @@ from contracts.resources import (
     order_resource,
     payment_resource,
 )
+from contracts.tickets.ticket import by_order, tickets_issued, tickets_of
 from db import orders, payments
 from db import stock as stocks
 from db.messages.outbox import NewEvent
 from db.mysql.database import VersionConflict
 from db.orders import LockedOrder
+from db.tickets import tickets
 from workers.payment.settlement import (
     Confirmed,
     HashUsed,
@@ -55,13 +58,15 @@ _LATE_DETAIL = {
 
 @dataclass(frozen=True, slots=True)
 class _Paid:
-    """Orders after the batch, with their lines, who organises their events, and what was shown for the payments."""
+    """Orders after the batch, with their lines and new tickets' ids, who organises their events, and what was shown for
+    the payments."""
 
     orders: Mapping[int, OrderRow]
-    details: Mapping[int, list[OrderDetailRow]]
+    details: Mapping[int, Sequence[OrderDetailRow]]
     locked: Mapping[int, LockedOrder]
     receipts: Mapping[int, list[ReceiptRow]]
     """Of each payment that is shown, those of this batch among them."""
+    issued: Mapping[int, list[int]]
 
 
 async def confirm_payments(
@@ -122,7 +127,7 @@ async def _write(
     locked: dict[int, LockedOrder],
     shown_before: Mapping[int, list[ReceiptRow]],
 ) -> _Paid:
-    """Everything the rulings changed: orders, payments, receipts."""
+    """Everything the rulings changed: orders, payments, receipts, and the tickets of what was paid."""
     transaction, now = context.transaction, context.now
     confirmed = payments.by_id(settlement.quotes, settlement.confirmed)
     paid = [(locked[p.order_id].row, settlement.quotes[p.id].total_cost) for p in confirmed]
@@ -133,10 +138,15 @@ async def _write(
     await payments.end(transaction, settlement.ended, now)
     payments.confirm(transaction, confirmed, now)
     payments.make_late(transaction, payments.by_id(settlement.quotes, settlement.late), now)
-    await payments.add_receipts(transaction, settlement.new_receipts, now)
+    owed = [ticket for order in moved for ticket in tickets_of(order, details[order.id])]
+    with payments.receipt_conflicts():
+        payments.add_receipts(transaction, settlement.new_receipts, now)
+        issued = await tickets.issue(transaction, owed, now)
+        await transaction.flush()
     rows = {order_id: one.row for order_id, one in locked.items()}
     receipts = _all_receipts(shown_before, settlement.new_receipts)
-    return _Paid(rows | {order.id: order for order in moved}, details, locked, receipts)
+    after = rows | {order.id: order for order in moved}
+    return _Paid(after, details, locked, receipts, by_order(issued))
 
 
 def _check_lines(order: OrderRow, lines: Sequence[OrderDetailRow]) -> None:
@@ -176,9 +186,15 @@ def _confirmed(ruling: Confirmed, paid: _Paid) -> Decision:
     )
     events = [
         NewEvent(event, f"order:{order.id}", order.version, order.event_id)
-        for event in (payment_confirmed, order_confirmed)
+        for event in (payment_confirmed, order_confirmed, _issued_event(order, organizer, paid))
     ]
     return succeeded(200, resource, events=events)
+
+
+def _issued_event(order: OrderRow, organizer: int, paid: _Paid) -> TicketsIssued:
+    return TicketsIssued(
+        tickets=tickets_issued(order, paid.issued[order.id]), organizer_id=organizer
+    )
 
 
 def _late_event(ruling: Late, paid: _Paid) -> NewEvent:

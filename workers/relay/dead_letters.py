@@ -103,13 +103,13 @@ class DeadLetterSink:
             command = Command.model_validate(envelope.data)
         except ValidationError:
             return None
-        command_id = self._command_ids.open(envelope.id, command.principal.user_id)
+        command_id = self._command_ids.open(envelope.id, command.principal.caller)
         if command_id is None:
             return None
         request_id = envelope.correlationid or envelope.id[:64]
         return Outcome(
             command=command_id.uuid,
-            user_id=command.principal.user_id,
+            user_id=command.principal.caller,
             type=envelope.type,
             fingerprint=command.fingerprint,
             status_code=_FAILED.status,

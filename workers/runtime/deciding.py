@@ -57,6 +57,8 @@ from workers.runtime.metrics import (
 log = structlog.get_logger(__name__)
 
 BATCH_MAX = 128
+BATCH_WEIGHT = 500
+"""Rows or so that the commands of one transaction come to; a heavier command goes alone."""
 SEAT_WAIT_SECONDS = 0.2
 SEAT_POLL_SECONDS = 0.02
 DUPLICATES_MAX = 3
@@ -120,8 +122,8 @@ class CommandProcessor:
             if item.received.seen_before:
                 await self._alone(handler, item)
         fresh = [item for item in items if item.end is None]
-        for start in range(0, len(fresh), BATCH_MAX):
-            await self._together(handler, fresh[start : start + BATCH_MAX])
+        for batch in _batches(handler, fresh):
+            await self._together(handler, batch)
 
     async def settle(self) -> None:
         """Wait for the commands that still wait for a seat."""
@@ -315,6 +317,20 @@ async def write_decisions(
     outbox.add(context.transaction, context.now, events)
     await context.transaction.flush()
     return rows
+
+
+def _batches(handler: CommandHandler[Any], items: Sequence[WorkItem]) -> list[list[WorkItem]]:
+    """Items in order, as many to a batch as one transaction may hold."""
+    batches: list[list[WorkItem]] = []
+    room = 0
+    for item in items:
+        weight = handler.weight(item.received.message)
+        if not batches or len(batches[-1]) >= BATCH_MAX or weight > room:
+            batches.append([])
+            room = BATCH_WEIGHT
+        batches[-1].append(item)
+        room -= weight
+    return batches
 
 
 async def _within_deadline(

@@ -95,7 +95,7 @@ class Decision:
         body = problem.to_json(request_id) if problem else self.body
         return Outcome(
             command=received.uuid,
-            user_id=received.message.principal.user_id,
+            user_id=received.message.principal.caller,
             type=received.envelope.type,
             fingerprint=received.message.fingerprint,
             status_code=self.status_code,
@@ -152,6 +152,8 @@ class CommandHandler(Generic[C]):
     """(ticket type, event) pairs whose seat lock must be held."""
     reads: Callable[[Sequence[Received[C]], Settings], Sequence[Statement]] | None = None
     """The queries that `decide` begins with, so that they travel with BEGIN. A saved round trip, no more."""
+    weight: Callable[[C], int] = lambda _: 1
+    """How much of a transaction a command takes up; see `workers.runtime.deciding.BATCH_WEIGHT`."""
 
 
 @dataclass(frozen=True, slots=True)

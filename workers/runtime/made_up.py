@@ -1,4 +1,4 @@
-"""Made-up rows of a self-test that its worker does not make itself: somebody's unpaid order.
+"""Made-up rows of a self-test that its worker does not make itself: somebody's unpaid order, its tickets.
 
 In: the stage of a self-test. Out: the order, locked by nobody else, for nobody else sees it.
 Must stay true: what is inserted here stands in `db.privileges.rights.MADE_UP`; accounts and ticket types have no rows.
@@ -11,9 +11,11 @@ from secrets import token_bytes
 
 from contracts.models import Principal
 from contracts.resources import EventRow, OrderDetailRow, OrderRow, order_resource
+from contracts.tickets.ticket import tickets_of
 from db import orders
 from db.orders import NewLine, NewOrder
 from db.rows import stored
+from db.tickets import tickets
 from workers.runtime.self_test import NAME, Stage, made_up_id
 
 _PRICE = Decimal("49.90")
@@ -59,3 +61,12 @@ async def unpaid_order(stage: Stage) -> MadeUp:
     [row] = await orders.insert(stage.transaction, [new], now)
     line = OrderDetailRow(ticket_type_id, _TICKETS, _PRICE)
     return MadeUp(row, buyer, organizer, event, line)
+
+
+async def issued_tickets(stage: Stage, made: MadeUp) -> list[int]:
+    """The ids of the order's tickets, issued as if it had been paid."""
+    lines = await orders.details(stage.transaction, [made.row.id])
+    issued = await tickets.issue(
+        stage.transaction, tickets_of(made.row, lines[made.row.id]), stage.now
+    )
+    return [ticket_id for ticket_id, _ in issued]

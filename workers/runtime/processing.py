@@ -196,7 +196,7 @@ class MessageProcessor:
             return DeadLettered(f"data is not valid: {_first_error(error)}")
         if not isinstance(message, Command):
             return Received(envelope, message, queue, None, seen_before)
-        command_id = self._command_ids.open(envelope.id, message.principal.user_id)
+        command_id = self._command_ids.open(envelope.id, message.principal.caller)
         if command_id is None:
             return DeadLettered("the command id is not this caller's")
         return Received(envelope, message, queue, command_id, seen_before)

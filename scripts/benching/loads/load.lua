@@ -1,5 +1,6 @@
 -- What wrk (one thread) sends and counts. In: key=value arguments after the URL. Out: one JSON object in the file `out`.
---   mode=orders|purchase|get  tokens=FILE (user id, tab, token a line)  types=FILE (a ticket type id a line)
+--   mode=orders|purchase|scans|get  tokens=FILE (user id, tab, token a line)  types=FILE (a ticket type id a line;
+--   of scans: a code a line, each used once)  at=TIME of scans, quantity=scans of a call
 --   path=/api/orders  quantity=1  limit=N requests  seconds=S  rate=R a second  retry=MS after a 429  keys=1
 -- Must stay true: bounded by limit and seconds; every request that was sent is waited for; wrk ends when the last answer
 -- is there. One thread: the one that setup() sees and done() asks.
@@ -50,6 +51,20 @@ local function order()
   local token = tokens[turn % #tokens + 1]
   local body = '{"items":[{"ticketTypeId":' .. types[turn % #types + 1] .. ',"quantity":' .. option.quantity .. "}]}"
   return post(option.path, token, body)
+end
+
+local function uuid()
+  local part = function() return string.format("%04x", math.random(0, 65535)) end
+  return part() .. part() .. "-" .. part() .. "-" .. part() .. "-" .. part() .. "-" .. part() .. part() .. part()
+end
+
+local function scans()
+  local some = {}
+  for number = 1, tonumber(option.quantity) do
+    turn = turn + 1
+    some[number] = '{"id":"' .. uuid() .. '","code":"' .. types[turn % #types + 1] .. '","scannedAt":"' .. option.at .. '"}'
+  end
+  return post(option.path, tokens[turn % #tokens + 1], '{"scans":[' .. table.concat(some, ",") .. "]}")
 end
 
 local function get()
@@ -107,6 +122,7 @@ function request()
     first_step = first_step + 1
     return step
   end
+  if option.mode == "scans" then return scans() end
   return order()
 end
 

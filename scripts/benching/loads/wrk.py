@@ -14,11 +14,13 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import click
 
+from contracts.runtime.times import to_wire
 from scripts.benching.systems.system import require_loopback
 from scripts.stack.bootstrap import InstallError, apt_install
 
@@ -40,10 +42,12 @@ class WrkLoad:
     clients: int
     seconds: float
     limit: int = 10_000_000
-    mode: Literal["orders", "purchase", "get"] = "orders"
+    mode: Literal["orders", "purchase", "scans", "get"] = "orders"
     path: str = "/api/orders"
     tokens: Sequence[tuple[int, str]] = ()
     ticket_types: Sequence[int] = ()
+    codes: Sequence[str] = ()
+    """Of scans: each is used once, then all of them again."""
     rate: float = 0
     retry: float = 0
     keys: bool = False
@@ -128,7 +132,7 @@ def _command(load: WrkLoad, folder: Path) -> list[str]:
     tokens, types = folder / "tokens", folder / "types"
     with os.fdopen(os.open(tokens, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
         file.writelines(f"{user_id}\t{token}\n" for user_id, token in load.tokens)
-    types.write_text("".join(f"{number}\n" for number in load.ticket_types))
+    types.write_text("".join(f"{line}\n" for line in (load.codes or load.ticket_types)))
     told = {
         "mode": load.mode,
         "path": load.path,
@@ -140,6 +144,7 @@ def _command(load: WrkLoad, folder: Path) -> list[str]:
         "retry": load.retry,
         "keys": int(load.keys),
         "quantity": load.quantity,
+        "at": to_wire(datetime.now(UTC)),
         "run": secrets.token_hex(6),
         "seed": secrets.randbits(31),
         "out": folder / "answers.json",

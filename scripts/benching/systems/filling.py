@@ -47,7 +47,7 @@ FLUSH_SECONDS = 120.0
 CLEAN_SHARE = 0.02
 GROWING = (
     *("users", "events", "ticket_types", "stock_ledger", "orders", "order_details"),
-    *("order_history", "payments", "payment_receipts", "command_outcomes"),
+    *("order_history", "payments", "payment_receipts", "tickets", "command_outcomes"),
 )
 
 
@@ -163,9 +163,8 @@ async def _insert_all(pool: aiomysql.Pool, parameters: Mapping[str, Any], events
     if parameters["orders"]:
         await _chunked(pool, sql.USERS, parameters, parameters["users"])
         await _chunked(pool, sql.LEDGER, parameters, steps)
-        await _chunked(
-            pool, (*sql.ORDERS, *sql.PAYMENTS, *sql.OUTCOMES), parameters, parameters["orders"]
-        )
+        rows = (*sql.ORDERS, *sql.PAYMENTS, *sql.TICKETS, *sql.OUTCOMES)
+        await _chunked(pool, rows, parameters, parameters["orders"])
         await _run(pool, sql.STOCK, parameters)
 
 

@@ -12,6 +12,7 @@ import structlog
 
 from contracts.outcomes import Outcome
 from db import orders, stock
+from db.tickets import tickets
 from gateway.submission.outcomes import Deadlines, Opened
 from tests.faults.crowd import note
 from tests.faults.simulation import money, statements, store, world
@@ -167,6 +168,15 @@ def _without_overdue_returns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world, "OVERDUE", replace(OVERDUE, sweep=_no_look))
 
 
+async def _issue_in_words(_: Session, owed: list[Any], __: object) -> list[tuple[int, Any]]:
+    """Tell of tickets, and store none."""
+    return list(enumerate(owed, 1))
+
+
+def _without_tickets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tickets, "issue", _issue_in_words)
+
+
 MUTANTS = {
     "version": (_without_version_check, "add up|ledger|oversold"),
     "returned": (_without_return_guard, "add up"),
@@ -174,6 +184,7 @@ MUTANTS = {
     "order": (_without_order_locks, "add up|paid|history"),
     "tombstone": (_without_tombstones, "told 503"),
     "overdue": (_without_overdue_returns, "come to rest"),
+    "tickets": (_without_tickets, "tickets are there for"),
     "receipt": (_without_receipt_key, "two receipts|was said"),
 }
 

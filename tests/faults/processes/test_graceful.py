@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "order": ("order-1",),
     "payment": ("payment-1",),
     "quote": ("quote-1",),
+    "admission": ("admission-1",),
     "notify": ("notify-1",),
     "relay": ("relay-1",),
 }

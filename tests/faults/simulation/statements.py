@@ -107,6 +107,7 @@ async def _orders(session: Session, sql: str, ids: list[Any]) -> list[Row]:
 async def _details(session: Session, _: str, ids: list[Any]) -> list[Row]:
     names = (
         "order_id", "ticket_type_id", "quantity", "unit_price", "items_version", "ticket_type_name",
+        "id",
     )  # fmt: skip
     return [
         tuple(one[name] for name in names)

@@ -36,6 +36,7 @@ Table = dict[Any, dict[str, Any]]
 TABLES = (
     "events", "ticket_types", "orders", "order_details", "order_history", "stock_ledger",
     "command_outcomes", "outbox", "payments", "payment_receipts", "pending_returns", "rates",
+    "tickets",
 )  # fmt: skip
 UNIQUE: dict[str, tuple[tuple[str, ...], ...]] = {
     "command_outcomes": (("id",),),
@@ -45,6 +46,7 @@ UNIQUE: dict[str, tuple[tuple[str, ...], ...]] = {
     "payments": (("command_id",), ("order_id", "asset")),
     "payment_receipts": (("tx_hash",),),
     "pending_returns": (("order_id",),),
+    "tickets": (("order_detail_id", "number"),),
 }
 KEYS: dict[tuple[str, tuple[str, ...]], str] = {
     ("payments", ("order_id", "asset")): "uq_payments_pending",

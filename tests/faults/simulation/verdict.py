@@ -24,7 +24,12 @@ def problems(tables: Tables, sent: Mapping[bytes, Command], quotas: Mapping[int,
     found = list(_orders(tables, outcomes))
     for type_id in quotas:
         found += _stock(tables, tables["ticket_types"][type_id])
-    return [*found, *_payments(tables), *_confirmations(tables, sent, outcomes)]
+    return [
+        *found,
+        *_payments(tables),
+        *_tickets(tables),
+        *_confirmations(tables, sent, outcomes),
+    ]
 
 
 def untrue(tables: Tables, told: Sequence[Outcome]) -> list[str]:
@@ -99,6 +104,22 @@ def _payments(tables: Tables) -> Iterator[str]:
     confirmed = {(one["id"], one["tx_hash"]) for one in payments if one["status"] == "CONFIRMED"}
     if applied != confirmed:
         yield f"receipts say {applied} were paid, payments say {confirmed}"
+
+
+def _tickets(tables: Tables) -> Iterator[str]:
+    """One for each place of a confirmed order, none for any other."""
+    status = {order["id"]: order["status"] for order in tables["orders"].values()}
+    places = sorted(
+        (line["id"], number)
+        for line in tables["order_details"].values()
+        if status[line["order_id"]] == "CONFIRMED"
+        for number in range(1, line["quantity"] + 1)
+    )
+    issued = sorted(
+        (ticket["order_detail_id"], ticket["number"]) for ticket in tables["tickets"].values()
+    )
+    if places != issued:
+        yield f"places {places} were paid, tickets are there for {issued}"
 
 
 def _confirmations(

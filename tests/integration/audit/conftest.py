@@ -20,6 +20,8 @@ _GUARDS = (
     ("order_details", "ck_order_details_quantity"),
     ("order_details", "ck_order_details_returned"),
     ("payment_receipts", "ck_receipts_code"),
+    ("tickets", "ck_tickets_used"),
+    ("tickets", "ck_tickets_valid"),
 )
 
 
@@ -43,11 +45,12 @@ async def small_sale(scratch: Scratch) -> AsyncIterator[SmallSale]:
     for table, constraint in _GUARDS:
         await database.write(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
     await database.write("ALTER TABLE command_outcomes DROP PRIMARY KEY")
+    await database.write("ALTER TABLE scans DROP KEY uq_scans_admitted")
     yield kept
     await database.close()
 
 
-_WORKERS = ("inventory", "order", "payment", "relay", "notify")
+_WORKERS = ("inventory", "order", "payment", "admission", "relay", "notify")
 
 
 async def _quiet(client: CommandClient) -> bool:

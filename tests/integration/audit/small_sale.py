@@ -3,9 +3,10 @@
 from dataclasses import dataclass, fields
 
 from db.mysql.database import Database
-from tests.harness.accounts import person
+from tests.harness.accounts import Person, person
 from tests.harness.command_client import CommandClient, result
 from tests.harness.waiting import eventually
+from tests.integration.audit.entries import code_of, new_gate, record
 from tests.integration.catalogue.management import (
     accepted,
     body,
@@ -50,6 +51,10 @@ class SmallSale:
     late: int
     exact: int
     """The payment of another sold order, at a rate that divides its total."""
+    spare: int
+    """The ticket of `sold`, not used yet."""
+    used: int
+    """The ticket of the other sold order: admitted by one gate, let in again by another that was offline."""
 
     @property
     def ids(self) -> dict[str, int]:
@@ -94,6 +99,7 @@ async def make_small_sale(client: CommandClient) -> SmallSale:
         return bool(rows[0][0] == 2)
 
     await eventually(all_back)
+    spare, used = await _one_is_in(client, organizer, event_id)
     return SmallSale(
         database=database,
         event_id=event_id,
@@ -108,4 +114,21 @@ async def make_small_sale(client: CommandClient) -> SmallSale:
         paid=paid,
         late=late,
         exact=exact,
+        spare=spare,
+        used=used,
     )
+
+
+async def _one_is_in(client: CommandClient, organizer: Person, event_id: int) -> tuple[int, int]:
+    """Of the event's two tickets, let the second in, twice; their ids."""
+    rows = await client.database.read(
+        "SELECT id FROM tickets WHERE event_id = %s ORDER BY id", event_id
+    )
+    spare, used = (row[0] for row in rows)
+    code = await code_of(client, used)
+    for name, offline, ruling in (("North", False, "ADMITTED"), ("South", True, "CONFLICT")):
+        gate = await new_gate(client, organizer, event_id, name)
+        outcome = await client.ask(record(gate, code, offline=offline))
+        [told] = body(outcome)["results"]
+        assert told["ruling"] == ruling
+    return spare, used

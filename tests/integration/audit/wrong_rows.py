@@ -206,4 +206,51 @@ SILENCE = [
         f"SELECT REPEAT('x', 32), 'q', 'r', '[]', 'b', created_at, {_NOW}",
     ),
 ]
-WRONG = [*STOCK, *ANSWERS, *MONEY, *MOVES, *SILENCE]
+_COPIED = "order_id, event_id, ticket_type_id, holder_id, issued_at, updated_at"
+
+
+def _ticket(change: str, row: str = "spare") -> str:
+    return f"UPDATE tickets SET {change} WHERE id = {{{row}}}"
+
+
+def _conflict(change: str) -> str:
+    return f"UPDATE scans SET {change} WHERE ruling = 'CONFLICT'"
+
+
+TICKETS = [
+    (7, "a place without a ticket", "DELETE FROM tickets WHERE id = {spare}"),
+    (7, "a paid place whose ticket is void", _ticket("status = 'VOID'")),
+    (
+        7,
+        "a ticket too many",
+        f"INSERT INTO tickets (order_detail_id, number, {_COPIED}) "
+        f"SELECT order_detail_id, 2, {_COPIED} FROM tickets WHERE id = {{spare}}",
+    ),
+    (
+        7,
+        "a ticket of an unpaid order",
+        f"INSERT INTO tickets (order_detail_id, number, {_COPIED}) SELECT d.id, 1, d.order_id, "
+        "o.event_id, d.ticket_type_id, o.user_id, o.created_at, o.created_at "
+        "FROM order_details d JOIN orders o ON o.id = d.order_id WHERE o.id = {held} LIMIT 1",
+    ),
+    (7, "a ticket of another place", _ticket("number = 2")),
+    (7, "a ticket of another type", _ticket("ticket_type_id = {boxes}")),
+    (7, "a ticket of another event", _ticket("event_id = {off}")),
+    (7, "a ticket of another order", _ticket("order_id = {held}")),
+    (7, "a ticket of nobody", _ticket("holder_id = 10000000")),
+    (7, "used, and nobody scanned it", _ticket("status = 'USED', used_at = updated_at")),
+    (7, "admitted, and still good", _ticket("status = 'VALID', used_at = NULL", "used")),
+    (7, "used at another time", _ticket("used_at = used_at + INTERVAL 1 SECOND", "used")),
+    (7, "admitted twice", _conflict("ruling = 'ADMITTED'")),
+    (7, "an entry that was refused", _conflict("ruling = 'ALREADY_USED'")),
+    (7, "a question that is a conflict", _conflict("offline = 0")),
+    (7, "a conflict with nobody", _conflict("ticket_id = {spare}")),
+    (7, "an entry with a code that never was", _conflict("version = 9")),
+    (7, "an entry without a ticket", _conflict("ticket_id = 10000000, ruling = 'VOID_ADMITTED'")),
+    (
+        7,
+        "an entry at another event's gate",
+        "UPDATE gates SET event_id = {off} WHERE name = 'South'",
+    ),
+]
+WRONG = [*STOCK, *ANSWERS, *MONEY, *MOVES, *SILENCE, *TICKETS]

@@ -3,11 +3,15 @@
 The steps are those of docs/operations.md: every process is told `old,new`, then `new,old`, then `new` alone.
 """
 
+from datetime import UTC, datetime
+
 import pytest
 from redis.asyncio import Redis
 
+from contracts.tickets.codes import NoSigningKey
 from contracts.webhooks.secrets import SecretSealer, UnreadableSecret
 from db.mysql.database import Database
+from db.tickets import keys
 from tests.harness.accounts import person
 from tests.harness.sales import items, sale
 from tests.harness.scratch import SECRET, Scratch
@@ -144,3 +148,26 @@ async def test_secrets_of_webhooks_are_sealed_anew(test_scratch: Scratch) -> Non
             await eventually(readable)
     finally:
         await books.close()
+
+
+async def test_keys_of_tickets_are_sealed_anew(test_scratch: Scratch) -> None:
+    """The key that signs is the same in every step, and opens under the new secret alone in the end."""
+    database = await Database.connect(test_scratch.mysql_url, size=2)
+    try:
+        async with running(test_scratch, workers=()):
+            [before] = (await keys.read(database, keys.key_sealer(SECRET))).to_jwks()["keys"]
+
+        async def opens() -> bool:
+            found = await keys.read(database, keys.key_sealer(NEW))
+            assert found.to_jwks()["keys"] == [before]
+            try:
+                return found.signer(datetime.now(UTC)).kid == before["kid"]
+            except NoSigningKey:
+                return False
+
+        async with running(test_scratch, workers=(), secret=ANNOUNCED):
+            assert not await opens()
+        async with running(test_scratch, workers=(), secret=ROTATED):
+            await eventually(opens)
+    finally:
+        await database.close()

@@ -3,6 +3,7 @@
 In: who shall own them, and the route that will be asked. Out: ids by placeholder, bodies that name them.
 """
 
+import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from gateway.http.routing import Route
 from tests.harness.accounts import Person, person
 from tests.harness.sales import items, order, sale
 from tests.harness.system import System
+from tests.integration.tickets.door import scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,11 @@ async def make_resources(
         await _sold(system, owner, names)
         bodies["placeOrder"] = items((names["ticketTypeId"], 1))
         bodies["createQuote"] = {"orderId": names["orderId"], "asset": "BTC"}
+    if wanted & {"ticketId", "gateId"} or "/gate/" in route.path:
+        await _at_the_door(system, owner, names)
+        bodies["recordScans"] = {"scans": [scan("no code of ours")]}
+        bodies["transferTicket"] = {"email": owner.email}
+        bodies["createGate"] = {"name": "South"}
     if "commandId" in wanted:
         accepted = await api.post("/api/events", _event())
         names["commandId"] = accepted.headers["X-Command-Id"]
@@ -61,6 +68,22 @@ async def _sold(system: System, owner: Person, names: dict[str, Any]) -> None:
     answer = await system.api(owner).post("/api/public/payment/create-quote", quote)
     assert answer.status == 201, answer.body
     names["paymentId"] = answer.body["id"]
+
+
+async def _at_the_door(system: System, owner: Person, names: dict[str, Any]) -> None:
+    """A paid ticket of the owner's, and a gate of their event."""
+    if "ticketTypeId" not in names:
+        await _sold(system, owner, names)
+    paid = await system.api(owner).post(
+        f"/api/public/payment/confirm-payment/{names['paymentId']}",
+        {"txHash": "0x" + secrets.token_hex(32)},
+    )
+    assert paid.status == 200, paid.body
+    issued = await system.api(owner).get(f"/api/orders/{names['orderId']}/tickets")
+    names["ticketId"] = issued.body["data"][0]["id"]
+    made = await system.api(owner).post(f"/api/events/{names['eventId']}/gates", {"name": "North"})
+    assert made.status == 201, made.body
+    names["gateId"], names["gateToken"] = made.body["id"], made.body["token"]
 
 
 async def _webhook(system: System, owner: Person) -> tuple[int, int]:

@@ -15,22 +15,26 @@ from contracts.problems import Code
 from db.mysql.database import Database
 from gateway.accounts.tokens import Tokens, parse_keys
 from gateway.documents.pages import render_document
-from gateway.http.routing import ANYONE, Ownership, Route
+from gateway.http.routing import ANYONE, CALLER, GATE, Ownership, Route
 from gateway.routes import TABLE
 from tests.harness.accounts import SINCE, Person, person
-from tests.harness.sales import items
+from tests.harness.sales import items, sale
 from tests.harness.scratch import JWT_KEYS
 from tests.harness.system import Answer, System
 from tests.integration.gateway.resources import Resources, make_resources
+from tests.integration.tickets.door import gate
 
 ROLES: tuple[RoleName, ...] = ("ADMIN", "ORGANIZER", "USER", "PROVIDER")
-PRINCIPALS = ("nobody", "garbage", "expired", "disabled", *ROLES, "foreign owner", "owner")
+GATES = ("gate", "revoked gate")
+PRINCIPALS = ("nobody", "garbage", "expired", "disabled", *ROLES, "foreign owner", "owner", *GATES)
 DOCUMENT: dict[str, Any] = json.loads(render_document(TABLE).body)
 BY_ROLE = {
     Ownership.OWNER: frozenset[str](),
     Ownership.OWNER_OR_ADMIN: frozenset({"ADMIN"}),
     Ownership.OWNER_ORGANIZER_OR_ADMIN: frozenset({"ADMIN"}),
     Ownership.EVENT_ORGANIZER_OR_ADMIN: frozenset({"ADMIN"}),
+    Ownership.HOLDER: frozenset(),
+    Ownership.HOLDER_OWNER_ORGANIZER_OR_ADMIN: frozenset({"ADMIN"}),
 }
 """Roles that get through to things of others; who is not here and not the owner gets 404."""
 
@@ -40,8 +44,13 @@ def expected(route: Route, principal: str, roles: tuple[str, ...]) -> set[int]:
     through = {*route.answers, 409} | ({202} if route.is_command else set())
     if route.access is ANYONE:
         return through | ({401} if Code.UNAUTHENTICATED in route.codes else set())
-    if principal in ("nobody", "garbage", "expired", "disabled"):
+    if principal in ("nobody", "garbage", "expired", "disabled", "revoked gate"):
         return {401}
+    if principal == "gate":
+        # A command that is somebody else's looks like none, to gates as well.
+        return through if route.access is GATE else {404} if route.access is CALLER else {403}
+    if route.access is GATE:
+        return {403}
     if isinstance(route.access, frozenset) and route.access.isdisjoint(roles):
         return {403}
     if route.ownership in (Ownership.NONE, Ownership.SELF) or principal == "owner":
@@ -55,6 +64,7 @@ async def cast_of(system: System, own_database: Database) -> dict[str, Person]:
     cast: dict[str, Person] = {role: await person(own_database, role) for role in ROLES}
     cast["owner"] = await person(own_database, "USER", "ORGANIZER")
     cast["foreign owner"] = await person(own_database, "USER", "ORGANIZER")
+    cast["gate keeper"] = await person(own_database, "ORGANIZER", "USER")
     cast["disabled"] = await person(own_database, *ROLES)
     cast["expired"] = await person(own_database, *ROLES)
     disabled = await system.api(cast["ADMIN"]).patch(
@@ -64,8 +74,21 @@ async def cast_of(system: System, own_database: Database) -> dict[str, Person]:
     return cast
 
 
-def token_of(cast: dict[str, Person], principal: str) -> str | None:
+@pytest.fixture(scope="module")
+async def gate_tokens(system: System, cast_of: dict[str, Person]) -> dict[str, str]:
+    """A gate of somebody's event, and one that was revoked."""
+    keeper = cast_of["gate keeper"]
+    sold = await sale(system, keeper, 5)
+    made = {name: await gate(system, keeper, sold.event_id, name) for name in GATES}
+    path = f"/api/events/{sold.event_id}/gates/{made['revoked gate'].id}"
+    assert (await system.api(keeper).delete(path)).status == 204
+    return {name: one.token for name, one in made.items()}
+
+
+def token_of(cast: dict[str, Person], principal: str, gates: dict[str, str]) -> str | None:
     """What stands in Authorization."""
+    if principal in gates:
+        return gates[principal]
     if principal == "nobody":
         return None
     if principal == "garbage":
@@ -93,7 +116,11 @@ async def ask(
 
 @pytest.mark.parametrize("route", TABLE, ids=lambda route: route.operation_id)
 async def test_who_gets_through(
-    system: System, own_database: Database, cast_of: dict[str, Person], route: Route
+    system: System,
+    own_database: Database,
+    cast_of: dict[str, Person],
+    gate_tokens: dict[str, str],
+    route: Route,
 ) -> None:
     """Nobody, a forged and an expired token, a disabled account, each role alone, the owner, somebody
     like the owner: the status the table promises, a problem document with it, never a 5xx."""
@@ -106,7 +133,9 @@ async def test_who_gets_through(
             if not wanted & {401, 403, 404} and method != "HEAD":
                 # Those who get through may delete it: each finds it fresh.
                 resources = await make_resources(system, own_database, cast_of["owner"], route)
-            answer = await ask(system, method, route, resources, token_of(cast_of, principal))
+            answer = await ask(
+                system, method, route, resources, token_of(cast_of, principal, gate_tokens)
+            )
             assert answer.status in wanted, f"{principal}: {answer.status} {answer.body}"
             if answer.status in (401, 403, 404) and method != "HEAD":
                 assert answer.headers["Content-Type"] == "application/problem+json"
@@ -169,7 +198,7 @@ async def test_a_token_on_an_open_call_is_used_or_ignored(
 ) -> None:
     """A bad one never closes what is open to all; a good one lets organizers see their own."""
     for principal in ("garbage", "expired", "disabled"):
-        headers = {"Authorization": f"Bearer {token_of(cast_of, principal)}"}
+        headers = {"Authorization": f"Bearer {token_of(cast_of, principal, {})}"}
         assert (await system.api().get("/api/events", headers=headers)).status == 200
         assert (await system.api().get("/api/events?mine=true", headers=headers)).status == 401
     assert (await system.api(cast_of["ORGANIZER"]).get("/api/events?mine=true")).status == 200

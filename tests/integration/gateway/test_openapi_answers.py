@@ -10,10 +10,10 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from db.mysql.database import Database
-from gateway.http.routing import Route
+from gateway.http.routing import GATE, Route
 from gateway.routes import TABLE
 from tests.harness.accounts import Person, person
-from tests.harness.system import Answer, System
+from tests.harness.system import Answer, Api, System
 from tests.integration.gateway.resources import Resources, make_resources
 
 
@@ -104,7 +104,14 @@ async def ask(
     operation = document["paths"][route.path][route.method.lower()]
     if body is None and "requestBody" in operation:
         body = operation["requestBody"]["content"]["application/json"]["example"]
-    return await system.api(who).call(route.method, path, body, wait=wait)
+    return await _api(system, route, resources, who).call(route.method, path, body, wait=wait)
+
+
+def _api(system: System, route: Route, resources: Resources, who: Person | None) -> Api:
+    """Calls as this person, or as their gate where gates are asked for."""
+    if route.access is GATE and who is not None:
+        return Api(system.session, system.url, resources.by_name.get("gateToken"))
+    return system.api(who)
 
 
 @pytest.mark.parametrize("route", TABLE, ids=lambda route: route.operation_id)
@@ -123,14 +130,20 @@ async def test_answers_are_as_described(
     assert answers[0].status in {*route.answers, 401, 409}, answers[0].body
     answers.append(await ask(system, route, resources, None, document, None))
     unknown = Resources(
-        dict.fromkeys(resources.by_name, 999999999) | {"asset": "NONE", "commandId": "x"}
+        dict.fromkeys(resources.by_name, 999999999)
+        | {"asset": "NONE", "commandId": "x"}
+        | _token(resources)
     )
     answers.append(await ask(system, route, unknown, everybody, document, 10))
-    wrong = dict.fromkeys(resources.by_name, "0") | {"asset": "?", "commandId": "!"}
+    wrong = (
+        dict.fromkeys(resources.by_name, "0") | {"asset": "?", "commandId": "!"} | _token(resources)
+    )
     answers.append(await ask(system, route, Resources(wrong), everybody, document, 10))
     if route.takes_body:
         answers.append(
-            await system.api(everybody).call(route.method, "/".join(_filled(route, resources)), [1])
+            await _api(system, route, resources, everybody).call(
+                route.method, "/".join(_filled(route, resources)), [1]
+            )
         )
     for answer in answers:
         check(document, route, answer)
@@ -139,3 +152,8 @@ async def test_answers_are_as_described(
 def _filled(route: Route, resources: Resources) -> list[str]:
     parts = route.path.split("/")
     return [str(resources.by_name[p[1:-1]]) if p.startswith("{") else p for p in parts]
+
+
+def _token(resources: Resources) -> dict[str, str]:
+    """Who asks stays the same."""
+    return {name: resources.by_name[name] for name in ("gateToken",) if name in resources.by_name}

@@ -24,6 +24,7 @@ from tests.harness.system import Api, System, running
 from tests.harness.waiting import eventually
 from tests.integration.notify.conftest import EventPublisher, envelope_of, hook, placed
 from tests.integration.notify.receiver import Receiver
+from tests.integration.tickets.door import gate, scan
 
 TX_HASH = "0x" + "{:064x}"
 
@@ -61,6 +62,20 @@ async def buy(api: Api, ticket_type: int, number: int) -> int:
     return payment
 
 
+async def at_the_door(system: System, organizer: Person, buyer: Person, event_id: int) -> None:
+    """A paid ticket changes hands, lets one in, and another in where two gates were alone."""
+    [mine] = (await system.api(buyer).get("/api/tickets")).body["data"]
+    path = f"/api/tickets/{mine['id']}"
+    named = await system.api(buyer).patch(path, {"holderName": "Ann"})
+    assert named.status == 200, named.body
+    given = await system.api(buyer).post(path + "/transfer", {"email": organizer.email})
+    assert given.status == 200, given.body
+    code = (await system.api(organizer).get(path)).body["code"]
+    door = await gate(system, organizer, event_id)
+    assert await door.rulings(scan(code)) == ["ADMITTED"]
+    assert await door.rulings(scan(code, offline=True)) == ["CONFLICT"]
+
+
 async def live(system: System, organizer: Person, buyer: Person) -> None:
     """Every command and, through them, every event."""
     ours, theirs = system.api(organizer), system.api(buyer)
@@ -69,6 +84,7 @@ async def live(system: System, organizer: Person, buyer: Person) -> None:
     await ours.patch(f"/api/ticket-types/{stage.ticket_type}", {"quota": 60})
     await ours.delete(f"/api/ticket-types/{stage.ticket_types[1]}")
     await buy(theirs, stage.ticket_type, 1)
+    await at_the_door(system, organizer, buyer, stage.event_id)
     late = await quoted(theirs, ended := await order(theirs, stage.ticket_type))
     more = items((stage.ticket_type, 1)) | {"orderId": ended}
     assert (await theirs.post("/api/orders", more)).status == 201

@@ -182,7 +182,7 @@ async def test_a_missing_rate_binds_no_key(
 async def test_each_step_is_published_once_in_order(
     system: System, place: Scratch, show: Sale, buyer: Person
 ) -> None:
-    """Quote, payment confirmed, order confirmed, then late money with its hash: one order's events in order."""
+    """Quoted, paid, confirmed, tickets issued, then late money with its hash: one order, in order."""
     api = system.api(buyer)
     wanted = topology(system.settings.shards, system.settings.queue_length)
     async with tapping(place.amqp_url, wanted) as tap:
@@ -196,7 +196,7 @@ async def test_each_step_is_published_once_in_order(
 
         async def told() -> list[dict[str, Any]]:
             events = [one for one in _events(tap) if one["subject"] == f"order:{order_id}"]
-            return events if len(events) >= 5 else []
+            return events if len(events) >= 6 else []
 
         events = await eventually(told)
     assert [one["type"].split(".", 1)[1] for one in events] == [
@@ -204,20 +204,21 @@ async def test_each_step_is_published_once_in_order(
         "payment.quoted.v1",
         "payment.confirmed.v1",
         "order.confirmed.v1",
+        "ticket.issued.v1",
         "payment.late.v1",
     ]
-    assert [int(one["sequence"]) for one in events] == [1, 2, 3, 3, 3]
+    assert [int(one["sequence"]) for one in events] == [1, 2, 3, 3, 3, 3]
     assert events[3]["data"]["order"]["details"][0]["quantity"] == 1
-    assert events[4]["data"]["receipt"] == events[4]["data"]["txHash"] == late
-    assert events[4]["data"]["payment"]["txHash"] == good
+    assert events[5]["data"]["receipt"] == events[5]["data"]["txHash"] == late
+    assert events[5]["data"]["payment"]["txHash"] == good
     now = (await api.get(f"/api/payments/{payment['id']}")).body
-    assert events[4]["data"]["payment"]["receipts"] == now["receipts"]
+    assert events[5]["data"]["payment"]["receipts"] == now["receipts"]
     assert [(one["txHash"], one["status"]) for one in now["receipts"]] == [
         (good, "APPLIED"),
         (late, "LATE"),
     ]
     assert {one["refundId"] for one in now["receipts"]} == {None}
-    assert events[4]["data"]["payment"]["status"] == "CONFIRMED"
+    assert events[5]["data"]["payment"]["status"] == "CONFIRMED"
     assert {one["data"].get("userId", buyer.id) for one in events} == {buyer.id}
 
 

@@ -18,12 +18,11 @@ from tests.harness.command_client import command_client, place
 from tests.harness.scratch import SECRET, Scratch, own_url, scratch_servers
 from tests.harness.waiting import eventually
 from tests.harness.workers import running_workers
+from workers import KINDS
 from workers.runtime import self_test
 from workers.runtime.process import Worker
 from workers.runtime.readiness import NOT_RUN
 from workers.runtime.services import Services
-
-KINDS = ("inventory", "order", "payment", "quote", "notify", "relay")
 
 
 @contextlib.asynccontextmanager

@@ -48,6 +48,9 @@ async def test_a_free_order_is_confirmed_at_once(
     )
     assert quote.code == "ORDER_NOT_PENDING"
     assert (await api.post(f"/api/orders/{order_id}/cancel")).code == "ORDER_NOT_PENDING"
+    issued = (await api.get(f"/api/orders/{order_id}/tickets")).body["data"]
+    assert [(one["number"], one["status"]) for one in issued] == [(1, "VALID"), (2, "VALID")]
+    assert len({one["code"] for one in issued}) == 2
     sales = (await system.api(organizer).get(f"/api/events/{free.event_id}/sales")).body
     one = sales["ticketTypes"][0]
     assert (one["available"], one["held"], one["sold"], one["revenue"]) == (3, 0, 2, "0.00")

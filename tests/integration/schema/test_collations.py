@@ -12,6 +12,8 @@ PEOPLE = "utf8mb4_unicode_520_ci"
 ALLOWED = {"utf8mb4_bin", PEOPLE}
 WRITTEN_BY_PEOPLE = {
     ("events", "name"),
+    ("gates", "name"),
+    ("tickets", "holder_name"),
     ("events", "description"),
     ("events", "venue"),
     ("ticket_types", "name"),

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
+import orjson
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -81,3 +82,39 @@ def test_what_is_of_another_kind_is_refused(wrong: dict[str, Any]) -> None:
     """Nothing is made to fit."""
     with pytest.raises(ValidationError):
         SEATS.validate_python(SHOWN | wrong)
+
+
+class Inner(Answer):
+    """A model in a model."""
+
+    id: int
+
+
+class Outer(Answer):
+    """One where it may stand."""
+
+    one: Inner
+    many: list[Inner]
+    maybe: Inner | None
+
+
+def test_models_in_models_stay_plain() -> None:
+    """What was checked can be written as JSON again, members of a newer release and all."""
+    given = {"one": {"id": 1, "new": 2}, "many": [{"id": 3}], "maybe": {"id": 4}}
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[dict[str, Any], JsonOf(Outer)])
+    assert orjson.loads(orjson.dumps(adapter.validate_python(given))) == given
+    assert adapter.validate_python(given | {"maybe": None})["maybe"] is None
+    with pytest.raises(ValidationError):
+        adapter.validate_python(given | {"one": {"id": "1"}})
+
+
+class Nowhere(Answer):
+    """One where it may not."""
+
+    other: dict[str, Inner]
+
+
+def test_a_model_elsewhere_in_a_model_is_refused() -> None:
+    """It would be checked, and become what cannot be written."""
+    with pytest.raises(TypeError, match="no model"):
+        TypeAdapter(Annotated[dict[str, Any], JsonOf(Nowhere)])

@@ -47,7 +47,7 @@ def test_what_gives_up_a_message_hands_it_on_at_least_once() -> None:
 def test_only_command_queues_are_bounded() -> None:
     """Stock can always come back, events can always leave the outbox."""
     bounded = {queue.name for queue in WHOLE.queues if "x-max-length" in queue.arguments}
-    owners = {"catalogue", "order", "payment", "quote"}
+    owners = {"catalogue", "order", "payment", "quote", "admission"}
     assert bounded == {f"inventory.{n}" for n in range(4)} | owners
 
 

@@ -16,7 +16,7 @@ from gateway.routes import TABLE, RouteMismatch, check, register
 def application() -> web.Application:
     """With the table's routes, and nothing that could answer."""
     app = web.Application()
-    register(app, TABLE, Authorization(None, None, None))  # type: ignore[arg-type]  # never called
+    register(app, TABLE, Authorization(None, None, None, None))  # type: ignore[arg-type]  # never called
     return app
 
 

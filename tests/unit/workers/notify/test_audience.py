@@ -8,13 +8,28 @@ from contracts.events import EVENTS, DomainEvent, RateQuarantined
 from contracts.messaging.envelope import Envelope
 from contracts.webhooks.messages import WEBHOOK_TYPES
 from db.webhooks.endpoints import Listener
-from tests.harness.resources import a_payment, a_rate, an_event, an_order
+from tests.harness.resources import (
+    a_conflict,
+    a_payment,
+    a_rate,
+    a_ticket,
+    an_event,
+    an_order,
+    issued_tickets,
+)
 from workers.notify.audience import concerned, deliveries, may_hear, sequence_of
 
 BUYER, ORGANIZER, OTHER = 5, 7, 9
 FIELDS: dict[str, object] = {
     "order": an_order(userId=BUYER),
     "payment": a_payment(),
+    "tickets": issued_tickets(userId=BUYER),
+    "ticket": a_ticket(holderId=BUYER),
+    "conflict": a_conflict(),
+    "buyer_id": BUYER,
+    "from_user_id": BUYER,
+    "gate_id": 1,
+    "scanned_at": "2026-05-01T12:00:00Z",
     "event": an_event(organizerId=ORGANIZER),
     "user_id": BUYER,
     "organizer_id": ORGANIZER,
@@ -66,9 +81,10 @@ def test_only_announced_events_become_webhooks(event: DomainEvent) -> None:
 
 @pytest.mark.parametrize("event", ALL_EVENTS, ids=lambda e: e.TOPIC)
 def test_an_account_hears_about_its_own(event: DomainEvent) -> None:
-    """Orders and payments: buyer and organizer. Events: the organizer. Somebody else: nothing, whatever their role."""
+    """Orders, payments, tickets: buyer and organizer. Events, conflicts at the door: the organizer. Others: nothing."""
     announced = type(event) in WEBHOOK_TYPES
-    is_sale = announced and event.TOPIC.startswith(("order.", "payment."))
+    is_sale = announced and event.TOPIC.startswith(("order.", "payment.", "ticket."))
+    is_sale = is_sale and event.TOPIC != "ticket.conflict"
     assert may_hear(listener(BUYER, "USER"), event) == is_sale
     assert may_hear(listener(ORGANIZER, "ORGANIZER"), event) == announced
     assert not may_hear(listener(ORGANIZER, "USER"), event)

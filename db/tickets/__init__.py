@@ -1,0 +1,1 @@
+"""Tickets, the keys of their codes, gates and scans: all their SQL."""
