@@ -17,13 +17,35 @@ WRITERS = {
     "order_history": {"inventory", "order", "payment"},
     "payments": {"payment"},
     "payment_receipts": {"payment"},
-    "rates": {"quote", "relay"},
+    "rates": {
+        "quote",
+        "relay",
+        "gateway",
+    },  # the gateway deletes those of who is no provider any more
+    "tickets": {"inventory", "order", "payment", "admission"},
+    "ticket_keys": {
+        "gateway",
+        "admission",
+    },  # the gateway seals them anew while the master secret is rotated
+    "gates": {"gateway"},
+    "scans": {"admission"},
+    "audit_log": {"gateway", "quote"},
     "providers": set[str](),
     "webhook_endpoints": {"gateway", "notify", "relay"},
     "webhook_deliveries": {"gateway", "notify"},
     "flyway_schema_history": set[str](),
 }
-BOOKS = ("orders", "order_details", "order_history", "stock_ledger", "payments", "payment_receipts")
+BOOKS = (
+    "audit_log",
+    "tickets",
+    "scans",
+    "orders",
+    "order_details",
+    "order_history",
+    "stock_ledger",
+    "payments",
+    "payment_receipts",
+)
 
 
 @pytest.mark.parametrize("table", WRITERS)
