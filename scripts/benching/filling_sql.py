@@ -100,11 +100,14 @@ PAYMENTS = (
     "INSERT INTO payment_receipts (tx_hash, payment_id, status, command_id, created_at) "
     f"SELECT {_HASH}, {_PAYMENT}, 'APPLIED', {_uuid('confirm')}, {_OVER} {_N} AND {_IS_PAID}",
 )
+_LINES = (
+    f"FROM bench_numbers JOIN order_details d ON d.order_id = {_ORDER} "
+    "WHERE n >= %(low)s AND n < %(high)s"
+)
 TICKETS = (
     "INSERT INTO tickets (order_detail_id, number, order_id, event_id, ticket_type_id, holder_id, issued_at, "
     f"updated_at) SELECT d.id, 1, {_ORDER}, {_EVENT}, {_TYPE}, {_USER}, {_OVER}, {_OVER} "
-    f"FROM bench_numbers JOIN order_details d ON d.order_id = {_ORDER} "
-    f"WHERE n >= %(low)s AND n < %(high)s AND {_IS_PAID}",
+    f"{_LINES} AND {_IS_PAID}",
 )
 _OUTCOMES = (
     "INSERT INTO command_outcomes (id, user_id, type, fingerprint, status_code, code, location, request_id, body, "
