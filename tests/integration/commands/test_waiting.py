@@ -188,7 +188,7 @@ def _lasting(resource: dict[str, object]) -> dict[str, object]:
 
 
 async def test_a_stream_opens_by_its_url_alone_and_says_when_to_stop(
-    system: System, books: Database, buyer: Person, show: Sale
+    system: System, own_database: Database, buyer: Person, show: Sale
 ) -> None:
     """As a browser's EventSource does it: no Authorization; connected again with the message's id it gets a 204."""
     nobody, path = system.api(), "/api/orders"
@@ -214,7 +214,7 @@ async def test_a_stream_opens_by_its_url_alone_and_says_when_to_stop(
         answer = await nobody.get(url)
         assert (answer.status, answer.code) == (401, "UNAUTHENTICATED"), url
     assert (await nobody.get(f"{accepted.headers['Location']}?{token}")).status == 401
-    stranger = await person(books)
+    stranger = await person(own_database)
     assert (await system.api(stranger).get(listen_at)).status == 404
 
 

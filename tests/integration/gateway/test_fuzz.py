@@ -49,7 +49,9 @@ async def fuzz(system: System, roles: tuple[RoleName, ...], *options: str) -> st
         header = ["--header", f"Authorization: Bearer {somebody.token}"]
     await own_database.close()
     command = ["-m", "schemathesis.cli", "run", f"{system.url}/openapi.json", "--checks", CHECKS]
-    limits = ["--request-timeout", "40", "--warnings", "off", "--no-color", "--workers", "2"]
+    # One worker: two threads that parse Python at once break each other in CPython before 3.11.9 ("AST constructor
+    # recursion depth mismatch"), and Hypothesis parses its strategies' source.
+    limits = ["--request-timeout", "40", "--warnings", "off", "--no-color", "--workers", "1"]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *command,
