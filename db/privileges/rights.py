@@ -11,6 +11,7 @@ Letters: S select, I insert, U update, D delete. `ON DUPLICATE KEY UPDATE` asks 
 from collections.abc import Mapping
 
 COLUMNS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("order", "users"): ("id", "status"),
     ("quote", "users"): ("id", "status", "email"),
     ("notify", "users"): ("id", "status"),
 }
@@ -59,7 +60,7 @@ _OWN: Mapping[str, Mapping[str, str]] = {
         "audit_log_addresses": "SI",
         "derived_keys": "SI",
         "tickets": "S",
-        "ticket_keys": "SU",
+        "ticket_keys": "SIUD",
         "gates": "SIU",
         "scans": "S",
         "command_outcomes": "SI",
@@ -92,6 +93,7 @@ _OWN: Mapping[str, Mapping[str, str]] = {
         "order_history": "SI",
         "pending_returns": "SI",
         "tickets": "SU",
+        "users": "S",
     },
     "payment": _ALL
     | _DECIDES
