@@ -29,7 +29,7 @@ SECONDS = 10
 )
 def main(code: str, keys: str) -> None:
     """Run the command."""
-    text = sys.stdin.read().strip() if code == "-" else code
+    text = sys.stdin.buffer.read().decode(errors="replace").strip() if code == "-" else code
     claims = read_code(text, {key["kid"]: key for key in _key_set(keys)["keys"]})
     if claims is None:
         click.echo("no ticket: none of these keys has signed it", err=True)
