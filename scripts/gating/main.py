@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import click
@@ -74,17 +76,14 @@ def sync_command(obj: tuple[str, str, Path]) -> None:
 @click.pass_obj
 def status_command(obj: tuple[str, str, Path]) -> None:
     """Run it."""
-    memory = GateMemory(obj[2])
-    event = memory.get("event") or {}
-    click.echo(
-        orjson.dumps({"event": event.get("id"), "name": event.get("name")} | memory.counts())
-    )
-    memory.close()
+    _ending(_status(obj[2]))
 
 
-def _ending(work: "asyncio.Future[None] | object") -> None:
+def _ending(work: Coroutine[Any, Any, None]) -> None:
     try:
-        asyncio.run(work)  # type: ignore[arg-type]  # a coroutine
+        asyncio.run(work)
+    except sqlite3.Error as error:
+        raise click.ClickException(f"the gate's file cannot be used: {error}") from None
     except (Unreachable, Revoked, NoBundle, BadBundle, OtherEvent) as error:
         raise click.ClickException(f"{type(error).__name__}: {error}") from None
 
@@ -112,6 +111,15 @@ async def _require_own_event(gate: Gate, token: str) -> None:
                 f"the file is of event {event['id']}, the token of event {found}: give another --file"
             )
     memory.keep_token(digest)
+
+
+async def _status(path: Path) -> None:
+    memory = GateMemory(path)
+    event = memory.get("event") or {}
+    click.echo(
+        orjson.dumps({"event": event.get("id"), "name": event.get("name")} | memory.counts())
+    )
+    memory.close()
 
 
 async def _sync(url: str, token: str, path: Path) -> None:
