@@ -21,7 +21,8 @@ _INVISIBLE = re.compile(
     "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff"
     "\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\\s]"
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_FORMULA = re.compile("(^|;\\s*)(?=[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20])")
+"""Where a cell begins as a formula does: at its beginning, and behind what parts cells where the comma is decimal."""
 
 
 def written_name(text: str) -> str:
@@ -36,7 +37,7 @@ def written_name(text: str) -> str:
 
 def plain_cell(text: str) -> str:
     """A cell that a spreadsheet shows and never computes."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _FORMULA.sub(r"\1'", text)
 
 
 HOLDER_NAME_MAX: Final = 100

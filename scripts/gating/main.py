@@ -2,15 +2,19 @@
 
 In: codes, one a line, on standard input. Out: a ruling for each, as a line for people or as JSON.
 Must stay true: a ruling is on the disk before it is shown; every five seconds, and at the end, what was decided alone
-is told; the token comes from the environment or a file, never from an argument.
+is told; the token comes from the environment or a file, never from an argument; a file is that of one event: what it
+holds untold would be lost at another's door.
 """
 
 import asyncio
 import contextlib
+import hashlib
 import os
+import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import click
@@ -31,6 +35,10 @@ _WORDS = {
     "CONFLICT": "CONFLICT: was let in before",
     "VOID_ADMITTED": "CONFLICT: was void",
 }
+
+
+class OtherEvent(Exception):
+    """The token is that of another event's gate than the file."""
 
 
 @click.group(help="A gate. Its token is in EVENTHUB_GATE_TOKEN, or in the file --token-file names.")
@@ -68,18 +76,15 @@ def sync_command(obj: tuple[str, str, Path]) -> None:
 @click.pass_obj
 def status_command(obj: tuple[str, str, Path]) -> None:
     """Run it."""
-    memory = GateMemory(obj[2])
-    event = memory.get("event") or {}
-    click.echo(
-        orjson.dumps({"event": event.get("id"), "name": event.get("name")} | memory.counts())
-    )
-    memory.close()
+    _ending(_status(obj[2]))
 
 
-def _ending(work: "asyncio.Future[None] | object") -> None:
+def _ending(work: Coroutine[Any, Any, None]) -> None:
     try:
-        asyncio.run(work)  # type: ignore[arg-type]  # a coroutine
-    except (Unreachable, Revoked, NoBundle, BadBundle) as error:
+        asyncio.run(work)
+    except sqlite3.Error as error:
+        raise click.ClickException(f"the gate's file cannot be used: {error}") from None
+    except (Unreachable, Revoked, NoBundle, BadBundle, OtherEvent) as error:
         raise click.ClickException(f"{type(error).__name__}: {error}") from None
 
 
@@ -88,9 +93,33 @@ async def _gate(url: str, token: str, path: Path) -> AsyncIterator[Gate]:
     memory = GateMemory(path)
     try:
         async with aiohttp.ClientSession() as session:
-            yield Gate(memory, HttpDoor(session, url, token))
+            gate = Gate(memory, HttpDoor(session, url, token))
+            await _require_own_event(gate, token)
+            yield gate
     finally:
         memory.close()
+
+
+async def _require_own_event(gate: Gate, token: str) -> None:
+    """A token that the file does not know may be another event's. Raises OtherEvent, Unreachable, Revoked."""
+    memory, digest = gate.memory, hashlib.sha256(token.encode()).hexdigest()
+    event = memory.get("event")
+    if event is not None and memory.get("token") != digest:
+        found = (await gate.door.bundle(None))["event"]["id"]
+        if found != event["id"]:
+            raise OtherEvent(
+                f"the file is of event {event['id']}, the token of event {found}: give another --file"
+            )
+    memory.keep_token(digest)
+
+
+async def _status(path: Path) -> None:
+    memory = GateMemory(path)
+    event = memory.get("event") or {}
+    click.echo(
+        orjson.dumps({"event": event.get("id"), "name": event.get("name")} | memory.counts())
+    )
+    memory.close()
 
 
 async def _sync(url: str, token: str, path: Path) -> None:
@@ -107,8 +136,9 @@ async def _run(url: str, token: str, path: Path, as_json: bool) -> None:
         await _try_sync(gate, as_json)
         syncing = asyncio.create_task(_keep_syncing(gate, as_json))
         try:
-            while line := await asyncio.to_thread(sys.stdin.readline):
-                if code := line.strip():
+            while line := await asyncio.to_thread(sys.stdin.buffer.readline):
+                # A picture may hold any bytes: what is no text is no code, and stops no gate.
+                if code := line.decode(errors="replace").strip():
                     _show(gate, await gate.scan(code), as_json)
         finally:
             syncing.cancel()

@@ -144,6 +144,10 @@ class GateMemory:
                 bundle["void"],
             )
 
+    def keep_token(self, digest: str) -> None:
+        """Whose file this is: the digest of the gate's token."""
+        self._put("token", digest)
+
     def _put(self, name: str, value: Any) -> None:
         self._file.execute(
             "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",

@@ -5,6 +5,7 @@ In: a code, a JWK set (a file or an address). Out: the claims as JSON, exit code
 
 import sys
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,16 @@ SECONDS = 10
 )
 def main(code: str, keys: str) -> None:
     """Run the command."""
-    text = sys.stdin.read().strip() if code == "-" else code
-    claims = read_code(text, {key["kid"]: key for key in _key_set(keys)["keys"]})
+    text = sys.stdin.buffer.read().decode(errors="replace").strip() if code == "-" else code
+    claims = read_code(text, _key_set(keys))
     if claims is None:
         click.echo("no ticket: none of these keys has signed it", err=True)
         sys.exit(1)
     click.echo(orjson.dumps({"tid": claims.tid, "eid": claims.eid, "ver": claims.ver}))
 
 
-def _key_set(where: str) -> dict[str, Any]:
+def _key_set(where: str) -> dict[str, dict[str, Any]]:
+    """The keys of a JWK set by their kid."""
     try:
         if where.startswith(("http://", "https://")):
             address = where if where.endswith(".json") else where.rstrip("/") + WELL_KNOWN
@@ -45,10 +47,9 @@ def _key_set(where: str) -> dict[str, Any]:
                 text = answer.read()
         else:
             text = Path(where).read_bytes()
-        found: dict[str, Any] = orjson.loads(text)
-        return found
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"no key set at {where}: {error}") from None
+        return {key["kid"]: key for key in orjson.loads(text)["keys"]}
+    except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+        raise click.ClickException(f"no key set at {where}: {error!r}") from None
 
 
 if __name__ == "__main__":

@@ -50,6 +50,18 @@ EVERYTHING = (
     "tests/unit/contracts/test_ticket_vectors.py",
 )
 """What docs/guarantees.md names. What draws its faults from a seed runs once for each, everything else once."""
+NOT_QUICK = tuple(
+    f"tests/integration/tickets/{module}.py"
+    for module in (
+        "test_backfill",
+        "test_free",
+        "test_gate_cli",
+        "test_gates",
+        "test_tickets",
+        "test_told",
+    )
+)
+"""In the suite, and nothing for three minutes: processes and servers of their own, or no fault at all."""
 
 
 @click.command()
@@ -98,12 +110,16 @@ def _prove(quick: bool, seeds: Sequence[int], urls: dict[str, str]) -> int:
             "EVENTHUB_PROVE_SEED": ",".join(map(str, seeds)),
             "EVENTHUB_PROVE_NOTES": str(notes),
         }
-        marks = [] if quick else ["-m", "full or not full"]
-        arguments = ["-q", *AT_ONCE, *marks, f"--junitxml={junit}", *EVERYTHING]
+        arguments = ["-q", *AT_ONCE, *_chosen(quick), f"--junitxml={junit}", *EVERYTHING]
         parts = parts_of(junit, seeds, run_pytest(arguments, {**urls, **given}))
         told = notes_of(notes.read_text().splitlines()) if notes.exists() else []
     click.echo(render(parts, told, time.monotonic() - began, where))
     return 0 if parts and all(part.held for part in parts) else 1
+
+
+def _chosen(quick: bool) -> list[str]:
+    """What pytest is told to leave out, or to take in."""
+    return [f"--ignore={path}" for path in NOT_QUICK] if quick else ["-m", "full or not full"]
 
 
 def _where(urls: Mapping[str, str]) -> str:

@@ -3,19 +3,15 @@
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from db.audit import audit
 from db.mysql.database import Database
-from tests.clients.tools import HERE, Tools, install, run
+from tests.clients.tools import HERE, Tools, run
 from tests.harness.accounts import person
 from tests.harness.sales import sale
-from tests.harness.scratch import scratch_servers
-from tests.harness.system import System, running
-from tests.harness.waiting import eventually
+from tests.harness.system import System
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 BUYERS = HERE / "buyers"
@@ -23,26 +19,6 @@ TSC = (
     *("--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext"),
     *("--moduleResolution", "nodenext", "--lib", "es2022,dom,dom.iterable", "--types", "node"),
 )
-
-
-@pytest.fixture(scope="module")
-async def tools() -> Tools:
-    return await install()
-
-
-@pytest.fixture(scope="module")
-async def system() -> AsyncIterator[System]:
-    """A whole EventHub that has heard of rates; at the end its books are right."""
-    async with scratch_servers() as place, running(place) as started:
-        records = await Database.connect(place.mysql_url, size=2)
-
-        async def polled() -> bool:
-            return await records.read("SELECT 1 FROM rates WHERE asset = 'BTC' LIMIT 1") != []
-
-        await eventually(polled)
-        yield started
-        (await audit(records)).require_ok()
-        await records.close()
 
 
 @pytest.fixture(scope="module")

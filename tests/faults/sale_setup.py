@@ -9,6 +9,7 @@ from tests.harness.command_client import CommandClient, place, result
 from tests.harness.workers import running_workers
 
 TICKETS = 40
+PRICE = "49.90"
 
 
 class Show:
@@ -18,9 +19,11 @@ class Show:
         self.client, self.organizer, self.buyer = client, organizer, buyer
         self.event_id, self.type_id = 0, 0
 
-    async def open(self) -> None:
+    async def open(self, price: str = PRICE) -> None:
         """Put an event with forty tickets on sale; an inventory worker must be there."""
-        self.event_id, (self.type_id,) = await self.client.sale(self.organizer, TICKETS)
+        self.event_id, (self.type_id,) = await self.client.sale(
+            self.organizer, TICKETS, price=price
+        )
 
     async def order(self) -> bytes:
         """Send an order for one ticket."""
@@ -56,9 +59,9 @@ class Show:
         return int(rows[0][0])
 
 
-async def open_show(client: CommandClient, database: Database) -> Show:
+async def open_show(client: CommandClient, database: Database, price: str = PRICE) -> Show:
     """A show with forty tickets, made while everybody lives."""
     made = Show(client, await person(database, "ORGANIZER"), await person(database))
     async with running_workers(client.settings, "inventory-9"):
-        await made.open()
+        await made.open(price)
     return made

@@ -83,3 +83,21 @@ async def test_order_dies_while_tickets_change_hands(
     assert [(one["holderId"], one["version"]) for one in given] == [(friend.id, 2)] * len(DECIDES)
     async with running_workers(client.settings, "relay", "notify", "inventory", "payment"):
         await proven(database)
+
+
+@pytest.mark.full
+async def test_inventory_dies_while_it_gives_tickets_away(
+    processes: Processes, client: CommandClient, database: Database
+) -> None:
+    """Six deaths over six free orders: each is confirmed, with its one ticket."""
+    show = await open_show(client, database, price="0.00")
+    sent = await die_at_each(processes, "inventory-1", DECIDES, show.order)
+    given = [result(one) for one in await ends(database, sent)]
+    assert [one["status"] for one in given] == ["CONFIRMED"] * len(DECIDES)
+    rows = await database.read(
+        "SELECT order_id, COUNT(*) FROM tickets WHERE event_id = %s GROUP BY order_id ORDER BY order_id",
+        show.event_id,
+    )
+    assert rows == [(order, 1) for order in sorted(one["id"] for one in given)]
+    async with running_workers(client.settings, "relay", "notify", "payment"):
+        await proven(database)

@@ -94,6 +94,37 @@ async def test_a_gate_that_was_never_online_lets_nobody_in(north: Gate, tmp_path
     assert "connect the gate once" in errors
 
 
+async def test_bytes_that_are_no_text_stop_no_gate(
+    hub: System, north: Gate, show: Concert, tmp_path: Path
+) -> None:
+    """A picture with broken UTF-8 is no ticket, and the next guest comes in."""
+    process = await start(hub.url, north.token, tmp_path / "gate.sqlite", "run", "--json")
+    codes = b"\xff\xfe\n\xed\xa0\x80\n" + show.codes[0].encode() + b"\n"
+    output, errors = await process.communicate(codes)
+    assert (process.returncode, errors) == (0, b"")
+    rulings = [json.loads(line)["ruling"] for line in output.splitlines()]
+    assert rulings == ["UNKNOWN", "UNKNOWN", "ADMITTED"]
+
+
+async def test_a_file_is_of_one_event(
+    hub: System, organizer: Person, north: Gate, show: Concert, tmp_path: Path
+) -> None:
+    """With another event's token it tells nothing, so that no entry is lost; another gate of its event goes on."""
+    file, nowhere = tmp_path / "gate.sqlite", f"http://127.0.0.1:{free_port()}"
+    other = await concert(hub, organizer, show.buyer)
+    there = await gate(hub, organizer, other.sale.event_id)
+    assert (await run(hub.url, north.token, file))[0] == 0
+    _, [let_in], _ = await run(nowhere, north.token, file, show.codes[0])
+    assert let_in["ruling"] == "ADMITTED"
+    code, results, errors = await run(hub.url, there.token, file, other.codes[0])
+    assert (code, results) == (1, [])
+    assert f"the file is of event {show.sale.event_id}" in errors
+    assert (await run(nowhere, there.token, file, other.codes[0]))[0] == 1, "it cannot be looked up"
+    spare = await gate(hub, organizer, show.sale.event_id, "Spare")
+    assert (await run(hub.url, spare.token, file))[0] == 0
+    assert await north.rulings(scan(show.codes[0])) == ["ALREADY_USED"]
+
+
 async def test_a_revoked_gate_lets_nobody_in(
     hub: System, organizer: Person, north: Gate, show: Concert, tmp_path: Path
 ) -> None:

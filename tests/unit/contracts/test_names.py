@@ -36,3 +36,12 @@ def test_no_cell_begins_a_formula(first: str) -> None:
     assert plain_cell(f"{first}1+1") == f"'{first}1+1"
     assert plain_cell("1+1") == "1+1"
     assert plain_cell("") == ""
+
+
+@pytest.mark.parametrize("text", ["x;=1+1", "x; =1+1", "x;;@A1", ";+1", 'x";-1'])
+def test_no_cell_begins_a_formula_where_semicolons_part_cells(text: str) -> None:
+    """Where the comma is decimal, spreadsheets part a file's cells at semicolons, inside of ours too."""
+    cells = [cell.strip() for cell in plain_cell(text).split(";")]
+    assert all(not cell.startswith(("=", "+", "-", "@")) for cell in cells)
+    assert plain_cell(text).replace("'", "") == text
+    assert plain_cell("Ada; Grace") == "Ada; Grace"

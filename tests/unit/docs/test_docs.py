@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from contracts.runtime.settings import Settings
-from scripts.proving.prove import EVERYTHING
+from scripts.proving.prove import EVERYTHING, NOT_QUICK
 
 ROOT = Path(__file__).parents[3]
 PAGES = [
@@ -105,6 +105,13 @@ def test_a_proof_that_is_named_is_run_by_prove(path: str, word: str) -> None:
     parameters = re.findall(r'"([^"\n]+)"', source)
     assert tests
     assert any(word in name for name in [*tests, *parameters]), word
+    assert any(path == one or path.startswith(f"{one}/") for one in EVERYTHING), path
+
+
+@pytest.mark.parametrize("path", NOT_QUICK)
+def test_what_the_quick_proof_leaves_out_is_in_the_whole(path: str) -> None:
+    """A module that is renamed is not left out by its old name."""
+    assert (ROOT / path).is_file()
     assert any(path == one or path.startswith(f"{one}/") for one in EVERYTHING), path
 
 
