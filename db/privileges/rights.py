@@ -13,6 +13,7 @@ from collections.abc import Mapping
 COLUMNS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("quote", "users"): ("id", "status", "email"),
     ("notify", "users"): ("id", "status"),
+    ("order", "users"): ("id", "status"),
 }
 """(kind, table) whose S is for these columns alone: password hashes are the gateway's."""
 
@@ -59,7 +60,7 @@ _OWN: Mapping[str, Mapping[str, str]] = {
         "audit_log_addresses": "SI",
         "derived_keys": "SI",
         "tickets": "S",
-        "ticket_keys": "SU",
+        "ticket_keys": "SIU",
         "gates": "SIU",
         "scans": "S",
         "command_outcomes": "SI",
@@ -81,6 +82,7 @@ _OWN: Mapping[str, Mapping[str, str]] = {
         "order_history": "SI",
         "pending_returns": "SID",
         "tickets": "SI",
+        "audit_log": "I",
     },
     "order": _ALL
     | _DECIDES
@@ -92,6 +94,7 @@ _OWN: Mapping[str, Mapping[str, str]] = {
         "order_history": "SI",
         "pending_returns": "SI",
         "tickets": "SU",
+        "users": "S",
     },
     "payment": _ALL
     | _DECIDES
