@@ -39,9 +39,7 @@ async def _hand_over(stage: Stage) -> None:
     await stage.grant(RenameHolder, made.buyer, ticket_id=ticket_id, holder_name=NAME)
     # No account is there for certain, and none may be made up: the refusal is asked for, then the rest of it done.
     nobody = stage.account("USER").user_id
-    outcome = await stage.decide(
-        TransferTicket, made.buyer, ticket_id=ticket_id, to_user_id=nobody
-    )
+    outcome = await stage.decide(TransferTicket, made.buyer, ticket_id=ticket_id, to_user_id=nobody)
     if outcome.code != Code.NOT_FOUND:
         raise SelfTestFailed(f"a ticket is given to nobody: {outcome.status_code}")
     locked = await tickets.lock(stage.transaction, [ticket_id])

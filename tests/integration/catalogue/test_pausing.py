@@ -64,7 +64,7 @@ async def test_a_pause_stops_what_is_new_and_nothing_else(
 async def test_who_paused_a_sale_is_in_the_audit_log(
     system: System, database: Database, organizer: Person
 ) -> None:
-    """A line for the pause and one for its end, by whom and which request; other changes, and the same again, have none."""
+    """A line for the pause and one for its end, by whom and which request; other changes have none."""
     show, api = await sale(system, organizer, 9), system.api(organizer)
     event = f"/api/events/{show.event_id}"
     for patch in ({"salesPaused": True}, {"salesPaused": True}, {"name": "Renamed"}):
