@@ -138,6 +138,7 @@ _OWN: Mapping[str, Mapping[str, str]] = {
     "notify": _ALL
     | {
         "leases": "SIUD",
+        "tickets": "S",
         "users": "S",
         "roles": "S",
         "user_roles": "S",
