@@ -175,7 +175,7 @@ class EventPatch(Patch):
 
 
 class TicketTypePatch(Patch):
-    """A merge patch: only what is sent changes; null removes a border of the sales window, and
+    """A merge patch: only what is sent changes; null removes maxPerUser or a border of the sales window, and
     gives currency and maxPerOrder their defaults back."""
 
     name: Name = ""

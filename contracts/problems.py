@@ -85,7 +85,7 @@ TITLE: dict[Code, str] = {
     Code.METHOD_NOT_ALLOWED: "This method is not offered here",
     Code.SOLD_OUT: "Not enough tickets left",
     Code.SALES_CLOSED: "Tickets are not on sale",
-    Code.LIMIT_EXCEEDED: "More than an order or an account may have",
+    Code.LIMIT_EXCEEDED: "More than one order or one account may hold",
     Code.ORDER_NOT_PENDING: "The order is not waiting for payment",
     Code.QUOTE_EXPIRED: "The quote has expired",
     Code.TX_HASH_USED: "This transaction has been used",

@@ -110,7 +110,7 @@ async def keep_forgetting(database: Database, retention: int, stop: asyncio.Even
 
 
 async def forget_once(database: Database, todo: Sequence[RetentionRule]) -> bool:
-    """One step of each chore; whether one of them has more to do. A chore that fails keeps no other from its step."""
+    """One step of each rule; whether one of them has more to do. A rule that fails keeps no other from its step."""
     counts = [await _try_step(database, rule) for rule in todo]
     return STEP in counts
 

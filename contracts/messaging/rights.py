@@ -26,8 +26,8 @@ from contracts.messaging.topology import (
     retry_exchange,
 )
 
-_OWN_NEWS = r"news\..+"
-"""A gateway's queues of stock news: it declares and binds them itself."""
+_OWN_BROADCAST_QUEUES = r"news\..+"
+"""A gateway's queues of the broadcast: it declares and binds them itself."""
 _PUT_ASIDE = (DEAD_EXCHANGE, *(retry_exchange(seconds) for seconds in RETRY_STEPS))
 """Where a consumer puts what it cannot deal with (now)."""
 
@@ -42,7 +42,7 @@ class BrokerRights:
     tag: str = ""
 
     def permissions(self) -> dict[str, str]:
-        """As the management API takes them. Everybody may ask the queue `pulse` whether the broker decides."""
+        """As the management API takes them. Everybody may ask the probe's queue whether the broker decides."""
         return {
             "configure": _any_of((PROBE_QUEUE, *self.declares)),
             "write": _any_of(self.writes),
@@ -57,9 +57,9 @@ def _any_of(names: tuple[str, ...]) -> str:
 
 BROKER_RIGHTS: Mapping[str, BrokerRights] = {
     "gateway": BrokerRights(
-        reads=(_OWN_NEWS, BROADCAST_EXCHANGE),
-        writes=(_OWN_NEWS, COMMANDS_EXCHANGE),
-        declares=(_OWN_NEWS,),
+        reads=(_OWN_BROADCAST_QUEUES, BROADCAST_EXCHANGE),
+        writes=(_OWN_BROADCAST_QUEUES, COMMANDS_EXCHANGE),
+        declares=(_OWN_BROADCAST_QUEUES,),
         tag="management",  # how full queues are: the Retry-After of BUSY
     ),
     "inventory": BrokerRights(

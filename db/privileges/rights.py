@@ -11,6 +11,7 @@ Letters: S select, I insert, U update, D delete. `ON DUPLICATE KEY UPDATE` asks 
 from collections.abc import Mapping
 
 COLUMNS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("order", "users"): ("id", "status"),
     ("quote", "users"): ("id", "status", "email"),
     ("notify", "users"): ("id", "status"),
     ("order", "users"): ("id", "status"),
@@ -31,8 +32,8 @@ MADE_UP: Mapping[str, Mapping[str, str]] = {
     "admission": _UNPAID_ORDER | {"tickets": "I", "gates": "I"},
     "payment": _UNPAID_ORDER | {"rates": "I"},
 }
-"""What a self-test makes up and takes back (`workers/made_up.py`): an order that the worker's real statements can end
-or price. Nothing else of theirs inserts such rows, and none may change or delete them by this."""
+"""What a self-test makes up and takes back (`workers/runtime/made_up.py`): an order that the worker's real statements
+can end or price. Nothing else of theirs inserts such rows, and none may change or delete them by this."""
 
 _OWN: Mapping[str, Mapping[str, str]] = {
     "gateway": _ALL

@@ -38,8 +38,11 @@ async def create(
     """A new gate and its token. Raises TooManyGates."""
 
     async def work(transaction: Transaction) -> tuple[GateRow, str]:
-        # The event's row orders the requests for it, so that two at once cannot both be the last allowed one.
-        await transaction.fetch("SELECT id FROM events WHERE id = %s FOR UPDATE", new.event_id)
+        # The organizer's row orders the requests, so that two at once cannot both be the last allowed one.
+        [[organizer]] = await transaction.fetch(
+            "SELECT organizer_id FROM events WHERE id = %s", new.event_id
+        )
+        await transaction.fetch("SELECT id FROM users WHERE id = %s FOR UPDATE", organizer)
         [[count]] = await transaction.fetch(
             "SELECT COUNT(*) FROM gates WHERE event_id = %s AND revoked_at IS NULL", new.event_id
         )

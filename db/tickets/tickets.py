@@ -150,30 +150,6 @@ def make_void(
     return [replace(ticket, status=str(TicketStatus.VOID)) for ticket in tickets]
 
 
-async def ids_of_orders(transaction: Transaction, order_ids: Iterable[int]) -> list[int]:
-    """Ids of these orders' tickets, ascending. Takes no lock: whoever holds the order's row keeps them complete."""
-    wanted = sorted(set(order_ids))
-    if not wanted:
-        return []
-    rows = await transaction.fetch(
-        "SELECT t.id FROM order_details d JOIN tickets t ON t.order_detail_id = d.id "
-        f"WHERE d.order_id IN ({placeholders(wanted)}) ORDER BY t.id",
-        *wanted,
-    )
-    return [row[0] for row in rows]
-
-
-async def lock_of_orders(
-    transaction: Transaction, order_ids: Iterable[int]
-) -> dict[int, list[TicketRow]]:
-    """Lock all tickets of locked orders: order id -> its tickets, ids ascending."""
-    wanted = set(order_ids)
-    found: dict[int, list[TicketRow]] = {order_id: [] for order_id in wanted}
-    for ticket in (await lock(transaction, await ids_of_orders(transaction, wanted))).values():
-        found[ticket.order_id].append(ticket)
-    return found
-
-
 def transfer(
     transaction: Transaction, ticket: TicketRow, to_user_id: int, now: datetime
 ) -> TicketRow:

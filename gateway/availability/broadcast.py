@@ -47,7 +47,7 @@ class AvailabilityListener:
     def __init__(self, url: str, name: str, codec: Codec, availability: AvailabilityCache) -> None:
         self._codec, self._availability = codec, availability
         self._name, self._opens = name, 0
-        self._link = Link(url, f"{name} stock news", on_open=self._opened, probe=True)
+        self._link = Link(url, f"{name} broadcast", on_open=self._opened, probe=True)
 
     @property
     def queue(self) -> str:
@@ -75,7 +75,7 @@ class AvailabilityListener:
             for envelope in open_body(message.body, message.content_type):
                 self._hear(envelope)
         except (MalformedMessage, ValidationError) as error:
-            log.warning("stock news skipped", error=type(error).__name__)
+            log.warning("broadcast message skipped", error=type(error).__name__)
 
     def _hear(self, envelope: Envelope) -> None:
         if not self._codec.verifies(envelope):

@@ -20,7 +20,7 @@ from contracts.resources import (
     ticket_type_resource,
 )
 from contracts.runtime.times import to_wire
-from db import catalogue as rows
+from db import catalogue
 from db.catalogue import EventRead, Search
 from db.mysql.database import Database
 from gateway.availability.directory import may_see_draft
@@ -91,7 +91,7 @@ class Catalogue:
         """A page of published events; `query` is the text of the search, the same for all that ask the same."""
 
         async def build() -> bytes:
-            found = await rows.list_published(self._database, search, limit + 1)
+            found = await catalogue.list_published(self._database, search, limit + 1)
             return _page(
                 found, limit, lambda one: (to_wire(one.row.start_time), one.row.id), _listed
             )
@@ -101,11 +101,13 @@ class Catalogue:
     async def of_organizer(self, organizer_id: int, wanted: PageQuery) -> bytes:
         """A page of an organizer's events in every status. Raises Refusal (400)."""
         below = int(from_cursor(wanted.cursor, int)[0]) if wanted.cursor else None
-        found = await rows.list_of_organizer(self._database, organizer_id, below, wanted.limit + 1)
+        found = await catalogue.list_of_organizer(
+            self._database, organizer_id, below, wanted.limit + 1
+        )
         return _page(found, wanted.limit, lambda one: (one.row.id,), _shown)
 
     async def _read_event(self, event_id: int) -> CachedResource:
-        found = await rows.find_event(self._database, event_id)
+        found = await catalogue.find_event(self._database, event_id)
         if found is None:
             raise not_found(NO_EVENT)
         resource = event_resource(found.row, found.ticket_types)
@@ -114,7 +116,7 @@ class Catalogue:
         return CachedResource(shown, event_id, row.organizer_id, row.concealed)
 
     async def _read_type(self, type_id: int) -> CachedResource:
-        found = await rows.find_ticket_type(self._database, type_id)
+        found = await catalogue.find_ticket_type(self._database, type_id)
         if found is None:
             raise not_found(NO_TICKET_TYPE)
         resource = ticket_type_resource(found.row)

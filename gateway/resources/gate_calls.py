@@ -22,7 +22,7 @@ from contracts.runtime.times import from_wire, to_wire
 from contracts.shapes import Answer
 from contracts.tickets.codes import Jwk, NoSigningKey, TicketKeys, printable_code
 from contracts.tickets.scans import SCANS_MAX, DeviceId, ScanResults
-from db import catalogue as events
+from db import catalogue
 from db.catalogue import EventRead
 from db.tickets import reads
 from db.tickets.reads import Changes
@@ -126,7 +126,7 @@ async def show_bundle(request: web.Request) -> web.Response:
             moment = EPOCH + timedelta(microseconds=micros)
         except OverflowError:
             raise invalid("The moment is none that a bundle gave.") from None
-    event = await events.find_event(app[DATABASE], event_id)
+    event = await catalogue.find_event(app[DATABASE], event_id)
     if event is None:
         raise not_found(NO_EVENT)
     changes = await reads.changes(app[DATABASE], event_id, moment)

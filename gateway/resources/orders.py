@@ -215,7 +215,11 @@ ROUTES = (
         handler=place_order,
         access=USER,
         ownership=Ownership.SELF,
-        answers={201: RouteAnswer(Order, "The order, PENDING_PAYMENT.", ("Location",))},
+        answers={
+            201: RouteAnswer(
+                Order, "The order, PENDING_PAYMENT; CONFIRMED when it is free.", ("Location",)
+            )
+        },
         tag="Orders",
         body=PlaceOrderBody,
         is_command=True,

@@ -17,7 +17,7 @@ from contracts.command_ids import CommandId
 from contracts.commands import type_of_kind
 from contracts.outcomes import Outcome
 from contracts.problems import Code, Problem
-from db.messages import outcomes as rows
+from db.messages import outcomes
 from db.mysql.clock import DatabaseClock
 from db.mysql.database import Database
 from gateway.caching.batched_reads import Batched
@@ -76,7 +76,7 @@ class OutcomeReader:
 
     async def read(self, uuids: Sequence[bytes]) -> dict[bytes, Outcome]:
         """One query, past the memory; what it finds is remembered."""
-        found = await rows.find(self._database, uuids)
+        found = await outcomes.find(self._database, uuids)
         for outcome in found.values():
             self._memory.put(outcome)
         return found
@@ -134,7 +134,7 @@ class Deadlines:
             return outcome
         if self._clock.now() - command.id.accepted_at > self._retention:
             raise not_found("What became of this command is not kept any more.")
-        await rows.insert_missing(self._database, [self._tombstone(command)])
+        await outcomes.insert_missing(self._database, [self._tombstone(command)])
         # Whoever was first, a worker or this tombstone: what is stored is the answer.
         found = await self._reader.read([command.id.uuid])
         return found.get(command.id.uuid)

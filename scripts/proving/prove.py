@@ -44,6 +44,7 @@ EVERYTHING = (
     "tests/integration/sales/test_hostile_corpus.py",
     "tests/integration/sales/test_hostile_messages.py",
     "tests/integration/sales/test_overdue.py",
+    "tests/integration/sales/test_person_limits.py",
     "tests/integration/tickets",
     "tests/unit/contracts/test_ticket_codes.py",
     "tests/unit/contracts/test_ticket_vectors.py",

@@ -88,4 +88,4 @@ basic_ack = _method(_BASIC, _ACK)
 basic_publish = _method(_BASIC, _PUBLISH)
 basic_deliver = _method(_BASIC, _DELIVER)
 queue_purged = _method(_QUEUE, _PURGE_OK)
-"""Downwards the answer to who felt the broker's pulse."""
+"""Downwards the answer to the quorum probe."""

@@ -1,5 +1,7 @@
 """`scripts/users`: thousands of accounts whose tokens every gateway takes, and nothing readable for others."""
 
+import dataclasses
+
 from db.accounts import accounts
 from db.mysql.database import Database
 from scripts.benching.loads.users import make_users
@@ -23,6 +25,15 @@ async def test_made_users_are_accounts_with_good_tokens(
         assert account.email == user.email
         principal = tokens.verify(user.token).principal
         assert (principal.user_id, set(principal.roles)) == (user.id, {"USER", "ORGANIZER"})
+
+
+def test_a_load_has_as_many_users_as_the_limit_of_unpaid_orders_asks_for(scratch: Scratch) -> None:
+    """Three unpaid orders of an event each: ten orders take four users. Without the limit one is enough."""
+    free = System(
+        "http://127.0.0.1:1", scratch.mysql_url, scratch.redis_url, scratch.amqp_url, None, JWT_KEYS
+    )
+    assert dataclasses.replace(free, unpaid_orders=3).buyers_for(10) == 4
+    assert free.buyers_for(10) == 1
 
 
 async def test_made_users_are_no_recent_changes_of_access(

@@ -19,7 +19,8 @@ from db.messages import outbox, outcomes
 from db.mysql.database import Transaction
 from db.stock import Stock, Unreturned
 from workers.relay import publishing
-from workers.runtime import processing
+from workers.runtime import processing, self_test
+from workers.runtime.services import Services
 
 
 def write_what_was_read(
@@ -149,6 +150,12 @@ def returned_twice() -> None:
     stocks.mark_returned = mark
 
 
+async def passed(services: Services, *_: object) -> bool:
+    """A self-test that finds nothing: a worker without its guard would notice that and take no message."""
+    services.readiness.self_test = None
+    return True
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     "outcome row": outcome_row,
     "ack before commit": ack_before_commit,
@@ -159,5 +166,6 @@ MUTANTS: dict[str, Callable[[], None]] = {
 if __name__ == "__main__":
     guard, module = sys.argv[1:]
     MUTANTS[guard]()
+    self_test.passed = passed  # type: ignore[assignment]  # what the audit finds is asked here
     sys.argv = [module]
     runpy.run_module(module, run_name="__main__")

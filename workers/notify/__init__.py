@@ -1,7 +1,7 @@
-"""Notifications: what happened, told to the log and to those who asked to hear of it.
+"""notify: tells what happened, to the log and to those who asked to hear of it.
 
-Consumes: every event, from the queue `notify` (one consumer at a time, so that order survives).
-Emits: nothing on the broker; log lines, and signed webhooks over HTTP.
+Consumes  every event (`notify`, one consumer at a time, so that order survives).
+Emits     nothing on the broker; log lines, and signed webhooks over HTTP.
 
     handlers.py    an event -> deliveries written down, one log line
     audience.py    who may hear which event                                  (pure)

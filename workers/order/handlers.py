@@ -1,7 +1,8 @@
-"""CancelOrder and EventCancelled.
+"""Every message that the order worker deals with; what cancels orders stands here, what holders do with tickets in
+`transferring`.
 
-In: commands and events in order. Out: decisions; orders ended.
-Must stay true: every path locks orders by primary key first and decides on the locked row.
+In: commands and events in order. Out: decisions; orders ended, tickets changed.
+Must stay true: every path locks its orders or tickets by primary key first and decides on the locked row.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence

@@ -45,7 +45,7 @@ class Broadcaster:
     """Sends the broadcast on a connection of its own."""
 
     def __init__(self, url: str, name: str) -> None:
-        self.link = Link(url, f"{name} news", confirms=False, probe=True)
+        self.link = Link(url, f"{name} broadcast", confirms=False, probe=True)
         self._waiting: deque[Message] = deque(maxlen=WAITING_MAX)
         self._there_are = asyncio.Event()
 
@@ -71,7 +71,7 @@ class Broadcaster:
                     await self._send(*self._waiting.popleft())
                 except Exception:
                     # Nobody waits for this task: gateways would hear nothing until the next start.
-                    log.exception("news not sent, nobody knows why")
+                    log.exception("broadcast message not sent, nobody knows why")
             self._there_are.clear()
 
     async def _send(self, topic: str, body: bytes, content_type: str) -> None:
@@ -87,7 +87,7 @@ class Broadcaster:
                     await exchange.publish(message, topic, mandatory=False)
         except (BrokerAway, *LINK_ERRORS) as error:
             BROADCASTS_DROPPED.inc()
-            log.debug("news dropped", topic=topic, error=repr(error))
+            log.debug("broadcast message dropped", topic=topic, error=repr(error))
 
 
 @contextlib.asynccontextmanager
@@ -96,7 +96,7 @@ async def telling(services: Services) -> AsyncIterator[Callable[[Sequence[Pendin
     settings = services.settings
     broadcaster = Broadcaster(settings.amqp_url.get_secret_value(), settings.process)
     await broadcaster.link.start()
-    task = asyncio.create_task(broadcaster.run(), name="news")
+    task = asyncio.create_task(broadcaster.run(), name="broadcast")
     try:
         yield broadcaster.tell
     finally:

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import click
 
-from scripts.benching.benches.sale import QUOTA, SaleOptions, load_for
+from scripts.benching.benches.sale import FASTEST, QUOTA, SaleOptions, load_for
 from scripts.benching.loads.api import Api, Show
 from scripts.benching.loads.users import LoadUser, make_users
 from scripts.benching.loads.wrk import put_load
@@ -28,12 +28,12 @@ WARM_UP_SECONDS = 1.5
 
 async def returns(system: System, *, clients: int, cancellations: int) -> dict[str, Any]:
     """Run it. Raises click.ClickException when a ticket does not come back within ten seconds."""
-    users = await make_users(system, 1000)
+    seconds = WARM_UP_SECONDS + cancellations * 1.5
+    users = await make_users(system, max(1000, system.buyers_for(FASTEST * seconds)))
     organizer = (await make_users(system, 1, ("ORGANIZER",)))[0]
     async with aiohttp.ClientSession() as session:
         api = Api(session, system.gateway_url, organizer.token)
         show = await api.make_show("Returns", quotas=[QUOTA, 1])
-        seconds = WARM_UP_SECONDS + cancellations * 1.5
         options = SaleOptions(clients=clients, seconds=seconds)
         load = replace(
             load_for(system, options, users[2:], [show.ticket_types[0]]), limit=10_000_000

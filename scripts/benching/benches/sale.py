@@ -6,7 +6,7 @@ one after the other; what the client counted as accepted is what the database ho
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -16,7 +16,7 @@ from db.mysql.database import Database
 from db.stock import read
 from scripts.benching.baselines.baseline_run import BaselineOptions, better, run_baseline
 from scripts.benching.loads.api import Api, Show
-from scripts.benching.loads.users import LoadUser, make_users
+from scripts.benching.loads.users import COUNT_MAX, LoadUser, make_users
 from scripts.benching.loads.wrk import WrkLoad, put_load
 from scripts.benching.lower_bounds.floors import FloorOptions, floor_figures
 from scripts.benching.measurement.auditing import audit_result
@@ -26,6 +26,8 @@ from scripts.benching.systems.filling import fill
 from scripts.benching.systems.system import System
 
 QUOTA = 10_000_000
+FASTEST = 6_000
+"""Orders a second: more than any machine has sold of one event."""
 KINDS = ("literal", "patient")
 MADE_BY_API_MAX = 500
 """More events than that are written into the database: two calls for each take too long."""
@@ -57,10 +59,9 @@ async def sale(
 
     Raises click.ClickException when the system does not do its part.
     """
-    about = {
-        **await heading("sale", system),
-        "load": _told(options),
-    }
+    about = await heading("sale", system)
+    options = _with_enough_users(system, options)
+    about["load"] = _told(options)
     users = await make_users(system, options.users)
     sold_before = await tickets_gone(system, _types(shows)) if shows else 0
     shows = shows or await make_shows(system, options.events, options.tickets)
@@ -79,6 +80,14 @@ async def sale(
     if options.floors:
         result["floors"] = await _floors(system, options, measured)
     return result
+
+
+def _with_enough_users(system: System, options: SaleOptions) -> SaleOptions:
+    """A limit of unpaid orders per account must not end a sale that the stock would go on with."""
+    at_once = options.rate or FASTEST
+    orders = options.orders or at_once * options.seconds
+    needed = system.buyers_for(max(orders, FASTEST * options.warm_up))
+    return replace(options, users=min(max(options.users, needed), COUNT_MAX))
 
 
 def _types(shows: list[Show]) -> list[int]:

@@ -6,6 +6,7 @@ nothing in it is changed.
 
 import ipaddress
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,8 @@ class System:
     amqp_management_url: str | None
     jwt_keys: str
     shards: int = 16
+    unpaid_orders: int = 0
+    """Of an event that one account may have (EVENTHUB_UNPAID_ORDERS); 0: any number."""
     home: Home | None = None
     also: Mapping[str, int] = field(default_factory=dict)
     """Pids of servers that another home supervises, by name."""
@@ -49,6 +52,10 @@ class System:
         port = urlsplit(self.gateway_url).port
         assert port is not None, "the gateway's URL names its port"
         return port
+
+    def buyers_for(self, orders: float) -> int:
+        """How many accounts it takes to place so many orders of one event, none of them paid."""
+        return math.ceil(orders / self.unpaid_orders) if self.unpaid_orders else 1
 
     def tokens(self) -> Tokens:
         """Signs access tokens that outlive the load. Raises gateway.accounts.tokens.WeakKey."""
@@ -97,6 +104,7 @@ def system_of(home: Home, also: Mapping[str, int] | None = None) -> System:
         amqp_management_url=described.get("amqpManagementUrl"),
         jwt_keys=home.secrets()["jwtKeys"],
         shards=int(home.load().settings.get("EVENTHUB_SHARDS", "16")),
+        unpaid_orders=int(home.load().settings.get("EVENTHUB_UNPAID_ORDERS", "3")),
         home=home,
         also=also or {},
     )

@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from contracts.webhooks.messages import PING
 from db.mysql.database import Database
 from scripts.benching.systems.system import System
 from scripts.soaking.audience import Heard, receiving, reporting
@@ -146,7 +147,9 @@ async def _all_heard(database: Database, heard: Heard) -> None:
 
     async def look() -> bool:
         rows = await database.read(
-            "SELECT COUNT(*), COALESCE(SUM(status <> 'DELIVERED'), 0) FROM webhook_deliveries"
+            "SELECT COUNT(*), COALESCE(SUM(status <> 'DELIVERED'), 0) FROM webhook_deliveries "
+            "WHERE event_type <> %s",
+            PING,
         )
         assert rows[0] == (heard.good - heard.repeated, 0), f"{rows[0]}, heard {heard.to_json()}"
         return True

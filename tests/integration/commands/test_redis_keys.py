@@ -43,7 +43,7 @@ async def test_every_key_has_an_end() -> None:
 
         async def rates_copied() -> bool:
             await system.api().get("/api/market/rates")
-            return bool(await redis.exists("rates"))
+            return bool(await redis.exists("rates:by-pair"))
 
         await eventually(rates_copied, within=20)
         await SeatLocks(redis, LOCK_MS / 1000, "test").acquire({sold.ticket_type: 0})

@@ -15,7 +15,7 @@ from contracts.problems import Code
 from db.mysql.database import Database
 from gateway.accounts.tokens import Tokens, parse_keys
 from gateway.documents.pages import render_document
-from gateway.http.routing import ANYONE, CALLER, GATE, Ownership, Route
+from gateway.http.routing import ANYONE, CALLER, GATE, SEALED_URL, Ownership, Route
 from gateway.routes import TABLE
 from tests.harness.accounts import SINCE, Person, person
 from tests.harness.sales import items, sale
@@ -48,7 +48,9 @@ def expected(route: Route, principal: str, roles: tuple[str, ...]) -> set[int]:
         return {401}
     if principal == "gate":
         # A command that is somebody else's looks like none, to gates as well.
-        return through if route.access is GATE else {404} if route.access is CALLER else {403}
+        if route.access is GATE:
+            return through
+        return {404} if route.access in (CALLER, SEALED_URL) else {403}
     if route.access is GATE:
         return {403}
     if isinstance(route.access, frozenset) and route.access.isdisjoint(roles):

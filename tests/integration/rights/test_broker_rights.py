@@ -29,10 +29,11 @@ from tests.harness.waiting import eventually
 REFUSED = (aiormq.exceptions.ChannelClosed, aiormq.exceptions.ConnectionClosed)
 CONSUMES = {
     "gateway": (),
-    "inventory": ("inventory.0", "inventory.3.returns"),
+    "inventory": ("inventory.0", "inventory.3.returns", "catalogue"),
     "order": ("order", "order.events"),
     "payment": ("payment", "payment.events"),
     "quote": ("quote", "quote.rates"),
+    "admission": ("admission",),
     "notify": ("notify",),
     "relay": ("dead",),
 }

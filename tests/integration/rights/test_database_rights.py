@@ -128,6 +128,8 @@ async def test_every_table_is_somebodys(scratch: Scratch) -> None:
 
 async def test_a_gateway_that_is_first_makes_the_first_ticket_key(scratch: Scratch) -> None:
     """With its own account: whether a gateway or the worker of the door starts first is chance."""
+    async with connected(scratch.mysql_url) as cursor:
+        await cursor.execute("DELETE FROM ticket_keys")
     database = await Database.connect(scratch.narrow["gateway"], size=1)
     try:
         sealer = keys.key_sealer("0123456789abcdef" * 4)

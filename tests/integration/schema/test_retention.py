@@ -74,7 +74,7 @@ async def test_the_job_forgets_in_steps_until_it_is_stopped(fresh: Database) -> 
     await job
 
 
-# One statement per row: %s is how many days ago it was over. Of each chore one row goes and one stays.
+# One statement per row: %s is how many days ago it was over. Of each rule one row goes and one stays.
 OVER: dict[str, tuple[str, str, int, int]] = {
     "dead letters": (
         "dead_letters",
@@ -153,7 +153,7 @@ OVER: dict[str, tuple[str, str, int, int]] = {
         89,
     ),
 }
-"""chore -> (table, an insert, days after which it goes, days after which it is kept)."""
+"""rule -> (table, an insert, days after which it goes, days after which it is kept)."""
 
 
 @pytest.mark.parametrize("what", OVER)
@@ -170,9 +170,9 @@ async def test_what_is_over_goes_and_the_rest_stays(fresh: Database, what: str) 
     for days in (old, young):
         ago = f"UTC_TIMESTAMP(6) - INTERVAL {days} DAY"
         await fresh.write(insert.replace("{ago}", ago).replace("{user}", str(user)))
-    [chore] = [one for one in retention_rules(2 * HOUR) if one.what == what]
-    assert await chore.step(fresh, STEP) == 1
-    assert await chore.step(fresh, STEP) == 0
+    [rule] = [one for one in retention_rules(2 * HOUR) if one.what == what]
+    assert await rule.step(fresh, STEP) == 1
+    assert await rule.step(fresh, STEP) == 0
     assert (await fresh.read(f"SELECT COUNT(*) FROM {table}"))[0][0] == 1
 
 
@@ -188,12 +188,12 @@ async def test_what_somebody_may_still_want_is_kept_for_ever(fresh: Database) ->
         "created_at, updated_at) SELECT id, 'e', 't', 'order:1', 1, '{}', 'FAILED', created_at, created_at "
         "FROM webhook_endpoints"
     )
-    for chore in retention_rules(2 * HOUR):
-        assert await chore.step(fresh, STEP) == 0, chore.what
+    for rule in retention_rules(2 * HOUR):
+        assert await rule.step(fresh, STEP) == 0, rule.what
     assert (await fresh.read(f"SELECT COUNT(*) FROM {table}"))[0][0] == 1
 
 
-async def test_a_chore_that_fails_keeps_no_other_from_its_work(fresh: Database) -> None:
+async def test_a_rule_that_fails_keeps_no_other_from_its_work(fresh: Database) -> None:
     """The database is away for one of them: the next still does its step."""
     await store(fresh, outcome(3))
 

@@ -54,14 +54,14 @@ def test_a_sealed_secret_opens_for_its_account_only() -> None:
     assert SecretSealer(MASTER).open(sealed, 5) == secret
     assert SecretSealer(MASTER).seal(secret, 5) != sealed
     broken = sealed[:-1] + bytes([sealed[-1] ^ 1])
-    for vault, raw, account in (
+    for sealer, raw, account in (
         (SecretSealer(MASTER), sealed, 6),
         (SecretSealer(MASTER + "!"), sealed, 5),
         (SecretSealer(MASTER), broken, 5),
         (SecretSealer(MASTER), b"", 5),
     ):
         with pytest.raises(UnreadableSecret):
-            vault.open(raw, account)
+            sealer.open(raw, account)
 
 
 def test_a_secret_outlives_the_master_secret_it_was_sealed_under() -> None:

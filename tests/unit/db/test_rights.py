@@ -2,6 +2,8 @@
 
 import pytest
 
+import workers
+from contracts.messaging.rights import BROKER_RIGHTS
 from db.privileges.rights import KINDS, MADE_UP, RIGHTS
 
 WRITERS = {
@@ -46,6 +48,13 @@ BOOKS = (
     "payments",
     "payment_receipts",
 )
+
+
+def test_every_kind_of_process_has_its_rights() -> None:
+    """At the database and at the broker: a worker without any could not even start."""
+    kinds = {"gateway", *workers.KINDS}
+    assert set(KINDS) == kinds
+    assert set(BROKER_RIGHTS) == kinds
 
 
 @pytest.mark.parametrize("table", WRITERS)

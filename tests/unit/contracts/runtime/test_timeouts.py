@@ -1,4 +1,4 @@
-"""Patience: as strict as a time-out for others' delay, and forgiving for our own."""
+"""Timeouts: as strict as a plain one for others' delay, and forgiving for our own."""
 
 import asyncio
 
