@@ -14,7 +14,6 @@ COLUMNS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("order", "users"): ("id", "status"),
     ("quote", "users"): ("id", "status", "email"),
     ("notify", "users"): ("id", "status"),
-    ("order", "users"): ("id", "status"),
 }
 """(kind, table) whose S is for these columns alone: password hashes are the gateway's."""
 
