@@ -21,7 +21,7 @@ from db.accounts import accounts, refresh_tokens
 from db.mysql.database import Database
 from db.redis.clients import quick_client
 from db.tickets.keyring import Keyring
-from db.tickets.keys import key_sealer, rotate
+from db.tickets.keys import key_sealer, make_first
 from gateway.accounts.access_changes import POLL_SECONDS, AccessChanges, Fetch, RecentChanges
 from gateway.accounts.gate_tokens import GateAuthentication, GateTokens
 from gateway.accounts.passwords import Passwords, make_hasher
@@ -84,7 +84,7 @@ async def ticket_keys(app: web.Application) -> AsyncIterator[None]:
     """The keys of ticket codes; the very first is made here when nobody has made it yet."""
     settings = app[SETTINGS]
     sealer = key_sealer(settings.secret.get_secret_value())
-    await rotate(app[DATABASE], sealer, settings.ticket_key_ttl)
+    await make_first(app[DATABASE], sealer, settings.ticket_key_ttl)
     app[KEYRING] = Keyring(app[DATABASE], sealer)
     yield
 

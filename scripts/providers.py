@@ -116,7 +116,7 @@ async def add_provider(
     else:
         await _let_in_again(commands, known.user_id)
     await _enter(commands, known, password, AuditAction.PROVIDER_ADDED)
-    await commands.database.run(lambda t: providers.give_assets(t, name, assets))
+    await _give(commands, name, assets)
     return await _sign_in(commands, known, password)
 
 
@@ -131,8 +131,29 @@ async def give_provider_assets(
 ) -> dict[str, Any]:
     """Other assets from the next report on. Raises Impossible."""
     await _active(commands, name)
-    await commands.database.run(lambda t: providers.give_assets(t, name, assets))
-    return {"name": name, "assets": None if assets is None else sorted(set(assets))}
+    return {"name": name, "assets": await _give(commands, name, assets)}
+
+
+async def _give(
+    commands: ProviderCommands, name: str, assets: Sequence[str] | None
+) -> list[str] | None:
+    """Those given, sorted; the audit log has a line where that changes anything."""
+    given = None if assets is None else sorted(set(assets))
+
+    async def work(transaction: Transaction) -> None:
+        before = await providers.give_assets(transaction, name, given)
+        if before != given:
+            await audit_log.record(
+                transaction,
+                OPERATOR,
+                AuditAction.PROVIDER_ASSETS,
+                f"provider:{name}",
+                before={"assets": before},
+                after={"assets": given},
+            )
+
+    await commands.database.run(work)
+    return given
 
 
 async def _new_account(

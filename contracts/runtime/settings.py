@@ -72,8 +72,8 @@ class Settings(BaseSettings):
     currencies: Annotated[tuple[str, ...], NoDecode] = ("USD", "EUR", "GBP", "JPY", "TWD")
     """What new ticket types may cost their money in; those that exist keep theirs."""
     quote_ttl: int = Field(900, ge=1)
-    command_deadline: float = Field(60, gt=0)
-    seat_lease: float = Field(5, gt=0)
+    command_deadline: float = Field(60, gt=0, allow_inf_nan=False)
+    seat_lease: float = Field(5, gt=0, allow_inf_nan=False)
     shards: int = Field(16, ge=1, le=256)
 
     access_ttl: int = Field(900, ge=1)
@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     feed: Literal["fake", "coingecko"] = "fake"
     feed_url: str = "https://api.coingecko.com/api/v3"
     feed_key: SecretStr | None = None
-    feed_interval: float = Field(20, gt=0)
+    feed_interval: float = Field(20, gt=0, allow_inf_nan=False)
     rate_fresh: int = Field(60, ge=1)
     rate_max_age: int = Field(600, ge=1)
     rate_band: float = Field(0.2, gt=0, lt=1)

@@ -127,8 +127,13 @@ def tell_concerns(settings: Settings) -> None:
 
 def wrong_settings(error: ValidationError) -> str:
     """Which variables are wrong and why, never their values."""
-    told = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+    told = [f"{_variable(str(one['loc'][0]))}: {one['msg']}" for one in error.errors()]
     return "settings: " + "; ".join(told)
+
+
+def _variable(name: str) -> str:
+    """The variable of a field; the servers' URLs go by their own names."""
+    return PREFIX + name.upper() if name in Settings.model_fields else name
 
 
 def main() -> int:

@@ -1,4 +1,6 @@
-"""The audit log: who changed roles, statuses, locks, providers, rates. All SQL of `audit_log`, `audit_log_addresses`.
+"""The audit log: who changed roles, statuses, locks, providers, rates, who paused a sale.
+
+All SQL of `audit_log`, `audit_log_addresses`.
 
 In: what was done, in the transaction that does it. Out: entries, the newest first.
 Must stay true: an entry is there exactly when the thing it tells of is; entries are inserted and read, and no statement
@@ -31,7 +33,9 @@ class AuditAction(StrEnum):
     PROVIDER_ADDED = "provider.added"
     PROVIDER_ROTATED = "provider.rotated"
     PROVIDER_REMOVED = "provider.removed"
+    PROVIDER_ASSETS = "provider.assets"
     RATE_ACCEPTED = "rate.accepted"
+    EVENT_PAUSED = "event.paused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,13 +108,18 @@ async def silence(transaction: Transaction, user_id: int) -> None:
         await rates.forget_source(transaction, Reporter(user_id, name).source)
 
 
-async def give_assets(transaction: Transaction, name: str, assets: Sequence[str] | None) -> None:
-    """The assets that this provider may report; None: those that another source quotes."""
+async def give_assets(
+    transaction: Transaction, name: str, assets: Sequence[str] | None
+) -> list[str] | None:
+    """The assets that this provider may report from now on; those of before. None: those that another source quotes."""
+    rows = await transaction.fetch("SELECT assets FROM providers WHERE name = %s FOR UPDATE", name)
     await transaction.execute(
         "UPDATE providers SET assets = %s, updated_at = UTC_TIMESTAMP(6) WHERE name = %s",
         None if assets is None else ",".join(sorted(set(assets))),
         name,
     )
+    before: str | None = rows[0][0]
+    return None if before is None else before.split(",")
 
 
 async def find(reader: Database | Transaction, name: str) -> ProviderAccount | None:

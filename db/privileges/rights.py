@@ -60,7 +60,7 @@ _OWN: Mapping[str, Mapping[str, str]] = {
         "audit_log_addresses": "SI",
         "derived_keys": "SI",
         "tickets": "S",
-        "ticket_keys": "SIUD",
+        "ticket_keys": "SIU",
         "gates": "SIU",
         "scans": "S",
         "command_outcomes": "SI",
@@ -82,6 +82,7 @@ _OWN: Mapping[str, Mapping[str, str]] = {
         "order_history": "SI",
         "pending_returns": "SID",
         "tickets": "SI",
+        "audit_log": "I",
     },
     "order": _ALL
     | _DECIDES
@@ -137,6 +138,7 @@ _OWN: Mapping[str, Mapping[str, str]] = {
     "notify": _ALL
     | {
         "leases": "SIUD",
+        "tickets": "S",
         "users": "S",
         "roles": "S",
         "user_roles": "S",

@@ -102,6 +102,13 @@ def next_signs_from(newest: _Newest | None, now: datetime, rotation: int) -> dat
     return now + published if now >= due else None
 
 
+async def make_first(database: Database, sealer: Sealer, rotation: int) -> bool:
+    """Make the very first key unless there is one; whether this did. Needs no right to delete any."""
+    if await database.read("SELECT 1 FROM ticket_keys LIMIT 1"):
+        return False
+    return await rotate(database, sealer, rotation)
+
+
 async def rotate(database: Database, sealer: Sealer, rotation: int) -> bool:
     """Make the next key if one is due, forget what signs or verifies no more; whether one was made."""
 

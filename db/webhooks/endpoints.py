@@ -189,6 +189,17 @@ async def listeners(database: Database, user_ids: Iterable[int]) -> list[Listene
     ]
 
 
+async def listening_holders(database: Database, event_id: int, *, void: bool) -> frozenset[int]:
+    """The accounts with an active endpoint that hold a ticket of this event; `void`: a void one counts too."""
+    rows = await database.read(
+        "SELECT DISTINCT e.user_id FROM tickets t JOIN webhook_endpoints e ON e.user_id = t.holder_id "
+        "WHERE t.event_id = %s AND (t.status <> 'VOID' OR %s) AND e.status = 'ACTIVE'",
+        event_id,
+        void,
+    )
+    return frozenset(user_id for (user_id,) in rows)
+
+
 _TARGETS = Select(
     Target,
     "e",

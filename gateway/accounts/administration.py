@@ -300,7 +300,7 @@ ROUTES = (
         answers={200: RouteAnswer(AuditLogPage, "Entries, the newest first.")},
         tag="Administration",
         query=AuditLogQuery,
-        description="Roles, statuses, unlocks, providers, accepted rates: written with the change itself, never "
-        "changed or deleted. Entries hold ids alone; network addresses are forgotten after 90 days.",
+        description="Roles, statuses, unlocks, providers, accepted rates, pauses of sales: written with the change "
+        "itself, never changed or deleted. Entries hold ids alone; network addresses are forgotten after 90 days.",
     ),
 )

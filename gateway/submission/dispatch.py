@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 import structlog
+from aiohttp import web
 
 from contracts.commands import COMMANDS, Command
 from contracts.messaging.envelope import Codec, Envelope
@@ -40,12 +41,18 @@ _TRACEPARENT = re.compile(
 
 
 def fingerprint(method: str, path: str, body: Mapping[str, Any]) -> str:
-    """32 hex digits for what a request asks: method, path with its ids, validated body.
+    """32 hex digits for what a request asks: method, path with its ids and its query, validated body.
 
     The body's JSON is canonical (sorted names), so that spelling does not matter, only meaning.
     """
     text = orjson.dumps([method, path, body], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def asked_path(request: web.Request) -> str:
+    """The path with its query, if there is one: a key that stands for one does not stand for another."""
+    query = request.rel_url.raw_query_string
+    return f"{request.path}?{query}" if query else request.path
 
 
 def valid_traceparent(value: str | None) -> str | None:

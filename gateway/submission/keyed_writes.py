@@ -17,15 +17,16 @@ import orjson
 from aiohttp import web
 
 from contracts.outcomes import Outcome
-from contracts.webhooks.secrets import SecretSealer
+from contracts.problems import Code, Problem
+from contracts.webhooks.secrets import SecretSealer, UnreadableSecret
 from db.messages import outcomes
 from db.mysql.clock import DatabaseClock
 from db.mysql.database import Transaction, is_duplicate
 from gateway.http import keys
-from gateway.http.problems import unavailable
+from gateway.http.problems import Refusal, unavailable
 from gateway.http.replies import json_reply
 from gateway.submission.answers import REPLAYED
-from gateway.submission.dispatch import fingerprint
+from gateway.submission.dispatch import asked_path, fingerprint
 from gateway.submission.idempotency import IdempotencyKeys, Key
 from gateway.submission.preferences import idempotency_key
 
@@ -74,7 +75,7 @@ class KeyedWrites:
         if text is None:
             return (await write(_keep_nothing)).reply()
         key = Key(keys.principal(request).user_id, text)
-        print_ = fingerprint(request.method, request.path, asked)
+        print_ = fingerprint(request.method, asked_path(request), asked)
         id_ = request[keys.CONTEXT].request_id
         found = await self._idempotency.find(key, print_, id_, NO_COMMAND)
         if found.attempt is not None:
@@ -117,7 +118,15 @@ class KeyedWrites:
         if outcome is None:
             raise unavailable("What this Idempotency-Key stands for is being decided; ask again.")
         sealed = base64.b64decode(orjson.loads(outcome.body)["sealed"])
-        body = orjson.loads(self._sealer.open(sealed, key.caller))
+        try:
+            body = orjson.loads(self._sealer.open(sealed, key.caller))
+        except UnreadableSecret:
+            # Sealed under a master secret that is named no more: it was done, and its secret is gone for good.
+            detail = (
+                "This Idempotency-Key was used before the service's own secret was changed, and its answer cannot be "
+                f"said again. It was done: look at {outcome.location or 'what it was for'}, and use a fresh key."
+            )
+            raise Refusal(Problem(Code.IDEMPOTENCY_MISMATCH, detail)) from None
         return WriteAnswer(outcome.status_code, body, outcome.location).reply(replayed=True)
 
 

@@ -38,7 +38,12 @@ from gateway.submission.answers import (
 )
 from gateway.submission.command_metrics import CommandMetrics
 from gateway.submission.decisions import Decisions
-from gateway.submission.dispatch import Dispatcher, fingerprint, valid_traceparent
+from gateway.submission.dispatch import (
+    Dispatcher,
+    asked_path,
+    fingerprint,
+    valid_traceparent,
+)
 from gateway.submission.idempotency import IdempotencyKeys, Key, KeyAttempt
 from gateway.submission.outcomes import Opened
 from gateway.submission.preferences import idempotency_key, is_strict, wait_seconds
@@ -86,7 +91,7 @@ class _Asked:
         if not self._fingerprint:
             body, request = self.call.body, self.request
             values = body.model_dump(by_alias=True) if isinstance(body, BaseModel) else body
-            self._fingerprint = fingerprint(request.method, request.path, values)
+            self._fingerprint = fingerprint(request.method, asked_path(request), values)
         return self._fingerprint
 
     @property

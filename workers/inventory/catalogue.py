@@ -1,7 +1,8 @@
 """Commands on the catalogue: events and ticket types are created, changed, cancelled and deleted here.
 
 In: CreateEvent, UpdateEvent, CancelEvent, CreateTicketType, UpdateTicketType, DeleteTicketType.
-Out: one decision each with the event or ticketType of api.md; EventChanged (whole event), EventCancelled, StockChanged.
+Out: one decision each with the event or ticketType of api.md; EventChanged (whole event), EventCancelled, StockChanged;
+a line of the audit log for each pause of a sale and its end.
 Must stay true: the locks of a whole batch are taken first (events, then ticket types, ids ascending); the batch is then
 decided in order, each command seeing what those before it did; who may do it is checked again from the principal.
 
@@ -25,6 +26,8 @@ from contracts.events import DomainEvent, EventCancelled, EventChanged, StockCha
 from contracts.problems import Code, Problem
 from contracts.resources import EventRow, TicketTypeRow, event_resource, ticket_type_resource
 from db import catalogue_writes as writes
+from db.accounts import audit_log
+from db.accounts.audit_log import AuditAction, AuditOrigin
 from db.catalogue_writes import LockedEvent
 from db.messages.outbox import NewEvent
 from workers.inventory import catalogue_rules as rules
@@ -67,10 +70,13 @@ async def update_event(
 ) -> list[Decision]:
     """200 with the event after the patch; an unchanged event keeps its version."""
     catalogue = await writes.lock(context.transaction, _events(received))
-    return [await _update_event(context, catalogue, one.message) for one in received]
+    return [await _update_event(context, catalogue, one) for one in received]
 
 
-async def _update_event(context: Context, catalogue: Catalogue, command: UpdateEvent) -> Decision:
+async def _update_event(
+    context: Context, catalogue: Catalogue, received: Received[UpdateEvent]
+) -> Decision:
+    command = received.message
     event = catalogue.get(command.event_id)
     refusal = rules.may_manage(command.principal, _row(event))
     if refusal or event is None:
@@ -81,8 +87,23 @@ async def _update_event(context: Context, catalogue: Catalogue, command: UpdateE
         return rejected(after)
     if after is event.row:
         return succeeded(200, _shown(event))
+    if after.sales_paused != event.row.sales_paused:
+        await _log_pause(context, received, after)
     event = await _store_event(context, catalogue, event, after)
     return succeeded(200, _shown(event), events=[_changed(event)])
+
+
+async def _log_pause(context: Context, received: Received[UpdateEvent], after: EventRow) -> None:
+    """Who stopped the sale, and who opened it again, is asked for long afterwards."""
+    origin = AuditOrigin(received.message.principal.user_id, received.envelope.correlationid)
+    await audit_log.record(
+        context.transaction,
+        origin,
+        AuditAction.EVENT_PAUSED,
+        f"event:{after.id}",
+        before={"salesPaused": not after.sales_paused},
+        after={"salesPaused": after.sales_paused},
+    )
 
 
 async def cancel_event(

@@ -28,6 +28,8 @@ async def scene(stage: Stage) -> None:
     event = await stage.grant(CreateEvent, organizer, name=NAME, start_time=start, end_time=end)
     about = {"event_id": event["id"]}
     await stage.grant(UpdateEvent, organizer, **about, patch={"venue": NAME})
+    await stage.grant(UpdateEvent, organizer, **about, patch={"salesPaused": True})
+    await stage.grant(UpdateEvent, organizer, **about, patch={"salesPaused": False})
     fields: dict[str, Any] = {"price": "49.90", "currency": "USD", "quota": 10, "max_per_order": 5}
     seats = await stage.grant(CreateTicketType, organizer, **about, name=NAME, **fields)
     one = about | {"ticket_type_id": seats["id"]}

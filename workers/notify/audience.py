@@ -1,16 +1,19 @@
-"""Who may hear which event: people of their own orders and tickets, organizers of their events', admins of all.
+"""Who may hear which event: people of their own orders and tickets, and of the events they have tickets of; organizers
+of their events', admins of all.
 
-In: an event and the endpoints that might hear it. Out: the deliveries that follow.
+In: an event, who holds tickets of which event, and the endpoints that might hear it. Out: the deliveries that follow.
 Must stay true: roles are those held now (a former organizer or admin hears nothing more through them); an endpoint
 hears an event once, however many reasons it has to; an event that is not announced reaches nobody.
 
 Source: the HTTP contract, section Webhooks.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from contracts.events import (
     DomainEvent,
+    EventCancelled,
+    EventChanged,
     OrderEvent,
     PaymentEvent,
     TicketConflict,
@@ -23,26 +26,41 @@ from contracts.webhooks.messages import ALL, WEBHOOK_TYPES, subject_of, webhook_
 from db.webhooks.deliveries import NewDelivery
 from db.webhooks.endpoints import Listener
 
+Holders = Mapping[int, frozenset[int]]
+"""By event of the catalogue: the accounts that hold its tickets, those at least that have an endpoint."""
+NO_HOLDERS: Holders = {}
 
-def concerned(event: DomainEvent) -> frozenset[int]:
+
+def told_to_holders(event: DomainEvent) -> int | None:
+    """The event of the catalogue whose ticket holders hear this; None: it is not for them."""
+    return (
+        _account(event.event.get("id"))
+        if isinstance(event, EventChanged | EventCancelled)
+        else None
+    )
+
+
+def concerned(event: DomainEvent, holders: Holders = NO_HOLDERS) -> frozenset[int]:
     """The accounts that an announced event is about, beside the admins; nobody for any other event."""
     if type(event) not in WEBHOOK_TYPES:
         return frozenset()
     organizer = _organizer(event)
-    return _people(event) | ({organizer} if organizer is not None else frozenset())
+    return _people(event, holders) | ({organizer} if organizer is not None else frozenset())
 
 
-def may_hear(listener: Listener, event: DomainEvent) -> bool:
+def may_hear(listener: Listener, event: DomainEvent, holders: Holders = NO_HOLDERS) -> bool:
     """Whether this endpoint's account may know of the event at all, whatever it subscribed to."""
     if type(event) not in WEBHOOK_TYPES:
         return False
-    if "ADMIN" in listener.roles or listener.user_id in _people(event):
+    if "ADMIN" in listener.roles or listener.user_id in _people(event, holders):
         return True
     return "ORGANIZER" in listener.roles and listener.user_id == _organizer(event)
 
 
 def deliveries(
-    events: Sequence[tuple[Envelope, DomainEvent]], listeners: Iterable[Listener]
+    events: Sequence[tuple[Envelope, DomainEvent]],
+    listeners: Iterable[Listener],
+    holders: Holders = NO_HOLDERS,
 ) -> list[NewDelivery]:
     """One delivery for each event and each endpoint that may hear it and asked to; in the order of the events."""
     ears = list(listeners)
@@ -53,7 +71,7 @@ def deliveries(
             continue
         body: str | None = None
         for listener in ears:
-            if not (listener.event_types & {name, ALL} and may_hear(listener, event)):
+            if not (listener.event_types & {name, ALL} and may_hear(listener, event, holders)):
                 continue
             sequence = sequence_of(envelope)
             if body is None:
@@ -71,9 +89,14 @@ def sequence_of(envelope: Envelope) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
-def _people(event: DomainEvent) -> frozenset[int]:
-    """The accounts whose own order, payment or ticket it is. A conflict is the door's matter, not its guests'."""
+def _people(event: DomainEvent, holders: Holders) -> frozenset[int]:
+    """The accounts whose own order, payment or ticket it is, or that hold a ticket of the event.
+
+    A conflict is the door's matter, not its guests'.
+    """
     found: list[int | None] = []
+    if (of_event := told_to_holders(event)) is not None:
+        return holders.get(of_event, frozenset())
     if isinstance(event, OrderEvent):
         found = [_account(event.order.get("userId"))]
     elif isinstance(event, PaymentEvent):

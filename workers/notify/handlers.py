@@ -5,11 +5,11 @@ Must stay true: an event is logged after its deliveries are committed; one seen 
 the database is away events wait in their order instead of climbing the retry ladder, which would let later ones pass.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
-from contracts.events import EVENTS, DomainEvent
+from contracts.events import EVENTS, DomainEvent, EventCancelled
 from contracts.messaging.envelope import Envelope
 from contracts.runtime import failpoints
 from db.mysql.database import Database, Transaction, is_away
@@ -76,11 +76,14 @@ class Notifier:
         return [ACK] * len(batch)
 
     async def _write(self, events: Sequence[tuple[Envelope, DomainEvent]]) -> int:
-        concerned = {account for _, event in events for account in audience.concerned(event)}
+        holders = await self._holders(event for _, event in events)
+        concerned = {
+            account for _, event in events for account in audience.concerned(event, holders)
+        }
         if not concerned:
             return 0
         listeners = await endpoints.listeners(self._database, concerned)
-        new = audience.deliveries(events, listeners) if listeners else []
+        new = audience.deliveries(events, listeners, holders) if listeners else []
         if not new:
             return 0
 
@@ -91,6 +94,18 @@ class Notifier:
         await self._database.run(work)
         failpoints.reach("worker.committed")
         return len(new)
+
+    async def _holders(self, events: Iterable[DomainEvent]) -> audience.Holders:
+        """Who has tickets of the events that changed or are off; of one that is off, also who had some."""
+        about = {
+            (event_id, isinstance(event, EventCancelled))
+            for event in events
+            if (event_id := audience.told_to_holders(event)) is not None
+        }
+        return {
+            event_id: await endpoints.listening_holders(self._database, event_id, void=is_off)
+            for event_id, is_off in sorted(about)
+        }
 
 
 def handlers(notifier: Notifier) -> dict[str, Handler]:

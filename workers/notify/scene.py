@@ -16,6 +16,7 @@ async def scene(stage: Stage) -> None:
     database, transaction = stage.services.database, stage.transaction
     owner, endpoint = stage.account("USER"), made_up_id()
     await endpoints.listeners(database, [owner.user_id])
+    await endpoints.listening_holders(database, made_up_id(), void=False)
     await endpoints.targets(database, [endpoint])
     await deliveries.due_endpoints(database)
     await deliveries.due(database, endpoint, [], 1)

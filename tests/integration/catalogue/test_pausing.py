@@ -61,6 +61,26 @@ async def test_a_pause_stops_what_is_new_and_nothing_else(
     assert (await api.post("/api/orders", wanted)).status == 201
 
 
+async def test_who_paused_a_sale_is_in_the_audit_log(
+    system: System, database: Database, organizer: Person
+) -> None:
+    """A line for the pause and one for its end, by whom and which request; other changes have none."""
+    show, api = await sale(system, organizer, 9), system.api(organizer)
+    event = f"/api/events/{show.event_id}"
+    for patch in ({"salesPaused": True}, {"salesPaused": True}, {"name": "Renamed"}):
+        assert (await api.patch(event, patch)).status == 200
+    headers = {"X-Request-Id": "opened-again-1"}
+    assert (await api.call("PATCH", event, {"salesPaused": False}, headers=headers)).status == 200
+    asked = f"/api/admin/audit-log?subject=event:{show.event_id}"
+    lines = (await system.api(await person(database, "ADMIN")).get(asked)).body["data"]
+    assert [(one["action"], one["before"], one["after"]) for one in reversed(lines)] == [
+        ("event.paused", {"salesPaused": False}, {"salesPaused": True}),
+        ("event.paused", {"salesPaused": True}, {"salesPaused": False}),
+    ]
+    assert {one["actorId"] for one in lines} == {organizer.id}
+    assert lines[0]["requestId"] == "opened-again-1"
+
+
 async def test_the_gateway_says_so_itself_and_no_longer_than_it_is_true(
     system: System, organizer: Person, buyer: Person
 ) -> None:

@@ -85,7 +85,7 @@ async def test_a_key_belongs_to_its_caller(
 async def test_another_request_under_the_key_is_refused(
     own_scratch: Scratch, system: System, second: System, buyer: Person, show: Sale
 ) -> None:
-    """422 for another body, path or method, at any gateway, after a flush too; nothing is done."""
+    """422 for another body, path, query or method, at any gateway, after a flush too; nothing is done."""
     await system.api(buyer).post("/api/orders", items((show.ticket_type, 1)), key="fixed")
     for flushed in (False, True):
         for gateway in (system, second):
@@ -95,7 +95,9 @@ async def test_another_request_under_the_key_is_refused(
             other_body = await api.post("/api/orders", items((show.ticket_type, 2)), key="fixed")
             order_id = (await api.get("/api/orders")).body["data"][0]["id"]
             other_path = await api.post(f"/api/orders/{order_id}/cancel", key="fixed")
-            for answer in (other_body, other_path):
+            same_body = items((show.ticket_type, 1))
+            other_query = await api.post("/api/orders?refund=all", same_body, key="fixed")
+            for answer in (other_body, other_path, other_query):
                 assert (answer.status, answer.code) == (422, "IDEMPOTENCY_MISMATCH")
     assert await _orders(system, buyer) == 1
 

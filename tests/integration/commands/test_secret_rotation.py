@@ -150,6 +150,29 @@ async def test_secrets_of_webhooks_are_sealed_anew(test_scratch: Scratch) -> Non
         await books.close()
 
 
+async def test_a_key_whose_answer_cannot_be_opened_any_more_is_no_failure(
+    test_scratch: Scratch,
+) -> None:
+    """The secret of before is gone in a hurry: who repeats a call whose answer held a webhook's secret hears so, and
+    nothing is done twice."""
+    books = await Database.connect(test_scratch.mysql_url, size=2)
+    try:
+        owner = await person(books)
+        hook = {"url": "https://hooks.example.com/in", "eventTypes": ["*"]}
+        async with running(test_scratch, workers=()) as system:
+            made = await system.api(owner).post("/api/webhooks", hook, key="hook")
+        async with running(test_scratch, workers=(), secret=ROTATED) as system:
+            again = await system.api(owner).post("/api/webhooks", hook, key="hook")
+            assert (again.status, again.body) == (201, made.body)
+        async with running(test_scratch, workers=(), secret=NEW) as system:
+            lost = await system.api(owner).post("/api/webhooks", hook, key="hook")
+            assert lost.code == "IDEMPOTENCY_MISMATCH"
+            assert made.headers["Location"] in lost.body["detail"]
+            assert len((await system.api(owner).get("/api/webhooks")).body["data"]) == 1
+    finally:
+        await books.close()
+
+
 async def test_keys_of_tickets_are_sealed_anew(test_scratch: Scratch) -> None:
     """The key that signs is the same in every step, and opens under the new secret alone in the end."""
     database = await Database.connect(test_scratch.mysql_url, size=2)

@@ -7,6 +7,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from contracts.events import (
     EventCancelled,
+    EventChanged,
     OrderCancelled,
     PaymentLate,
     QuoteCreated,
@@ -95,6 +96,42 @@ async def test_events_of_payments_reach_their_owners(
     calls = await receiver.heard("/organizer", 2)
     told = {call.body["type"]: call.body["data"] for call in calls}
     assert told == {"payment.late": late, "event.cancelled": concert}
+
+
+async def test_an_event_that_changed_reaches_who_holds_its_tickets(
+    system: System, database: Database, receiver: Receiver, event_publisher: EventPublisher
+) -> None:
+    """Whoever holds one now; not who gave it back, unless the event is off; nobody else."""
+    organizer = await person(database, "ORGANIZER")
+    names = ("holder", "refunded", "elsewhere")
+    people = {name: await person(database) for name in names}
+    for name, who in people.items():
+        await hook(system, who, receiver, f"/{name}")
+    event_id = 700_001
+    for number, (name, status) in enumerate(zip(names, ("VALID", "VOID", "VALID"), strict=True), 1):
+        await database.write(
+            "INSERT INTO tickets (order_id, order_detail_id, number, event_id, ticket_type_id, holder_id, status, "
+            "version, issued_at, updated_at) "
+            "VALUES (1, 700001, %s, %s, 1, %s, %s, 1, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))",
+            number,
+            event_id if name != "elsewhere" else event_id + 1,
+            people[name].id,
+            status,
+        )
+    concert = an_event(id=event_id)
+    about = {"event": concert, "organizer_id": organizer.id}
+    changed = await event_publisher.tell(EventChanged(**about), f"event:{event_id}", 2)
+    off = await event_publisher.tell(EventCancelled(**about), f"event:{event_id}", 3)
+    calls = await receiver.heard("/holder", 2)
+    assert [(call.id, call.body["data"]) for call in calls] == [
+        (changed.id, concert),
+        (off.id, concert),
+    ]
+    assert [call.id for call in await receiver.heard("/refunded")] == [off.id]
+    own = await event_publisher.tell_order(placed(people["elsewhere"]))
+    assert [call.id for call in await receiver.heard("/elsewhere")] == [own.id]
+    # They belong to no order: the audit would say so.
+    await database.write("DELETE FROM tickets WHERE order_detail_id = 700001")
 
 
 async def test_a_webhook_hears_the_types_it_asked_for(

@@ -227,6 +227,24 @@ async def test_a_removed_provider_is_out_and_its_rates_with_it(
     assert [line["action"] for line in reversed(changes)] == ["user.roles", *["user.status"] * 3]
 
 
+async def test_what_a_provider_may_report_is_in_the_audit_log(
+    scratch: Scratch, system: System, database: Database
+) -> None:
+    """Each change with what it was before; the same again has no line."""
+    name = new_name()
+    assert (await provider_command(scratch, "add", name, "--assets", "ETH,BTC")).code == 0
+    for given in (("BTC,ETH",), ("SOL",), ()):
+        assert (await provider_command(scratch, "assets", name, *given)).code == 0
+    asked = f"/api/admin/audit-log?subject=provider:{name}&action=provider.assets"
+    lines = (await system.api(await person(database, "ADMIN")).get(asked)).body["data"]
+    assert [(line["before"]["assets"], line["after"]["assets"]) for line in reversed(lines)] == [
+        (None, ["BTC", "ETH"]),
+        (["BTC", "ETH"], ["SOL"]),
+        (["SOL"], None),
+    ]
+    assert (await provider_command(scratch, "remove", name)).code == 0
+
+
 async def test_the_command_says_what_it_cannot_do(scratch: Scratch, acme: dict[str, Any]) -> None:
     """One line on standard error, exit code 1 (2 for a bad name): twice, another's user, nobody, a taken address."""
     broker_user = urlsplit(scratch.amqp_url).username or "guest"

@@ -9,9 +9,10 @@ import aiomysql
 import pymysql.err
 import pytest
 
-from db.mysql.database import connection_arguments
+from db.mysql.database import Database, connection_arguments
 from db.privileges import grants
 from db.privileges.rights import COLUMNS, KINDS, RIGHTS
+from db.tickets import keys
 from tests.harness.scratch import Scratch
 
 NOBODYS = frozenset[str]()
@@ -123,6 +124,20 @@ async def test_every_table_is_somebodys(scratch: Scratch) -> None:
     tables = set(await columns(scratch))
     given = {table for rights in RIGHTS.values() for table in rights}
     assert given == tables - NOBODYS
+
+
+async def test_a_gateway_that_is_first_makes_the_first_ticket_key(scratch: Scratch) -> None:
+    """With its own account: whether a gateway or the worker of the door starts first is chance."""
+    async with connected(scratch.mysql_url) as cursor:
+        await cursor.execute("DELETE FROM ticket_keys")
+    database = await Database.connect(scratch.narrow["gateway"], size=1)
+    try:
+        sealer = keys.key_sealer("0123456789abcdef" * 4)
+        assert await keys.make_first(database, sealer, 30 * 86400)
+        assert not await keys.make_first(database, sealer, 30 * 86400)
+        assert len(await database.read("SELECT kid FROM ticket_keys")) == 1
+    finally:
+        await database.close()
 
 
 async def test_what_is_granted_beyond_is_taken(scratch: Scratch) -> None:

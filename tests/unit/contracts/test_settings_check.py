@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from contracts.runtime.settings import Settings
-from contracts.runtime.settings_check import concerns, known_names
+from contracts.runtime.settings import Settings, load_settings
+from contracts.runtime.settings_check import concerns, known_names, wrong_settings
 
 GOOD = {
     "MYSQL_URL": "mysql://u:p@db/eventhub",
@@ -46,12 +46,30 @@ def test_a_secret_that_is_none_is_refused(secret: str) -> None:
         ("trusted_proxies", "10.0.0.0/8,::/0"),
         ("trusted_proxies", "128.0.0.0/1"),
         ("trusted_proxies", "2000::/3"),
+        ("command_deadline", "inf"),
+        ("seat_lease", "inf"),
+        ("feed_interval", "inf"),
     ],
 )
 def test_what_would_ruin_everything_is_refused(name: str, value: object) -> None:
-    """A band that holds every price; proxies that are everybody."""
+    """A band that holds every price; proxies that are everybody; a time that never ends."""
     with pytest.raises(ValidationError):
         settings(**{name: value})
+
+
+def test_a_refusal_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is written in the environment, a server's URL too; its value is not repeated."""
+    for name, value in (("EVENTHUB_SECRET", GOOD["secret"]), ("EVENTHUB_RATE_BAND", "1234567")):
+        monkeypatch.setenv(name, value)
+    for name in ("MYSQL_URL", "AMQP_URL", "REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ValidationError) as refused:
+        load_settings()
+    told = wrong_settings(refused.value)
+    assert "EVENTHUB_RATE_BAND: " in told
+    assert "MYSQL_URL: " in told
+    assert "EVENTHUB_MYSQL_URL" not in told
+    assert "1234567" not in told
 
 
 def test_networks_that_somebody_runs_are_proxies() -> None:

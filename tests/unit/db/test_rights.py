@@ -28,10 +28,10 @@ WRITERS = {
     "ticket_keys": {
         "gateway",
         "admission",
-    },  # the gateway seals them anew while the master secret is rotated
+    },  # the gateway makes the first, and seals them anew while the master secret is rotated
     "gates": {"gateway"},
     "scans": {"admission"},
-    "audit_log": {"gateway", "quote"},
+    "audit_log": {"gateway", "inventory", "quote"},
     "providers": set[str](),
     "webhook_endpoints": {"gateway", "notify", "relay"},
     "webhook_deliveries": {"gateway", "notify"},

@@ -91,6 +91,18 @@ def test_an_account_hears_about_its_own(event: DomainEvent) -> None:
     assert not may_hear(listener(OTHER, "USER", "ORGANIZER", "PROVIDER"), event)
 
 
+@pytest.mark.parametrize("event", ALL_EVENTS, ids=lambda e: e.TOPIC)
+def test_ticket_holders_hear_of_their_event(event: DomainEvent) -> None:
+    """That it changed or is off, and nothing else by their tickets alone; holders of another event nothing."""
+    of_this = event.TOPIC in ("event.changed", "event.cancelled")
+    holder = listener(OTHER, "USER")
+    event_id = an_event()["id"]
+    assert isinstance(event_id, int)
+    assert may_hear(holder, event, {event_id: frozenset({OTHER})}) == of_this
+    assert (OTHER in concerned(event, {event_id: frozenset({OTHER})})) == of_this
+    assert not may_hear(holder, event, {event_id + 1: frozenset({OTHER})})
+
+
 def test_an_endpoint_hears_what_it_asked_for_once() -> None:
     """A buyer who is the organizer and an admin too still gets one delivery per endpoint."""
     event = next(one for one in ALL_EVENTS if one.TOPIC == "order.placed")
