@@ -104,7 +104,7 @@ def allocate(
     for request in wanted:
         answer = _refusal(stock, events, request, persons, left) or _grant(stock, request)
         if isinstance(answer, AllocationGranted):
-            persons.give(request, answer)
+            persons.give(stock, request, answer)
             for type_id, quantity, _ in answer.lines:
                 left[type_id] -= quantity
                 taken[type_id] = taken.get(type_id, 0) + quantity
@@ -196,11 +196,14 @@ class _Persons:
         """LIMIT_EXCEEDED when the person would hold too much."""
         holding = self._holdings.get(request.person, NOTHING)
         for one, quantity in types:
+            if one.max_per_user is None:
+                continue
             held = self._tickets.get((request.person, one.id), 0) + holding.tickets.get(one.id, 0)
-            if one.max_per_user is not None and held + quantity > one.max_per_user:
+            if held + quantity > one.max_per_user:
                 detail = f"A person gets at most {one.max_per_user} tickets of type {one.id}."
                 return AllocationRefused(Code.LIMIT_EXCEEDED, detail)
-        if request.adds or not _cost(types):
+        bound = self._limits.unpaid_orders or holding.expired_at
+        if not bound or request.adds or not _cost(types):
             return None
         return self._too_many_orders(request.person, holding) or self._cooling(holding)
 
@@ -225,11 +228,14 @@ class _Persons:
     def _seconds_until(self, moment: datetime) -> int:
         return max(1, ceil((moment - self.now).total_seconds()))
 
-    def give(self, request: AllocationRequest, grant: AllocationGranted) -> None:
-        """Count what was granted just now."""
+    def give(
+        self, stock: Mapping[int, Stock], request: AllocationRequest, grant: AllocationGranted
+    ) -> None:
+        """Count what was granted just now, where something is limited."""
         for type_id, quantity, _ in grant.lines:
-            key = (request.person, type_id)
-            self._tickets[key] = self._tickets.get(key, 0) + quantity
+            if stock[type_id].max_per_user is not None:
+                key = (request.person, type_id)
+                self._tickets[key] = self._tickets.get(key, 0) + quantity
         if grant.cost and not request.adds:
             self._unpaid[request.person] = self._unpaid.get(request.person, 0) + 1
 
