@@ -33,7 +33,6 @@ KNOWN_ELSEWHERE = frozenset(
     )
 )
 """Read by the set-up, the first admin's step or the tests, not by `Settings`."""
-SECRETS_IN_FILES = "_FILE"
 ARGON2_LEAST = ((47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5))
 """KiB and passes, equally strong. Source: OWASP Password Storage Cheat Sheet, Argon2id."""
 ARGON2_KIB_MAX = 1024 * 1024
@@ -57,8 +56,6 @@ def _unknown(names: Iterable[str]) -> list[str]:
     known, told = known_names(), []
     for name in sorted(names):
         if not name.startswith(PREFIX) or name in known:
-            continue
-        if name.removesuffix(SECRETS_IN_FILES) in known:
             continue
         near = get_close_matches(name, known, 1, 0.7)
         told.append(f"{name} is no setting of EventHub" + (f"; {near[0]} is" if near else ""))

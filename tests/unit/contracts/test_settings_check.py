@@ -105,7 +105,7 @@ def test_good_settings_are_not_talked_about(argon2: str) -> None:
 
 
 def test_a_mistyped_name_is_told_with_the_one_that_was_meant() -> None:
-    """The nearest one; what is like none is told alone; a secret in a file and others' variables are no mistake."""
+    """The nearest one; what is like none is told alone; others' variables are no mistake. A file is not read."""
     names = [
         "EVENTHUB_ORDER_TLL",
         "EVENTHUB_LIMITS_OF_FOR",
@@ -117,5 +117,6 @@ def test_a_mistyped_name_is_told_with_the_one_that_was_meant() -> None:
     assert told == [
         "EVENTHUB_LIMITS_OF_FOR is no setting of EventHub; EVENTHUB_LIMITS_OFF_FOR is",
         "EVENTHUB_ORDER_TLL is no setting of EventHub; EVENTHUB_ORDER_TTL is",
+        "EVENTHUB_SECRET_FILE is no setting of EventHub; EVENTHUB_SECRET is",
         "EVENTHUB_XYZZY is no setting of EventHub",
     ]
