@@ -213,7 +213,8 @@ def _problems(route: Route, models: Models, responses: dict[str, Schema]) -> Sch
 
 
 def _problem(route: Route, status: int, codes: Sequence[Code], models: Models) -> Schema:
-    names: tuple[str, ...] = ("Retry-After",) if status in _RETRY else ()
+    waits = status in _RETRY or Code.LIMIT_EXCEEDED in codes
+    names: tuple[str, ...] = ("Retry-After",) if waits else ()
     if status == 401:
         names = ("WWW-Authenticate",)
     elif route.is_command and status not in _BEFORE_A_COMMAND:
